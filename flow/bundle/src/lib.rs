@@ -1,1 +1,36 @@
-//! (being written)
+//! Image configuration and the user's wishes in, OCI runtime spec out: a pure function.
+//!
+//! ```text
+//! merge(image defaults, wishes) -> ContainerConfig      at create
+//! check(config, host, facts)    -> warnings             at create
+//! plan_mounts(config, host)     -> [PlannedMount]       at create; the engine makes volumes
+//! spec(Inputs)                  -> Bundle               at each start
+//! exec_process(Exec)            -> Process              for each exec
+//! ```
+//!
+//! Nothing is read, asked or written here: files of the image, device numbers, paths of volumes
+//! and facts about the host come in as values ([`Inputs`]). What the image says is data and never
+//! chooses policy: no label, annotation or unknown key of it has any effect on isolation.
+//! Texts of errors and warnings are Docker's where scripts may match them.
+
+mod config;
+mod error;
+mod exec;
+mod inputs;
+mod plan;
+mod profile;
+mod spec;
+
+pub use config::{check, command, merge};
+pub use error::BundleError;
+pub use exec::{Exec, exec_process};
+pub use inputs::{
+    Bundle, CgroupMode, Files, HostDevice, HostFacts, Inputs, Joined, LimitFacts, Needs,
+    RootfsFacts, Userns,
+};
+pub use plan::{Access, PlannedMount, PlannedSource, Propagation, VolumeWanted, plan_mounts};
+pub use profile::Profile;
+pub use spec::spec;
+
+/// How much of `/etc/passwd` and `/etc/group` is looked at; a larger file is an error.
+pub const ACCOUNT_FILE_LIMIT_BYTES: usize = 1 << 20;
