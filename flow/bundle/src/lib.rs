@@ -14,14 +14,18 @@
 //! Texts of errors and warnings are Docker's where scripts may match them.
 
 mod config;
+mod env;
 mod error;
 mod exec;
 mod inputs;
+mod paths;
 mod plan;
 mod profile;
+mod signal;
 mod spec;
+mod user;
 
-pub use config::{check, command, merge};
+pub use config::{command, merge};
 pub use error::BundleError;
 pub use exec::{Exec, exec_process};
 pub use inputs::{
@@ -30,7 +34,8 @@ pub use inputs::{
 };
 pub use plan::{Access, PlannedMount, PlannedSource, Propagation, VolumeWanted, plan_mounts};
 pub use profile::Profile;
-pub use spec::spec;
+pub use signal::parse_signal;
+pub use spec::{check, spec};
 
 /// How much of `/etc/passwd` and `/etc/group` is looked at; a larger file is an error.
 pub const ACCOUNT_FILE_LIMIT_BYTES: usize = 1 << 20;
