@@ -2,6 +2,13 @@
 //!
 //! The only crate in which `unsafe` may stand. No policy is made here.
 
+pub mod exe;
+pub mod fs;
+pub mod mount;
 pub mod names;
+pub mod namespace;
+pub mod process;
+pub mod seccomp;
+pub mod socket;
 pub mod trash;
 pub mod tree;

@@ -1,0 +1,94 @@
+//! What can go wrong with control groups.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a control group could not be made, changed, read or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// Nothing of the kind is mounted.
+    #[error("no control groups are mounted on this machine")]
+    NotMounted,
+    /// A table of the kernel's has an unexpected form.
+    #[error("cannot understand {file}: {line:?}")]
+    Malformed {
+        /// The file.
+        file: &'static str,
+        /// The line.
+        line: String,
+    },
+    /// A path that leaves the hierarchy, or names nothing.
+    #[error("{path:?} is no path of a control group: {reason}")]
+    Path {
+        /// The path as given.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A limit was asked for whose controller this machine does not offer.
+    #[error("{setting} needs the {controller} controller, which this machine does not offer")]
+    NoController {
+        /// The controller.
+        controller: &'static str,
+        /// What was asked for, in the words of the runtime-spec.
+        setting: String,
+    },
+    /// The controller is there, but it has no such setting in this version of control groups.
+    #[error("{setting} cannot be set here: {reason}")]
+    Unsupported {
+        /// What was asked for, in the words of the runtime-spec.
+        setting: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A value that no kernel would take.
+    #[error("{setting} cannot be {value}: {reason}")]
+    Value {
+        /// What was asked for, in the words of the runtime-spec.
+        setting: String,
+        /// The value as given.
+        value: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The group exists already.
+    #[error("control group {path} exists already")]
+    Exists {
+        /// The path below the mount point.
+        path: String,
+    },
+    /// There is no such group.
+    #[error("no control group {path}")]
+    NotFound {
+        /// The path below the mount point.
+        path: String,
+    },
+    /// The group still has processes, or groups below it, after the time allowed.
+    #[error("control group {path} is still in use", path = path.display())]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A setting was refused by the kernel.
+    #[error("cannot set {setting} to {value} in {path}", path = path.display())]
+    Refused {
+        /// What was asked for, in the words of the runtime-spec.
+        setting: String,
+        /// What was written.
+        value: String,
+        /// The file.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Something else about a file.
+    #[error("cannot {action} {path}", path = path.display())]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+}

@@ -1,0 +1,161 @@
+//! Statistics: what a group has used. The types; reading is by version.
+
+use std::collections::BTreeMap;
+
+/// What a group has used, all that the Docker API and runc's `events --stats` show.
+///
+/// A part is `None` or empty if its controller is absent or the group has no part in it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stats {
+    /// Processor time.
+    pub cpu: Option<CpuStats>,
+    /// Memory.
+    pub memory: Option<MemoryStats>,
+    /// Tasks.
+    pub pids: Option<PidsStats>,
+    /// Block devices.
+    pub blkio: Option<BlkioStats>,
+    /// Huge pages, by size such as `2MB`.
+    pub hugetlb: BTreeMap<String, HugetlbStats>,
+    /// RDMA, by device.
+    pub rdma: BTreeMap<String, RdmaStats>,
+}
+
+/// Processor time, in nanoseconds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CpuStats {
+    /// All of it.
+    pub usage_ns: u64,
+    /// In user mode.
+    pub user_ns: u64,
+    /// In the kernel.
+    pub system_ns: u64,
+    /// By processor; v1 only.
+    pub per_cpu_ns: Vec<u64>,
+    /// Periods in which the group had a quota and ran.
+    pub periods: u64,
+    /// Of these, periods in which it used the quota up.
+    pub throttled_periods: u64,
+    /// How long it was kept waiting for that.
+    pub throttled_ns: u64,
+    /// Waiting for a processor; v2 only.
+    pub pressure: Option<Pressure>,
+}
+
+/// Memory, in bytes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MemoryStats {
+    /// In use now, page cache included.
+    pub usage: u64,
+    /// The most there ever was; v2 has it from Linux 5.19 on.
+    pub max_usage: Option<u64>,
+    /// The limit; `None` is no limit.
+    pub limit: Option<u64>,
+    /// How often the limit was met.
+    pub failures: u64,
+    /// Swap in use (v2), memory and swap together (v1); `None` where the kernel does not count it.
+    pub swap_usage: Option<u64>,
+    /// The limit on `swap_usage`; `None` is no limit.
+    pub swap_limit: Option<u64>,
+    /// Memory that the kernel holds for the group; v1 only.
+    pub kernel_usage: Option<u64>,
+    /// Buffers of TCP; v1 only.
+    pub kernel_tcp_usage: Option<u64>,
+    /// `memory.stat`, by the kernel's names.
+    pub stat: BTreeMap<String, u64>,
+    /// Processes that the kernel killed for want of memory.
+    pub oom_kills: u64,
+    /// Waiting for memory; v2 only.
+    pub pressure: Option<Pressure>,
+}
+
+/// Tasks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PidsStats {
+    /// How many there are.
+    pub current: u64,
+    /// How many there may be; `None` is no limit.
+    pub limit: Option<u64>,
+}
+
+/// Block devices, by what the API calls them; empty lists where the kernel does not count it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BlkioStats {
+    /// Bytes.
+    pub service_bytes: Vec<BlkioEntry>,
+    /// Operations.
+    pub serviced: Vec<BlkioEntry>,
+    /// Operations waiting.
+    pub queued: Vec<BlkioEntry>,
+    /// Nanoseconds that devices worked.
+    pub service_time: Vec<BlkioEntry>,
+    /// Nanoseconds that operations waited.
+    pub wait_time: Vec<BlkioEntry>,
+    /// Operations merged into others.
+    pub merged: Vec<BlkioEntry>,
+    /// Milliseconds of device time.
+    pub time: Vec<BlkioEntry>,
+    /// Sectors.
+    pub sectors: Vec<BlkioEntry>,
+    /// Waiting for devices; v2 only.
+    pub pressure: Option<Pressure>,
+}
+
+/// One count of one device.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BlkioEntry {
+    /// The major number.
+    pub major: u64,
+    /// The minor number.
+    pub minor: u64,
+    /// `Read`, `Write`, `Sync`, `Async`, `Discard`, `Total`; empty if the count has no kind.
+    pub op: String,
+    /// The count.
+    pub value: u64,
+}
+
+/// Huge pages of one size, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HugetlbStats {
+    /// In use.
+    pub usage: u64,
+    /// The most there ever was; v1 only.
+    pub max_usage: Option<u64>,
+    /// How often the limit was met.
+    pub failures: u64,
+}
+
+/// RDMA handles and objects of one device; `None` for a limit is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RdmaStats {
+    /// Handles in use.
+    pub hca_handles: u64,
+    /// Objects in use.
+    pub hca_objects: u64,
+    /// The limit on handles.
+    pub hca_handles_limit: Option<u64>,
+    /// The limit on objects.
+    pub hca_objects_limit: Option<u64>,
+}
+
+/// How long work stood still for want of something.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Pressure {
+    /// At least one task stood still.
+    pub some: PressureLine,
+    /// All tasks stood still.
+    pub full: PressureLine,
+}
+
+/// Shares of time in percent, and the sum.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct PressureLine {
+    /// Over ten seconds.
+    pub avg10: f64,
+    /// Over a minute.
+    pub avg60: f64,
+    /// Over five minutes.
+    pub avg300: f64,
+    /// Microseconds in all.
+    pub total_us: u64,
+}
