@@ -1,0 +1,491 @@
+//! Processes: clone3 with namespaces, vfork-like spawning, execution by descriptor.
+//!
+//! [`clone`] copies the caller and is for small processes with one thread; [`spawn`] copies
+//! nothing and is for everyone else.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use rustix::process::{Pid, Signal};
+
+/// Namespaces and relations of a process to be, in the kernel's own 64 bits (libc's constants
+/// are `c_int`, into which `CLONE_INTO_CGROUP` does not fit).
+///
+/// clone(2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CloneFlags(u64);
+
+#[allow(missing_docs, reason = "each is the kernel's CLONE_ constant of that name")]
+impl CloneFlags {
+    pub const NEWTIME: Self = Self(0x80);
+    pub const PARENT: Self = Self(0x8000);
+    pub const NEWNS: Self = Self(0x2_0000);
+    pub const NEWCGROUP: Self = Self(0x200_0000);
+    pub const NEWUTS: Self = Self(0x400_0000);
+    pub const NEWIPC: Self = Self(0x800_0000);
+    pub const NEWUSER: Self = Self(0x1000_0000);
+    pub const NEWPID: Self = Self(0x2000_0000);
+    pub const NEWNET: Self = Self(0x4000_0000);
+
+    /// No flag.
+    pub const fn empty() -> Self {
+        Self(0)
+    }
+
+    /// The flags of both.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Without those of `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether all of `other` are set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether no flag is set.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The kernel's number.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+}
+
+const CLONE_PIDFD: u64 = 0x1000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// A process that was made.
+#[derive(Debug)]
+pub struct Child {
+    /// Its id in the caller's pid namespace.
+    pub pid: Pid,
+    /// A handle that never means another process. Closed on exec.
+    pub pidfd: OwnedFd,
+}
+
+/// `struct clone_args`, first published size plus `cgroup` (Linux 5.7).
+#[repr(C, align(8))]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// Copies the calling process; the copy runs `child` and exits with what that returns.
+///
+/// The caller must have one thread: locks that others hold stay locked in the copy for ever.
+/// The child sends SIGCHLD when it ends. With [`CloneFlags::PARENT`] it becomes the caller's
+/// sibling, so that the caller's parent waits for it. `cgroup` is a cgroup v2 directory in which
+/// the child is born. `ENOSYS` falls back to clone(2) where that can do the same.
+///
+/// clone3(2).
+pub fn clone(
+    flags: CloneFlags,
+    cgroup: Option<BorrowedFd<'_>>,
+    child: impl FnOnce() -> i32,
+) -> io::Result<Child> {
+    let mut pidfd: c_int = -1;
+    let mut args = CloneArgs {
+        flags: flags.0 | CLONE_PIDFD,
+        pidfd: (&raw mut pidfd).expose_provenance() as u64,
+        // With CLONE_PARENT the kernel takes the caller's own signal, and wants none given.
+        exit_signal: if flags.contains(CloneFlags::PARENT) { 0 } else { libc::SIGCHLD as u64 },
+        ..CloneArgs::default()
+    };
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: `args` has the layout and the size that the kernel knows by that size, and
+    // outlives the call, as does `pidfd`, to which it points. Without CLONE_VM the child has its
+    // own copy of this memory, and with `stack` zero it goes on here, on its copy of this stack.
+    let mut pid = unsafe {
+        libc::syscall(libc::SYS_clone3, (&raw const args), size_of::<CloneArgs>()) as libc::pid_t
+    };
+    if pid < 0 && cgroup.is_none() && !flags.contains(CloneFlags::NEWTIME) {
+        // Some filters around us (an outer container's) hide clone3 by ENOSYS.
+        if io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
+            // SAFETY: as above; the flags fit in the lower 32 bits, the lowest byte holds the
+            // exit signal, and the third argument receives the pidfd on every architecture.
+            pid = unsafe {
+                libc::syscall(
+                    libc::SYS_clone,
+                    args.flags | args.exit_signal,
+                    0_usize,
+                    &raw mut pidfd,
+                    0_usize,
+                    0_usize,
+                ) as libc::pid_t
+            };
+        }
+    }
+    match pid {
+        0 => {
+            // The frames above belong to the parent's story: not even a panic may return there.
+            let guard = ExitOnDrop;
+            let code = child();
+            std::mem::forget(guard);
+            exit_now(code)
+        }
+        pid if pid > 0 => {
+            let pid = Pid::from_raw(pid).expect("the kernel gave a positive number");
+            // SAFETY: CLONE_PIDFD made this descriptor for us, and nobody else knows it.
+            Ok(Child { pid, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } })
+        }
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Copies the calling process: [`clone`] without namespaces.
+pub fn fork(child: impl FnOnce() -> i32) -> io::Result<Child> {
+    clone(CloneFlags::empty(), None, child)
+}
+
+struct ExitOnDrop;
+
+impl Drop for ExitOnDrop {
+    fn drop(&mut self) {
+        exit_now(255)
+    }
+}
+
+/// Ends the process at once: no destructor, no exit handler, no flush.
+///
+/// The way out for every copy made by [`clone`]. _exit(2).
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: takes a number and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// What [`spawn`] executes.
+#[derive(Debug, Clone, Copy)]
+pub enum Program<'a> {
+    /// A file by its path; not looked up in `PATH`.
+    Path(&'a CStr),
+    /// An open file, such as [`crate::exe::self_exe_readonly`] gives.
+    Fd(BorrowedFd<'a>),
+}
+
+/// A program to start beside the caller.
+#[derive(Debug)]
+pub struct Spawn<'a> {
+    /// What to execute.
+    pub program: Program<'a>,
+    /// Arguments, with the program's own name first.
+    pub args: &'a [&'a CStr],
+    /// The whole environment.
+    pub env: &'a [&'a CStr],
+    /// Descriptors and the numbers that they get in the program; every other is closed.
+    pub fds: &'a [(BorrowedFd<'a>, RawFd)],
+    /// Whether the program leads a session of its own, out of reach of the caller's terminal.
+    pub new_session: bool,
+    /// What the program gets when the caller's thread ends.
+    pub death_signal: Option<Signal>,
+}
+
+/// Starts a program without copying the caller's page tables; returns once it executes.
+///
+/// The program begins with default signal dispositions and an empty signal mask. Errors are
+/// those of execve(2): nothing runs then. The child sends SIGCHLD.
+///
+/// clone(2) with `CLONE_VM | CLONE_VFORK`, execveat(2).
+pub fn spawn(request: &Spawn<'_>) -> io::Result<Child> {
+    const STACK_BYTES: usize = 32 * 1024;
+    let argv = pointers(request.args);
+    let envp = pointers(request.env);
+    let mut fds: Vec<(RawFd, RawFd)> =
+        request.fds.iter().map(|(fd, target)| (fd.as_raw_fd(), *target)).collect();
+    let mut errno: c_int = 0;
+    let mut plan = Plan {
+        program: match request.program {
+            Program::Path(path) => (libc::AT_FDCWD, path.as_ptr(), 0),
+            Program::Fd(fd) => (fd.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH),
+        },
+        argv: argv.as_ptr(),
+        envp: envp.as_ptr(),
+        fds: &raw mut fds[..],
+        new_session: request.new_session,
+        death_signal: request.death_signal.map_or(0, Signal::as_raw),
+        errno: &raw mut errno,
+    };
+    let mut stack = vec![std::mem::MaybeUninit::<u128>::uninit(); STACK_BYTES / 16];
+    let mut pidfd: c_int = -1;
+    let _blocked = BlockedSignals::all();
+    // SAFETY: `run_plan` is a C function that uses only system calls and the memory of `plan`,
+    // on a stack of its own whose top is aligned to 16 bytes. CLONE_VFORK holds this thread
+    // until the child has executed or ended, so all that `plan` points to outlives its use, and
+    // the shared errno is not used by two at a time. Signals are blocked, so that no handler of
+    // this process runs in the child.
+    let pid = unsafe {
+        libc::clone(
+            run_plan,
+            stack.as_mut_ptr_range().end.cast::<c_void>(),
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD,
+            (&raw mut plan).cast::<c_void>(),
+            &raw mut pidfd,
+        )
+    };
+    let Some(pid) =
+        Pid::from_raw(pid).filter(|pid| !pid.is_init() && pid.as_raw_nonzero().get() > 0)
+    else {
+        return Err(io::Error::last_os_error());
+    };
+    // SAFETY: CLONE_PIDFD made this descriptor for us, and nobody else knows it.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    if errno != 0 {
+        // It has ended already; leave no zombie.
+        let _ = rustix::process::waitid(
+            rustix::process::WaitId::PidFd(std::os::fd::AsFd::as_fd(&pidfd)),
+            rustix::process::WaitIdOptions::EXITED,
+        );
+        return Err(io::Error::from_raw_os_error(errno));
+    }
+    Ok(Child { pid, pidfd })
+}
+
+/// What the vfork child reads, and where it leaves its error.
+struct Plan {
+    program: (RawFd, *const c_char, c_int),
+    argv: *const *const c_char,
+    envp: *const *const c_char,
+    fds: *mut [(RawFd, RawFd)],
+    new_session: bool,
+    death_signal: c_int,
+    errno: *mut c_int,
+}
+
+/// The vfork child: arranges descriptors and executes. No allocation, no lock, no panic.
+extern "C" fn run_plan(plan: *mut c_void) -> c_int {
+    // SAFETY: `spawn` passes a pointer to its `Plan`, which outlives this function's use of it,
+    // because the parent's thread is held until then; nobody else touches it meanwhile. The
+    // calls below get pointers that `spawn` made from live slices, each ended by a null.
+    unsafe {
+        let plan = &mut *plan.cast::<Plan>();
+        let fds = &mut *plan.fds;
+        let fail = |errno: *mut c_int| {
+            *errno = (*libc::__errno_location()).max(1);
+            127
+        };
+        // Out of the way of all targets first: a target may be the number of another source.
+        let mut above = 2;
+        for (_, target) in fds.iter() {
+            above = above.max(*target);
+        }
+        if above + 1 > plan.program.0 && plan.program.0 >= 0 {
+            plan.program.0 = libc::fcntl(plan.program.0, libc::F_DUPFD_CLOEXEC, above + 1);
+            if plan.program.0 < 0 {
+                return fail(plan.errno);
+            }
+        }
+        for (source, _) in fds.iter_mut() {
+            *source = libc::fcntl(*source, libc::F_DUPFD_CLOEXEC, above + 1);
+            if *source < 0 {
+                return fail(plan.errno);
+            }
+        }
+        if libc::syscall(libc::SYS_close_range, 0, u32::MAX, CLOSE_RANGE_CLOEXEC) < 0 {
+            return fail(plan.errno);
+        }
+        for (source, target) in fds.iter() {
+            if libc::dup2(*source, *target) < 0 {
+                return fail(plan.errno);
+            }
+        }
+        if plan.new_session {
+            libc::setsid();
+        }
+        if plan.death_signal != 0 && libc::prctl(libc::PR_SET_PDEATHSIG, plan.death_signal) < 0 {
+            return fail(plan.errno);
+        }
+        reset_signals();
+        let (fd, path, flags) = plan.program;
+        libc::syscall(libc::SYS_execveat, fd, path, plan.argv, plan.envp, flags);
+        fail(plan.errno)
+    }
+}
+
+const CLOSE_RANGE_CLOEXEC: c_int = 4;
+
+/// Sets every descriptor from `first` on to be closed by execve(2).
+///
+/// close_range(2), Linux 5.11.
+pub fn close_on_exec_from(first: RawFd) -> io::Result<()> {
+    // SAFETY: takes numbers only, and marks descriptors without closing any.
+    match unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Gives every signal its default action and unblocks all.
+///
+/// Ignored signals survive execve(2) otherwise, and Rust programs ignore SIGPIPE.
+pub fn reset_signals() {
+    // SAFETY: `action` and `none` are plain C structures for which zero means "default action"
+    // and "no signal", and outlive the calls. The default action is installed by the kernel's
+    // own call because the C library hides its two internal signals.
+    unsafe {
+        let action = [0_u64; 8];
+        for signal in 1..=64 {
+            if signal != libc::SIGKILL && signal != libc::SIGSTOP {
+                libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), 0_usize, 8_usize);
+            }
+        }
+        let none = 0_u64;
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const none,
+            0_usize,
+            8_usize,
+        );
+    }
+}
+
+/// All signals blocked until dropped.
+struct BlockedSignals(libc::sigset_t);
+
+impl BlockedSignals {
+    fn all() -> Self {
+        // SAFETY: both sets are plain memory that the calls fill and outlive them.
+        unsafe {
+            let mut all: libc::sigset_t = std::mem::zeroed();
+            let mut before: libc::sigset_t = std::mem::zeroed();
+            libc::sigfillset(&raw mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+            Self(before)
+        }
+    }
+}
+
+impl Drop for BlockedSignals {
+    fn drop(&mut self) {
+        // SAFETY: the set was filled by pthread_sigmask.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, std::ptr::null_mut());
+        }
+    }
+}
+
+/// Becomes another program; returns only if that failed.
+///
+/// The lists end where the slices end. execve(2).
+pub fn exec(path: &CStr, args: &[&CStr], env: &[&CStr]) -> io::Error {
+    let (argv, envp) = (pointers(args), pointers(env));
+    // SAFETY: `path` ends with a NUL; both lists hold such strings, end with a null pointer and
+    // outlive the call.
+    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Becomes the program in an open file; returns only if that failed.
+///
+/// execveat(2), `AT_EMPTY_PATH`.
+pub fn exec_fd(file: BorrowedFd<'_>, args: &[&CStr], env: &[&CStr]) -> io::Error {
+    let (argv, envp) = (pointers(args), pointers(env));
+    // SAFETY: as for `exec`; `file` is open because it is borrowed.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            argv.as_ptr(),
+            envp.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        );
+    }
+    io::Error::last_os_error()
+}
+
+fn pointers(strings: &[&CStr]) -> Vec<*const c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+/// Arms the signal that the caller gets when its parent's thread ends; `None` disarms.
+///
+/// The kernel disarms it when credentials change and when a set-user-id program is executed, and
+/// says nothing if the parent was gone already: arm it again after the former and check the
+/// latter by other means (a socket that the parent holds).
+///
+/// prctl(2), `PR_SET_PDEATHSIG`.
+pub fn set_pdeathsig(signal: Option<Signal>) -> io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(signal)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+
+    fn exit_code(child: &Child) -> Option<i32> {
+        let id = WaitId::PidFd(child.pidfd.as_fd());
+        waitid(id, WaitIdOptions::EXITED).unwrap().unwrap().exit_status()
+    }
+
+    #[test]
+    fn a_copy_exits_with_what_its_function_returns() {
+        assert_eq!(exit_code(&fork(|| 42).unwrap()), Some(42));
+    }
+
+    #[test]
+    fn a_spawned_program_has_the_given_descriptors_and_no_others() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap(); // inheritable, on purpose
+        let child = spawn(&Spawn {
+            program: Program::Path(c"/bin/sh"),
+            args: &[c"sh", c"-c", c"echo /proc/self/fd/* >&7; kill -PIPE $$; exit 3"],
+            env: &[c"PATH=/bin:/usr/bin"],
+            fds: &[(writer.as_fd(), 7), (reader.as_fd(), 0), (writer.as_fd(), 2)],
+            new_session: true,
+            death_signal: None,
+        })
+        .unwrap();
+        drop(writer);
+        let text = io::read_to_string(std::fs::File::from(reader)).unwrap();
+        // 3 (or so) is the shell's own, of the directory that it lists.
+        let fds: Vec<_> =
+            text.split_whitespace().map(|path| path.rsplit('/').next().unwrap()).collect();
+        assert!(fds.len() <= 4 && ["0", "2", "7"].iter().all(|fd| fds.contains(fd)), "{text}");
+        let id = WaitId::PidFd(child.pidfd.as_fd());
+        let status = waitid(id, WaitIdOptions::EXITED).unwrap().unwrap();
+        assert_eq!(status.terminating_signal(), Some(libc::SIGPIPE), "SIGPIPE is not ignored");
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_executed_is_the_callers_error() {
+        let request = |program| Spawn {
+            program,
+            args: &[c"x"],
+            env: &[],
+            fds: &[],
+            new_session: false,
+            death_signal: None,
+        };
+        let error = spawn(&request(Program::Path(c"/nonexistent"))).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        let directory = std::fs::File::open("/").unwrap();
+        let error = spawn(&request(Program::Fd(directory.as_fd()))).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    }
+}
