@@ -1,0 +1,195 @@
+//! One container's directory: its documents and its locks.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, openat};
+use serde::de::DeserializeOwned;
+use sys::fs::Lock;
+
+use crate::error::failed;
+use crate::{MetadataError, Record, Status};
+
+/// Held by the shim as long as it lives.
+const LIFE: u64 = 0;
+/// Held by whoever starts, removes or renames the container.
+const OPERATION: u64 = 1;
+/// Held for the moment of changing `status.json`.
+const STATUS: u64 = 2;
+
+/// A document is at most so large: far more than one with a thousand mounts.
+const MAX_DOCUMENT_BYTES: usize = 16 << 20;
+
+/// One container's directory, open.
+#[derive(Debug)]
+pub struct Container {
+    id: String,
+    path: PathBuf,
+    dir: OwnedFd,
+}
+
+/// The right to be the container's parent; the container lives as long as this is held, by
+/// whichever process inherited the descriptor.
+#[derive(Debug)]
+pub struct LifeLock(OwnedFd);
+
+impl LifeLock {
+    /// The descriptor that carries the lock.
+    pub fn into_fd(self) -> OwnedFd {
+        self.0
+    }
+}
+
+/// The right to start, remove or rename the container; dropped with the value.
+#[derive(Debug)]
+pub struct OperationLock(#[expect(dead_code, reason = "held for its lock alone")] OwnedFd);
+
+impl Container {
+    /// Opens the directory of container `id` below `containers`.
+    ///
+    /// Fails with [`MetadataError::NotFound`] if there is none.
+    pub(crate) fn open(
+        containers: BorrowedFd<'_>,
+        path: &Path,
+        id: &str,
+    ) -> Result<Self, MetadataError> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        match openat(containers, id, flags, Mode::empty()) {
+            Ok(dir) => Ok(Self { id: id.to_owned(), path: path.join(id), dir }),
+            Err(rustix::io::Errno::NOENT) => Err(MetadataError::NotFound { text: id.to_owned() }),
+            Err(errno) => Err(failed("open", path.join(id))(errno)),
+        }
+    }
+
+    pub(crate) fn from_parts(id: String, path: PathBuf, dir: OwnedFd) -> Self {
+        Self { id, path, dir }
+    }
+
+    pub(crate) fn moved_to(self, path: PathBuf) -> Self {
+        Self { path, ..self }
+    }
+
+    /// 64 hexadecimal digits.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The directory's path, as it was when it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The directory, which stays the same even if it is renamed.
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// Reads `record.json`.
+    pub fn record<M: DeserializeOwned>(&self) -> Result<Record<M>, MetadataError> {
+        self.read("record.json")
+    }
+
+    /// Reads `status.json`; never waits.
+    pub fn status(&self) -> Result<Status, MetadataError> {
+        self.read("status.json")
+    }
+
+    /// Changes `status.json`, against every other process that does; returns what it is now.
+    pub fn update_status(&self, change: impl FnOnce(&mut Status)) -> Result<Status, MetadataError> {
+        let lock = self.lock_file()?;
+        sys::fs::lock_range(lock.as_fd(), STATUS, Lock::Exclusive, true)
+            .map_err(|source| self.io("lock", source))?;
+        let mut status = self.status()?;
+        change(&mut status);
+        self.write("status.json", &status)?;
+        Ok(status)
+    }
+
+    /// Whether a shim holds the container; if not, it does not run, whatever `status.json` says.
+    pub fn is_alive(&self) -> Result<bool, MetadataError> {
+        let lock = self.lock_file()?;
+        sys::fs::is_range_locked(lock.as_fd(), LIFE)
+            .map_err(|source| self.io("query the lock of", source))
+    }
+
+    /// Takes the life lock; `None` if another process has it.
+    pub fn try_claim_life(&self) -> Result<Option<LifeLock>, MetadataError> {
+        let lock = self.lock_file()?;
+        let taken = sys::fs::lock_range(lock.as_fd(), LIFE, Lock::Exclusive, false)
+            .map_err(|source| self.io("lock", source))?;
+        Ok(taken.then_some(LifeLock(lock)))
+    }
+
+    /// Blocks until no shim holds the container.
+    pub fn wait_for_death(&self) -> Result<(), MetadataError> {
+        let lock = self.lock_file()?;
+        sys::fs::lock_range(lock.as_fd(), LIFE, Lock::Shared, true)
+            .map(drop)
+            .map_err(|source| self.io("wait for", source))
+    }
+
+    /// Takes the operation lock, waiting for whoever has it.
+    pub fn lock_operation(&self) -> Result<OperationLock, MetadataError> {
+        let lock = self.lock_file()?;
+        sys::fs::lock_range(lock.as_fd(), OPERATION, Lock::Exclusive, true)
+            .map_err(|source| self.io("lock", source))?;
+        Ok(OperationLock(lock))
+    }
+
+    /// Takes the operation lock if nobody has it.
+    pub fn try_lock_operation(&self) -> Result<Option<OperationLock>, MetadataError> {
+        let lock = self.lock_file()?;
+        let taken = sys::fs::lock_range(lock.as_fd(), OPERATION, Lock::Exclusive, false)
+            .map_err(|source| self.io("lock", source))?;
+        Ok(taken.then_some(OperationLock(lock)))
+    }
+
+    /// Opens the lock file anew: locks belong to what `open` returned, so that two of them in one
+    /// process are two owners.
+    fn lock_file(&self) -> Result<OwnedFd, MetadataError> {
+        openat(&self.dir, "lock", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
+            .map_err(failed("open", self.path.join("lock")))
+    }
+
+    pub(crate) fn write<T: serde::Serialize>(
+        &self,
+        name: &str,
+        document: &T,
+    ) -> Result<(), MetadataError> {
+        let path = || self.path.join(name);
+        let bytes = serde_json::to_vec(document)
+            .map_err(|source| MetadataError::Damaged { path: path(), source })?;
+        sys::fs::replace_file(self.dir.as_fd(), name, &bytes, false)
+            .map_err(|source| MetadataError::Io { action: "write", path: path(), source })
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<T, MetadataError> {
+        let path = || self.path.join(name);
+        let bytes =
+            read_document(self.dir.as_fd(), name).map_err(|errno| failed("read", path())(errno))?;
+        serde_json::from_slice(&bytes)
+            .map_err(|source| MetadataError::Damaged { path: path(), source })
+    }
+
+    fn io(&self, action: &'static str, source: std::io::Error) -> MetadataError {
+        MetadataError::Io { action, path: self.path.join("lock"), source }
+    }
+}
+
+/// Reads a small document whole: open, two reads, close.
+pub(crate) fn read_document(dir: BorrowedFd<'_>, name: &str) -> rustix::io::Result<Vec<u8>> {
+    let file =
+        openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?;
+    let mut bytes = Vec::with_capacity(4096);
+    loop {
+        if bytes.len() == bytes.capacity() {
+            bytes.reserve(bytes.len());
+        }
+        if bytes.len() > MAX_DOCUMENT_BYTES {
+            return Err(rustix::io::Errno::FBIG);
+        }
+        if rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes))? == 0 {
+            return Ok(bytes);
+        }
+    }
+}

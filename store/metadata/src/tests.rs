@@ -1,0 +1,161 @@
+//! Containers come, are found, and go; killed processes leave what can be told and cleared.
+
+use std::sync::{Arc, Barrier};
+
+use oci::{Digest, Platform, Timestamp};
+
+use crate::{Containers, Debris, MetadataError, Phase, Record, Status};
+
+fn id(letter: char) -> String {
+    letter.to_string().repeat(64)
+}
+
+fn record(id: &str) -> Record<u32> {
+    Record {
+        id: id.into(),
+        created: Timestamp::now(),
+        image_id: Digest::from_sha256(&[1; 32]),
+        platform: Platform::host(),
+        diff_ids: vec![],
+        command: vec!["true".into()],
+        config: Default::default(),
+        host: Default::default(),
+        networking: Default::default(),
+        mounts: vec![1, 2],
+        volatile: false,
+    }
+}
+
+fn make(all: &Containers, id: &str, name: &str) -> Result<(), MetadataError> {
+    let status = Status { name: name.into(), ..Status::default() };
+    let mut new = all.create(&record(id), &status, &["upper"])?;
+    new.claim_name(name)?;
+    new.publish().map(drop)
+}
+
+#[test]
+fn a_container_is_found_by_id_name_and_prefix() {
+    let temp = tempfile::tempdir().unwrap();
+    let all = Containers::open(temp.path()).unwrap();
+    make(&all, &id('a'), "web").unwrap();
+    make(&all, &format!("ab{}", &id('c')[2..]), "beef").unwrap();
+
+    for text in ["web", "/web", "aa", &id('a')] {
+        assert_eq!(all.find(text).unwrap().id(), id('a'), "{text}");
+    }
+    assert!(matches!(all.find("a"), Err(MetadataError::Ambiguous { .. })));
+    for text in ["", "nothing", "ff", "../web", ".", "we"] {
+        assert!(matches!(all.find(text), Err(MetadataError::NotFound { .. })), "{text}");
+    }
+    assert_eq!(all.find("web").unwrap().record::<u32>().unwrap().mounts, [1, 2]);
+}
+
+#[test]
+fn a_name_belongs_to_one_container_and_is_free_when_that_is_gone() {
+    let temp = tempfile::tempdir().unwrap();
+    let all = Containers::open(temp.path()).unwrap();
+    make(&all, &id('a'), "web").unwrap();
+    match make(&all, &id('b'), "web") {
+        Err(MetadataError::NameTaken { name, id: owner }) => {
+            assert_eq!((name, owner), ("web".into(), id('a')))
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(all.ids().unwrap(), [id('a')], "the loser leaves nothing");
+
+    let container = all.find("web").unwrap();
+    all.rename(&container, "web", "app").unwrap();
+    assert_eq!(container.status().unwrap().name, "app");
+    make(&all, &id('b'), "web").unwrap();
+
+    let operation = container.lock_operation().unwrap();
+    all.remove(&container, "app", &operation).unwrap().delete().unwrap();
+    make(&all, &id('c'), "app").unwrap();
+    assert_eq!(all.debris().unwrap(), []);
+}
+
+#[test]
+fn names_outside_the_grammar_are_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let all = Containers::open(temp.path()).unwrap();
+    for name in ["", "a", "-a", ".lock", "../x", "a/b", "a b", &"a".repeat(256)] {
+        assert!(matches!(make(&all, &id('a'), name), Err(MetadataError::BadName { .. })), "{name}");
+    }
+    assert_eq!(all.ids().unwrap(), [""; 0]);
+}
+
+#[test]
+fn the_lock_says_whether_a_container_lives() {
+    let temp = tempfile::tempdir().unwrap();
+    let all = Containers::open(temp.path()).unwrap();
+    make(&all, &id('a'), "web").unwrap();
+    let container = all.find("web").unwrap();
+    assert!(!container.is_alive().unwrap());
+
+    let life = container.try_claim_life().unwrap().unwrap();
+    assert!(container.is_alive().unwrap());
+    assert!(container.try_claim_life().unwrap().is_none());
+    let status = container.update_status(|status| status.phase = Phase::Running).unwrap();
+    assert_eq!(container.status().unwrap(), status);
+
+    drop(life);
+    assert!(!container.is_alive().unwrap());
+    container.wait_for_death().unwrap();
+}
+
+#[test]
+fn what_a_killed_process_left_is_found_and_cleared() {
+    let temp = tempfile::tempdir().unwrap();
+    let all = Containers::open(temp.path()).unwrap();
+    let mut new = all.create(&record(&id('a')), &Status::default(), &["upper"]).unwrap();
+    new.claim_name("half").unwrap();
+    assert_eq!(all.debris().unwrap(), [], "its maker is still at it");
+    assert!(matches!(make(&all, &id('b'), "half"), Err(MetadataError::NameTaken { .. })));
+    // As after SIGKILL: the locks are gone and nothing was cleaned up.
+    new.forget();
+
+    let debris = all.debris().unwrap();
+    assert_eq!(debris.len(), 2, "{debris:?}");
+    for piece in &debris {
+        all.clear(piece).unwrap();
+    }
+    assert_eq!(all.debris().unwrap(), []);
+    assert_eq!(std::fs::read_dir(temp.path().join("containers")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_dead_name_is_taken_over_by_exactly_one_of_many() {
+    let temp = tempfile::tempdir().unwrap();
+    let all = Arc::new(Containers::open(temp.path()).unwrap());
+    std::os::unix::fs::symlink(id('0'), temp.path().join("names/web")).unwrap();
+    assert!(matches!(&all.debris().unwrap()[..], [Debris::Name { .. }]));
+
+    let barrier = Arc::new(Barrier::new(8));
+    let threads: Vec<_> = "12345678"
+        .chars()
+        .map(|letter| {
+            let (all, barrier) = (Arc::clone(&all), Arc::clone(&barrier));
+            std::thread::spawn(move || {
+                barrier.wait();
+                make(&all, &id(letter), "web").is_ok()
+            })
+        })
+        .collect();
+    let winners =
+        threads.into_iter().map(|thread| thread.join().unwrap()).filter(|won| *won).count();
+    assert_eq!(winners, 1);
+    assert_eq!(all.ids().unwrap().len(), 1);
+}
+
+#[test]
+fn a_damaged_document_is_named() {
+    let temp = tempfile::tempdir().unwrap();
+    let all = Containers::open(temp.path()).unwrap();
+    make(&all, &id('a'), "web").unwrap();
+    let path = temp.path().join("containers").join(id('a')).join("status.json");
+    std::fs::write(&path, "{").unwrap();
+    match all.find("web").unwrap().status() {
+        Err(MetadataError::Damaged { path: named, .. }) => assert_eq!(named, path),
+        other => panic!("{other:?}"),
+    }
+}
