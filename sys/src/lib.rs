@@ -9,6 +9,8 @@ pub mod names;
 pub mod namespace;
 pub mod process;
 pub mod seccomp;
+pub mod signals;
 pub mod socket;
 pub mod trash;
 pub mod tree;
+pub mod trim;
