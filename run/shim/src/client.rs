@@ -1,0 +1,288 @@
+//! The side that asks: starts a shim or attaches to one, and talks to it.
+//!
+//! Nothing here waits for the shim but [`Session::started`] and [`Session::recv`]; there is no
+//! thread and no runtime, only a socket to poll.
+
+use std::ffi::CStr;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use oci::runtime::ConsoleSize;
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType,
+};
+use sys::process::{Program, Spawn};
+
+use crate::frame::{Decoder, Filled, Frame, MAX_DATA_BYTES, STDIN_WINDOW_BYTES, header, kind};
+use crate::{ATTACH_SOCKET, Launch, NAME, ShimError, Streams};
+
+/// A shim that was started and does not know yet what it is for. Dropping it ends it.
+#[derive(Debug)]
+pub struct Pending {
+    socket: OwnedFd,
+}
+
+/// Starts a shim from this program's own executable, so that it gets ready while the caller
+/// still works out what to launch.
+///
+/// With CAP_SYS_ADMIN the executable is entered through a read-only mount of its own. The shim
+/// has an empty environment, `/dev/null` for its standard streams and none of the caller's
+/// descriptors. It is not waited for: whoever starts one and lives on gets a `SIGCHLD` from it.
+pub fn spawn_early() -> Result<Pending, ShimError> {
+    let executable = match sys::exe::self_exe_readonly() {
+        Ok(fd) => fd,
+        Err(_) => open_executable(Path::new("/proc/self/exe"))?,
+    };
+    spawn_from(executable.as_fd())
+}
+
+/// As [`spawn_early`], from another executable: one that calls [`crate::main`] when its
+/// `argv[0]` is [`NAME`].
+pub fn spawn_early_as(executable: &Path) -> Result<Pending, ShimError> {
+    spawn_from(open_executable(executable)?.as_fd())
+}
+
+/// Starts a shim and tells it what to launch, in one go.
+pub fn spawn(launch: &Launch) -> Result<Session, ShimError> {
+    spawn_early()?.launch(launch)
+}
+
+fn open_executable(path: &Path) -> Result<OwnedFd, ShimError> {
+    rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| ShimError::Spawn { source: errno.into() })
+}
+
+fn spawn_from(executable: BorrowedFd<'_>) -> Result<Pending, ShimError> {
+    const ARGV0: &CStr = c"kista-shim";
+    debug_assert_eq!(ARGV0.to_bytes(), NAME.as_bytes());
+    let failed = |source| ShimError::Spawn { source };
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    let null = rustix::fs::openat(CWD, c"/dev/null", flags, Mode::empty())
+        .map_err(|errno| failed(errno.into()))?;
+    let (ours, theirs) = sys::socket::pair(SocketType::STREAM).map_err(failed)?;
+    let null = null.as_fd();
+    sys::process::spawn(&Spawn {
+        program: Program::Fd(executable),
+        args: &[ARGV0],
+        env: &[],
+        fds: &[(null, 0), (null, 1), (null, 2), (theirs.as_fd(), 3)],
+        new_session: true,
+        death_signal: None,
+    })
+    .map_err(failed)?;
+    Ok(Pending { socket: ours })
+}
+
+impl Pending {
+    /// Tells the shim what to launch. [`Session::started`] tells how that went.
+    pub fn launch(self, launch: &Launch) -> Result<Session, ShimError> {
+        let payload = launch.encode()?;
+        if payload.len() > crate::frame::MAX_LAUNCH_BYTES {
+            let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+            return Err(crate::frame::FrameError::Length { kind: kind::LAUNCH, length }.into());
+        }
+        let session = Session::new(self.socket, launch.plan.id.clone());
+        session.send(&header(kind::LAUNCH, payload.len()), &payload)?;
+        Ok(session)
+    }
+}
+
+/// Attaches to the process that a shim with `listen` set looks after.
+///
+/// `ConnectionRefused` or `NotFound` in the source means that there is no such shim. The first
+/// frame is `Started`.
+pub fn connect(container_dir: &Path, streams: Streams) -> Result<Session, ShimError> {
+    let failed = |source| ShimError::Attach { path: container_dir.join(ATTACH_SOCKET), source };
+    let connect = || -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::openat(CWD, container_dir, flags, Mode::empty())?;
+        let kind = SocketType::STREAM;
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
+        rustix::net::connect(&socket, &attach_address(dir.as_fd())?)?;
+        Ok(socket)
+    };
+    let id = container_dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let session = Session::new(connect().map_err(failed)?, id);
+    session.send_frame(Frame::Attach(streams))?;
+    Ok(session)
+}
+
+/// The socket's name through an open directory, since a socket's path has 107 bytes at most.
+pub(crate) fn attach_address(dir: BorrowedFd<'_>) -> io::Result<SocketAddrUnix> {
+    Ok(SocketAddrUnix::new(format!("{}/{ATTACH_SOCKET}", sys::fs::fd_path(dir)))?)
+}
+
+/// A conversation with a shim.
+///
+/// To serve a terminal besides: `poll` for [`Session::as_fd`] and the terminal (while
+/// [`Session::window`] is not zero), and take everything from [`Session::try_recv`] before
+/// polling again, since frames may be waiting in memory.
+///
+/// Dropping it leaves like a lost connection does; [`Session::detach`] leaves politely.
+#[derive(Debug)]
+pub struct Session {
+    socket: OwnedFd,
+    decoder: Decoder,
+    id: String,
+    window: u32,
+    /// `Started` was handed out by [`Session::started`] or seen.
+    pid: Option<u32>,
+    ended: bool,
+}
+
+impl Session {
+    fn new(socket: OwnedFd, id: String) -> Self {
+        let decoder = Decoder::default();
+        Self { socket, decoder, id, window: STDIN_WINDOW_BYTES, pid: None, ended: false }
+    }
+
+    /// Waits until the process runs; answers its pid.
+    ///
+    /// [`ShimError::Failed`] if it could not be started: nothing of it is left then.
+    pub fn started(&mut self) -> Result<u32, ShimError> {
+        if let Some(pid) = self.pid {
+            return Ok(pid);
+        }
+        let id = self.id.clone();
+        match self.recv()? {
+            Some(Frame::Started { pid, .. }) => Ok(pid),
+            Some(Frame::Failed { exit_code, message }) => {
+                Err(ShimError::Failed { exit_code, message: message.to_owned() })
+            }
+            Some(other) => Err(crate::frame::FrameError::Unexpected(other.kind()).into()),
+            None => Err(ShimError::Died { id }),
+        }
+    }
+
+    /// The next frame; waits for it. `None` when the shim has closed: after `Exited` or `Failed`
+    /// as it should be, otherwise the shim was killed and its process with it.
+    ///
+    /// Data come in pieces as they arrive. `Window` frames are taken care of and not returned.
+    pub fn recv(&mut self) -> Result<Option<Frame<'_>>, ShimError> {
+        if !self.advance(RecvFlags::empty())? {
+            return Ok(None);
+        }
+        Ok(self.decoder.current()?)
+    }
+
+    /// The next frame, if there is one without waiting: see [`Incoming`].
+    pub fn try_recv(&mut self) -> Result<Incoming<'_>, ShimError> {
+        if !self.advance(RecvFlags::DONTWAIT)? {
+            return Ok(if self.ended { Incoming::End } else { Incoming::Nothing });
+        }
+        Ok(self.decoder.current()?.map_or(Incoming::End, Incoming::Frame))
+    }
+
+    /// Reads until a frame is there; `false` at the end or when nothing has come.
+    fn advance(&mut self, flags: RecvFlags) -> Result<bool, ShimError> {
+        loop {
+            if self.decoder.advance()? {
+                match self.decoder.current()? {
+                    Some(Frame::Window(bytes)) => {
+                        self.window = self.window.saturating_add(bytes);
+                        continue;
+                    }
+                    Some(Frame::Started { pid, .. }) => self.pid = Some(pid),
+                    _ => {}
+                }
+                return Ok(true);
+            }
+            if self.ended {
+                return Ok(false);
+            }
+            let filled = self.decoder.fill(&self.socket, MAX_DATA_BYTES + 64, flags);
+            match filled.map_err(socket_error("read from"))? {
+                Filled::Bytes => {}
+                Filled::Nothing => return Ok(false),
+                Filled::End => self.ended = true,
+            }
+        }
+    }
+
+    /// How many bytes of input may be sent now. Zero is no error: poll for frames then.
+    pub fn window(&self) -> usize {
+        self.window as usize
+    }
+
+    /// Sends input, as much as the window allows: answers how much.
+    pub fn send_stdin(&mut self, bytes: &[u8]) -> Result<usize, ShimError> {
+        let count = bytes.len().min(self.window()).min(MAX_DATA_BYTES);
+        if count > 0 {
+            self.send(&header(kind::STDIN, count), &bytes[..count])?;
+            self.window -= u32::try_from(count).expect("bounded by the window");
+        }
+        Ok(count)
+    }
+
+    /// Says that there is no more input.
+    pub fn send_stdin_eof(&self) -> Result<(), ShimError> {
+        self.send_frame(Frame::StdinEof)
+    }
+
+    /// Sends the size of the client's terminal.
+    pub fn resize(&self, size: ConsoleSize) -> Result<(), ShimError> {
+        self.send_frame(Frame::Resize(size))
+    }
+
+    /// Sends a signal to the process; one that it cannot get any more is no error.
+    pub fn signal(&self, number: u8) -> Result<(), ShimError> {
+        self.send_frame(Frame::Signal(number))
+    }
+
+    /// Leaves; the process goes on and keeps its stdin.
+    pub fn detach(self) -> Result<(), ShimError> {
+        self.send_frame(Frame::Detach)
+    }
+
+    fn send_frame(&self, frame: Frame<'_>) -> Result<(), ShimError> {
+        let mut bytes = Vec::with_capacity(16);
+        frame.encode(&mut bytes);
+        self.send(&bytes, &[])
+    }
+
+    /// A shim that is gone is no error here: the reading side tells.
+    fn send(&self, head: &[u8], body: &[u8]) -> Result<(), ShimError> {
+        let mut sent = 0;
+        while sent < head.len() + body.len() {
+            let parts = [
+                IoSlice::new(head.get(sent..).unwrap_or_default()),
+                IoSlice::new(&body[sent.saturating_sub(head.len())..]),
+            ];
+            let mut control = SendAncillaryBuffer::default();
+            let flags = SendFlags::NOSIGNAL;
+            match rustix::net::sendmsg(&self.socket, &parts, &mut control, flags) {
+                Ok(count) => sent += count,
+                Err(Errno::INTR) => {}
+                Err(Errno::PIPE | Errno::CONNRESET) => return Ok(()),
+                Err(errno) => return Err(socket_error("write to")(errno.into())),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Session {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// What [`Session::try_recv`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Incoming<'a> {
+    /// A frame, or a piece of a data frame.
+    Frame(Frame<'a>),
+    /// Nothing yet: poll.
+    Nothing,
+    /// The shim has closed.
+    End,
+}
+
+fn socket_error(action: &'static str) -> impl Fn(io::Error) -> ShimError {
+    move |source| ShimError::Socket { action, source }
+}

@@ -1,0 +1,79 @@
+//! What the engine does at the turning points of a process's life, in the shim's own process.
+
+use oci::Timestamp;
+
+use crate::Plan;
+
+/// The engine's part. All of it runs in the shim, on its one thread.
+///
+/// ```text
+/// claim -> running -> exited -> finished
+///   |         |
+///   |         +-----> failed -> finished      the process was made and is dead again
+///   +---------------> failed -> finished      nothing was made
+/// ```
+///
+/// What an implementation keeps stays in memory for as long as the process lives: keep little.
+pub trait Hooks {
+    /// Before anything is made: takes the life lock. A failure ends the launch.
+    ///
+    /// `plan.engine` is what the client passed; it is not kept afterwards.
+    fn claim(&mut self, plan: &Plan) -> Result<(), Failure>;
+
+    /// The process runs (its execve succeeded). The client learns of it after this returns.
+    /// A failure kills the process and ends the launch.
+    fn running(&mut self, pid: u32) -> Result<(), Failure>;
+
+    /// The launch failed; nothing of it is left but what `claim` made.
+    fn failed(&mut self, failure: &Failure);
+
+    /// The process is dead and its output is in the log, but it is not reaped yet: its pid still
+    /// belongs to it. Clients learn of the end after this returns.
+    fn exited(&mut self, exit: &Exit);
+
+    /// Last, after the clients know and the cgroup is gone: slow deletions belong here. Afterwards
+    /// the shim may still be delivering output to slow clients: release the life lock here.
+    fn finished(&mut self);
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    /// What it exited with, or 128 + `signal`.
+    pub code: u8,
+    /// The signal that killed it.
+    pub signal: Option<i32>,
+    /// Whether the kernel killed something in its cgroup for want of memory. Always false for
+    /// an exec'd process.
+    pub oom_killed: bool,
+    /// When the shim learnt of it.
+    pub at: Timestamp,
+}
+
+/// Why a process did not start.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Failure {
+    /// Docker's: 125 for the engine's fault, 126 not executable, 127 not found.
+    pub exit_code: u8,
+    /// With its causes.
+    pub message: String,
+}
+
+impl Failure {
+    /// The engine's own fault: 125. The causes are appended to the text.
+    pub fn internal(error: &dyn std::error::Error) -> Self {
+        Self { exit_code: 125, message: chain(error) }
+    }
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
