@@ -13,18 +13,25 @@
 //! chooses policy: no label, annotation or unknown key of it has any effect on isolation.
 //! Texts of errors and warnings are Docker's where scripts may match them.
 
+mod bind;
 mod config;
+mod csv;
 mod env;
 mod error;
 mod exec;
 mod inputs;
+mod mount_flag;
+mod mount_rules;
 mod paths;
 mod plan;
 mod profile;
 mod signal;
+mod size;
 mod spec;
+mod tmpfs;
 mod user;
 
+pub use bind::{parse_bind, parse_volumes_from};
 pub use config::{command, merge};
 pub use error::BundleError;
 pub use exec::{Exec, exec_process};
@@ -32,9 +39,11 @@ pub use inputs::{
     Bundle, CgroupMode, Files, HostDevice, HostFacts, Inputs, Joined, LimitFacts, Needs,
     RootfsFacts, Userns,
 };
+pub use mount_flag::parse_mount;
 pub use plan::{Access, PlannedMount, PlannedSource, Propagation, VolumeWanted, plan_mounts};
 pub use profile::Profile;
 pub use signal::parse_signal;
+pub use size::parse_ram_bytes;
 pub use spec::{check, spec};
 
 /// How much of `/etc/passwd` and `/etc/group` is looked at; a larger file is an error.

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use dockerapi::{ContainerConfig, HostConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::BundleError;
+use crate::mount_rules::{check_destination, check_kernel_files};
+use crate::{BundleError, parse_bind, paths, tmpfs};
+
+mod long;
 
 /// One mount that the user, the image or another container asked for.
 ///
@@ -145,13 +148,89 @@ impl Propagation {
 ///
 /// `config` is the merged one, so that the image's VOLUMEs are in it. `inherited` are the mounts
 /// of the containers that `volumes_from` names, in that order, made read-only where it says so.
-/// What is named later wins over what is named earlier, and a VOLUME only counts where nothing
-/// else is mounted; the same destination twice among `-v`, `--mount` and `--tmpfs` is an error.
+/// What the user names wins over what is inherited, and a VOLUME only counts where nothing else
+/// is mounted; the same destination twice among `-v`, `--mount` and `--tmpfs` is an error.
+///
+/// They come back with parents before what is mounted below them.
 pub fn plan_mounts(
     config: &ContainerConfig,
     host: &HostConfig,
     inherited: &[PlannedMount],
 ) -> Result<Vec<PlannedMount>, BundleError> {
-    let _ = (config, host, inherited);
-    Err(BundleError::invalid("mounts cannot be planned"))
+    let mut own: Vec<PlannedMount> = Vec::new();
+    for text in &host.binds {
+        add(&mut own, parse_bind(text, &host.volume_driver)?)?;
+    }
+    for mount in &host.mounts {
+        add(&mut own, long::plan(mount, &host.volume_driver)?)?;
+    }
+    for (destination, options) in &host.tmpfs {
+        check_destination(destination)?;
+        let options = tmpfs::parse_options(options)?;
+        let read_only = options.iter().rev().find(|word| *word == "ro" || *word == "rw");
+        let access = match read_only.map(String::as_str) {
+            Some("ro") => Access::ReadOnly,
+            _ => Access::ReadWrite,
+        };
+        add(&mut own, planned(destination, PlannedSource::Tmpfs { options }, access))?;
+    }
+    let mut all: Vec<PlannedMount> = Vec::new();
+    for mount in inherited {
+        all.retain(|earlier| earlier.destination != mount.destination);
+        all.push(PlannedMount { mode: String::new(), ..mount.clone() });
+    }
+    all.retain(|earlier| own.iter().all(|mount| mount.destination != earlier.destination));
+    all.append(&mut own);
+    for destination in config.volumes.keys() {
+        let destination = paths::clean(destination);
+        check_destination(&destination)?;
+        if all.iter().all(|mount| mount.destination != destination) {
+            let wanted = VolumeWanted {
+                driver: host.volume_driver.clone(),
+                copy_up: true,
+                anonymous: true,
+                ..Default::default()
+            };
+            let source = PlannedSource::Volume(wanted);
+            all.push(planned(&destination, source, Access::ReadWrite));
+        }
+    }
+    for mount in &all {
+        check_kernel_files(mount)?;
+        if let PlannedSource::Volume(wanted) = &mount.source {
+            check_driver(&wanted.driver)?;
+        }
+    }
+    all.sort_by_key(|mount| paths::depth(&mount.destination));
+    Ok(all)
 }
+
+/// A mount with nothing but what each must have.
+pub(crate) fn planned(destination: &str, source: PlannedSource, access: Access) -> PlannedMount {
+    PlannedMount {
+        destination: paths::clean(destination),
+        source,
+        access,
+        propagation: None,
+        mode: String::new(),
+        host_path: None,
+    }
+}
+
+fn add(mounts: &mut Vec<PlannedMount>, mount: PlannedMount) -> Result<(), BundleError> {
+    if mounts.iter().any(|other| other.destination == mount.destination) {
+        return Err(BundleError::conflict(format!("Duplicate mount point: {}", mount.destination)));
+    }
+    mounts.push(mount);
+    Ok(())
+}
+
+fn check_driver(driver: &str) -> Result<(), BundleError> {
+    match driver {
+        "" | "local" => Ok(()),
+        other => Err(BundleError::Later { what: format!("volume driver {other:?}"), hint: "" }),
+    }
+}
+
+#[cfg(test)]
+mod tests;
