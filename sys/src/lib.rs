@@ -3,6 +3,7 @@
 //! The only crate in which `unsafe` may stand. No policy is made here.
 
 pub mod exe;
+pub mod fresh;
 pub mod fs;
 pub mod mount;
 pub mod names;

@@ -5,11 +5,9 @@ use std::os::fd::AsFd;
 
 use content::ExclusiveLock;
 use oci::Digest;
-use rustix::fs::{Dir, FlockOperation};
-use rustix::io::Errno;
+use rustix::fs::Dir;
 
-use crate::layer::{PREFIX, is_still};
-use crate::{SnapshotError, Snapshots, failed, open_directory};
+use crate::{SnapshotError, Snapshots, failed};
 
 /// What a collection removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,34 +78,13 @@ impl Snapshots {
     ///
     /// A directory that somebody still writes to is locked and stays. Needs no lock of the store.
     pub fn sweep(&self) -> Result<Swept, SnapshotError> {
-        let trash = self.trash()?;
-        for name in self.names()?.iter().filter(|name| name.starts_with(PREFIX)) {
-            let path = self.inner.path.join(name);
-            let directory = match open_directory(&self.inner.layers, name.as_str()) {
-                Ok(directory) => directory,
-                Err(Errno::NOENT) => continue,
-                Err(errno) => return Err(failed("open", &path, errno)),
-            };
-            match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {}
-                Err(Errno::WOULDBLOCK | Errno::INTR) => continue,
-                Err(errno) => return Err(failed("lock", &path, errno)),
-            }
-            let Ok(name) = std::ffi::CString::new(name.as_str()) else { continue };
-            // Committed in between, it has another name and is a layer.
-            if !is_still(&self.inner.layers, &name, &directory) {
-                continue;
-            }
-            match trash.put(self.inner.layers.as_fd(), &name) {
-                Ok(discarded) => drop(discarded),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(source) => return Err(failed("remove", &path, source)),
-            }
-        }
-        let removed = trash
+        let dead = sys::fresh::sweep(self.inner.layers.as_fd())
+            .map_err(|source| failed("sweep", &self.inner.path, source))?;
+        let old = self
+            .trash()?
             .empty()
             .map_err(|source| failed("empty", &self.inner.path.with_file_name("trash"), source))?;
-        Ok(Swept { entries: removed.entries, freed_bytes: removed.bytes })
+        Ok(Swept { entries: dead.entries + old.entries, freed_bytes: dead.bytes + old.bytes })
     }
 
     fn names(&self) -> Result<Vec<String>, SnapshotError> {

@@ -1,15 +1,15 @@
 //! One layer: being written, committed, remembered.
 
-use std::ffi::CString;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use content::Durability;
 use oci::Digest;
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use sys::fresh::FreshDirectory;
 
 use crate::{SnapshotError, Snapshots, failed, make_directory, open_directory};
 
@@ -26,13 +26,9 @@ pub struct LayerUsage {
 #[derive(Debug)]
 pub struct NewLayer {
     snapshots: Snapshots,
-    /// `.new-<random>`, locked.
-    directory: OwnedFd,
+    fresh: FreshDirectory,
     /// `fs` inside it.
     files: OwnedFd,
-    name: CString,
-    /// Whether the name is still ours to remove.
-    named: bool,
 }
 
 /// What `layer.json` says.
@@ -50,46 +46,21 @@ pub(crate) struct Record {
 const RECORD: &str = "layer.json";
 /// More than any record has; what is longer is none.
 const RECORD_LIMIT: u64 = 4096;
-pub(crate) const PREFIX: &str = ".new-";
 
 impl NewLayer {
     pub(crate) fn create(snapshots: &Snapshots) -> Result<Self, SnapshotError> {
-        let layers = &snapshots.inner.layers;
-        loop {
-            let text = format!("{PREFIX}{}", sys::names::random_hex::<16>());
-            let path = snapshots.inner.path.join(&text);
-            let name = CString::new(text).expect("neither prefix nor digits have a NUL");
-            rustix::fs::mkdirat(layers, &name, Mode::from_raw_mode(0o700))
-                .map_err(|errno| failed("create", &path, errno))?;
-            // Until the lock is held a sweep may take the directory for garbage; then its name is
-            // gone or leads elsewhere, and another one is made.
-            let directory = match open_directory(layers, &name) {
-                Err(Errno::NOENT) => continue,
-                other => other.map_err(|errno| failed("open", &path, errno))?,
-            };
-            lock(&directory).map_err(|errno| failed("lock", &path, errno))?;
-            if !is_still(layers, &name, &directory) {
-                continue;
-            }
-            let made = make_directory(&directory, c"fs", 0o755)
+        let path = &snapshots.inner.path;
+        let fresh = FreshDirectory::create(snapshots.inner.layers.as_fd())
+            .map_err(|source| failed("create a directory in", path, source))?;
+        let files = make_directory(fresh.directory(), c"fs", 0o755)
+            .and_then(|()| open_directory(fresh.directory(), c"fs"))
+            .and_then(|files| {
                 // The umask may have taken bits away that the containers' users need.
-                .and_then(|()| open_directory(&directory, c"fs"))
-                .and_then(|files| {
-                    rustix::fs::fchmod(&files, Mode::from_raw_mode(0o755))?;
-                    Ok(files)
-                });
-            return match made {
-                Ok(files) => {
-                    Ok(Self { snapshots: snapshots.clone(), directory, files, name, named: true })
-                }
-                Err(errno) => {
-                    // Left behind it would be garbage without a lock, and the next sweep's.
-                    let _ = rustix::fs::unlinkat(&directory, c"fs", AtFlags::REMOVEDIR);
-                    let _ = rustix::fs::unlinkat(layers, &name, AtFlags::REMOVEDIR);
-                    Err(failed("create", &path.join("fs"), errno))
-                }
-            };
-        }
+                rustix::fs::fchmod(&files, Mode::from_raw_mode(0o755))?;
+                Ok(files)
+            })
+            .map_err(|errno| failed("create", &path.join(fresh.name()).join("fs"), errno))?;
+        Ok(Self { snapshots: snapshots.clone(), fresh, files })
     }
 
     /// The empty directory that the layer's files go into: the layer's root, mode 0755.
@@ -99,7 +70,7 @@ impl NewLayer {
 
     /// Where that is, for messages.
     pub fn path(&self) -> PathBuf {
-        self.snapshots.inner.path.join(self.name.to_string_lossy().as_ref()).join("fs")
+        self.snapshots.inner.path.join(self.fresh.name()).join("fs")
     }
 
     /// Names the layer. `diff_id` is that of the tar which was unpacked, as the caller verified.
@@ -108,24 +79,20 @@ impl NewLayer {
     /// same DiffID and that this copy was thrown away, which is as good. Not durable before
     /// [`Snapshots::sync`].
     pub fn commit(mut self, diff_id: &Digest, usage: LayerUsage) -> Result<bool, SnapshotError> {
-        let path = self.snapshots.inner.path.join(self.name.to_string_lossy().as_ref());
+        let path = self.snapshots.inner.path.join(self.fresh.name());
         let record = Record {
             diff_id: diff_id.clone(),
             usage,
             synced: false,
             boot_id: boot_id().to_owned(),
         };
-        write_record(&self.directory, &path, &record, Durability::Process)?;
-        let layers = &self.snapshots.inner.layers;
+        write_record(self.fresh.directory(), &path, &record, Durability::Process)?;
         let target = self.snapshots.inner.path.join(diff_id.hex());
         // A directory of that name which cannot be relied on (it was not synced before the power
         // went) has to make room; twice, should another unpacker be quicker, is enough.
         for _ in 0..3 {
-            match rustix::fs::renameat(layers, &self.name, layers, diff_id.hex()) {
-                Ok(()) => {
-                    self.named = false;
-                    return Ok(true);
-                }
+            match self.fresh.rename_to(diff_id.hex()) {
+                Ok(()) => return Ok(true),
                 Err(Errno::EXIST | Errno::NOTEMPTY) => {
                     if self.snapshots.contains(diff_id)? {
                         return Ok(false);
@@ -139,20 +106,6 @@ impl NewLayer {
             }
         }
         Err(failed("rename a layer to", &target, Errno::EXIST))
-    }
-}
-
-impl Drop for NewLayer {
-    fn drop(&mut self) {
-        if !self.named {
-            return;
-        }
-        // What cannot be removed now is garbage, and the next sweep's.
-        if let Ok(trash) = self.snapshots.trash()
-            && let Ok(discarded) = trash.put(self.snapshots.inner.layers.as_fd(), &self.name)
-        {
-            let _ = discarded.delete();
-        }
     }
 }
 
@@ -182,7 +135,7 @@ pub(crate) fn read_record(
 }
 
 pub(crate) fn write_record(
-    directory: &OwnedFd,
+    directory: BorrowedFd<'_>,
     path: &Path,
     record: &Record,
     durability: Durability,
@@ -191,25 +144,9 @@ pub(crate) fn write_record(
     bytes
         .and_then(|bytes| {
             let durable = durability == Durability::Power;
-            sys::fs::replace_file(directory.as_fd(), RECORD, &bytes, durable)
+            sys::fs::replace_file(directory, RECORD, &bytes, durable)
         })
         .map_err(|source| failed("write", &path.join(RECORD), source))
-}
-
-/// Whether `name` still leads to the directory that is open.
-pub(crate) fn is_still(layers: &OwnedFd, name: &std::ffi::CStr, directory: &OwnedFd) -> bool {
-    let named = rustix::fs::statat(layers, name, AtFlags::SYMLINK_NOFOLLOW);
-    let open = rustix::fs::fstat(directory);
-    matches!((named, open), (Ok(a), Ok(b)) if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
-}
-
-fn lock(directory: &OwnedFd) -> Result<(), Errno> {
-    loop {
-        match rustix::fs::flock(directory, FlockOperation::LockExclusive) {
-            Err(Errno::INTR) => {}
-            other => return other,
-        }
-    }
 }
 
 /// Which boot this is; a random text where the kernel does not say, so that nothing matches it.

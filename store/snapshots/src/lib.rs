@@ -165,7 +165,7 @@ impl Snapshots {
             let path = self.inner.path.join(name);
             let directory = open_directory(&self.inner.layers, name)
                 .map_err(|errno| failed("open", &path, errno))?;
-            layer::write_record(&directory, &path, &record, Durability::Power)?;
+            layer::write_record(directory.as_fd(), &path, &record, Durability::Power)?;
         }
         Ok(())
     }

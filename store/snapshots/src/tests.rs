@@ -48,7 +48,7 @@ fn the_second_unpacker_of_a_layer_succeeds_and_leaves_nothing() {
     assert!(!second.commit(&diff_id, LayerUsage::default()).unwrap());
     assert_eq!(snapshots.usage(&diff_id).unwrap().entries, 1);
     assert_eq!(names(&snapshots), 1);
-    assert_eq!(fs::read_dir(temp.path().join("trash")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(temp.path().join("trash")).map_or(0, Iterator::count), 0);
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_dropped_layer_leaves_nothing() {
     rustix::fs::mkdirat(new.dir(), "sub", Mode::from_raw_mode(0o755)).unwrap();
     drop(new);
     assert_eq!(names(&snapshots), 0);
-    assert_eq!(fs::read_dir(temp.path().join("trash")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(temp.path().join("trash")).map_or(0, Iterator::count), 0);
 }
 
 #[test]
