@@ -1,0 +1,86 @@
+//! Why there is no container, or no process in it.
+
+use std::io;
+
+/// Why a container or a process could not be created or started.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The spec cannot be carried out. Nothing has happened.
+    #[error("{field}: {problem}")]
+    Spec {
+        /// The JSON path, such as `mounts[3].destination`.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A step on the host's side failed.
+    #[error("cannot {action}")]
+    Host {
+        /// What, with the names of the things.
+        action: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A step inside the new namespaces failed.
+    #[error("cannot {action}")]
+    Inside {
+        /// What, with the names of the things.
+        action: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something in the root file system is not what it must be.
+    #[error("{0}")]
+    Refused(String),
+    /// The program cannot be executed.
+    #[error(transparent)]
+    Exec(#[from] ExecError),
+    /// A hook failed.
+    #[error("hook {kind} {path}: {problem}")]
+    Hook {
+        /// `createRuntime` and so on.
+        kind: &'static str,
+        /// The hook's program.
+        path: String,
+        /// Its status, or why there is none.
+        problem: String,
+    },
+    /// The process ended before it was ready, without a word.
+    #[error("init ended before it was ready ({how})")]
+    Died {
+        /// Its status, as far as it is known.
+        how: String,
+    },
+}
+
+/// Why a program cannot be executed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct ExecError {
+    /// What that means to a shell.
+    pub kind: ExecErrorKind,
+    /// In the words that runc and Docker use.
+    pub text: String,
+}
+
+/// What a failed execution means to a shell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecErrorKind {
+    /// There is no such program: exit code 127.
+    NotFound,
+    /// There is one, but it cannot be executed: exit code 126.
+    NotExecutable,
+    /// Something else is wrong: exit code 128, as runc has it.
+    Other,
+}
+
+impl ExecErrorKind {
+    /// What a shell gives as exit code.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::NotFound => 127,
+            Self::NotExecutable => 126,
+            Self::Other => 128,
+        }
+    }
+}

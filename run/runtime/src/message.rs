@@ -1,0 +1,276 @@
+//! What the caller and the process to be say to each other.
+//!
+//! ```text
+//! caller                                   child (clone3)
+//!   | writes its id maps, if it has some     |
+//!   |---- Mapped --------------------------->|  becomes root in its user namespace
+//!   |                                        |  makes the slow namespaces
+//!   | opens and clones what the host gives   |
+//!   |---- Sources (descriptors) ------------>|  mounts
+//!   |<--- HooksDue --------------------------|  (only if there are hooks for this point)
+//!   |---- Continue ------------------------->|  pivots, limits, looks the program up
+//!   |<--- Ready (warnings, console) ---------|  = created
+//!   :                                        :
+//!   |---- Go ------------------------------->|  filter, execve
+//!   |<--- end of stream ---------------------|  = started
+//! ```
+//!
+//! At any point the child may say `Failed` instead, and ends. It also ends at the end of the
+//! stream, so that nothing of it outlives a caller that died. The socket is a SOCK_SEQPACKET: one
+//! message each, first byte its kind.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::net::{RecvFlags, SendFlags};
+
+use crate::{ExecError, ExecErrorKind, RuntimeError};
+
+/// The most bytes in one message; texts are cut.
+const MAX_BYTES: usize = 8192;
+
+/// What the caller says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum FromCaller {
+    /// The id maps are written.
+    Mapped = b'm',
+    /// Descriptors that the plan names by their order.
+    Sources = b's',
+    /// Go on after hooks.
+    Continue = b'c',
+    /// Execute the program.
+    Go = b'g',
+}
+
+/// What the child says.
+#[derive(Debug)]
+pub(crate) enum FromChild {
+    /// Before pivot_root, waiting for `Continue`.
+    HooksDue,
+    /// Everything but the program.
+    Ready {
+        /// What was not had as asked.
+        warnings: Vec<String>,
+        /// The near end of the terminal.
+        console: Option<OwnedFd>,
+    },
+    /// The end.
+    Failed(RuntimeError),
+}
+
+const HOOKS_DUE: u8 = b'h';
+const READY: u8 = b'r';
+const FAILED: u8 = b'f';
+
+/// Sends `Go`; a child that is gone already is not an error here, since it said why.
+pub(crate) fn go(socket: BorrowedFd<'_>) -> Result<(), RuntimeError> {
+    match to_child(socket, FromCaller::Go, &[]) {
+        Err(RuntimeError::Host { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+pub(crate) fn to_child(
+    socket: BorrowedFd<'_>,
+    message: FromCaller,
+    fds: &[BorrowedFd<'_>],
+) -> Result<(), RuntimeError> {
+    sys::socket::send(socket, &[message as u8], fds, SendFlags::empty())
+        .map(drop)
+        .map_err(|source| RuntimeError::Host { action: "talk to the new process".into(), source })
+}
+
+/// The child's next message; `None` when it closed its end: it executed its program, or died.
+pub(crate) fn from_child(socket: BorrowedFd<'_>) -> Result<Option<FromChild>, RuntimeError> {
+    let mut bytes = [0; MAX_BYTES];
+    let (length, mut fds) = match sys::socket::receive(socket, &mut bytes, 1, RecvFlags::empty()) {
+        Ok(received) => received,
+        // The child died with a message of ours unread.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+        Err(source) => {
+            return Err(RuntimeError::Host { action: "hear from the new process".into(), source });
+        }
+    };
+    match bytes[..length].split_first() {
+        None => Ok(None),
+        Some((&HOOKS_DUE, _)) => Ok(Some(FromChild::HooksDue)),
+        Some((&READY, texts)) => Ok(Some(FromChild::Ready {
+            warnings: lines(texts).map(str::to_owned).collect(),
+            console: fds.pop(),
+        })),
+        Some((&FAILED, rest)) => Ok(Some(FromChild::Failed(decode(rest)))),
+        Some(_) => Err(out_of_turn()),
+    }
+}
+
+/// A message that makes no sense at this point.
+pub(crate) fn out_of_turn() -> RuntimeError {
+    RuntimeError::Host {
+        action: "understand the new process".into(),
+        source: io::ErrorKind::InvalidData.into(),
+    }
+}
+
+/// Waits for one message from the caller, with its descriptors. `false` if it is another, or the
+/// caller is gone: then nobody wants this process any more.
+pub(crate) fn await_caller(
+    socket: BorrowedFd<'_>,
+    expected: FromCaller,
+    fds: &mut Vec<OwnedFd>,
+) -> bool {
+    let mut byte = [0];
+    match sys::socket::receive(socket, &mut byte, sys::socket::MAX_FDS, RecvFlags::empty()) {
+        Ok((1, received)) => {
+            fds.extend(received);
+            byte[0] == expected as u8
+        }
+        _ => false,
+    }
+}
+
+pub(crate) fn send_hooks_due(socket: BorrowedFd<'_>) -> io::Result<()> {
+    sys::socket::send(socket, &[HOOKS_DUE], &[], SendFlags::empty()).map(drop)
+}
+
+pub(crate) fn send_ready(
+    socket: BorrowedFd<'_>,
+    warnings: &[String],
+    console: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
+    let mut bytes = vec![READY];
+    for warning in warnings {
+        if bytes.len() + warning.len() < MAX_BYTES {
+            bytes.extend_from_slice(warning.replace('\n', " ").as_bytes());
+            bytes.push(b'\n');
+        }
+    }
+    sys::socket::send(socket, &bytes, console.as_slice(), SendFlags::empty()).map(drop)
+}
+
+/// Tells the caller why this process ends. Nobody may be there any more; that is no matter.
+pub(crate) fn send_failed(socket: BorrowedFd<'_>, error: &RuntimeError) {
+    let _ = sys::socket::send(socket, &encode(error), &[], SendFlags::empty());
+}
+
+/// `FAILED`, variant, error number (4 bytes, 0 if none), text.
+fn encode(error: &RuntimeError) -> Vec<u8> {
+    let (variant, source, text) = match error {
+        RuntimeError::Inside { action, source } | RuntimeError::Host { action, source } => {
+            (b'i', Some(source), action.clone())
+        }
+        RuntimeError::Spec { field, problem } => (b's', None, format!("{field}\0{problem}")),
+        RuntimeError::Exec(error) => {
+            let variant = match error.kind {
+                ExecErrorKind::NotFound => b'n',
+                ExecErrorKind::NotExecutable => b'x',
+                ExecErrorKind::Other => b'o',
+            };
+            (variant, None, error.text.clone())
+        }
+        other => (b'r', None, other.to_string()),
+    };
+    let errno = source.and_then(io::Error::raw_os_error).unwrap_or(0);
+    let mut bytes = vec![FAILED, variant];
+    bytes.extend_from_slice(&errno.to_ne_bytes());
+    let room = text.floor_char_boundary(MAX_BYTES - bytes.len());
+    bytes.extend_from_slice(&text.as_bytes()[..room]);
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> RuntimeError {
+    let Some((&[variant, a, b, c, d], text)) = bytes.split_first_chunk::<5>() else {
+        return out_of_turn();
+    };
+    let errno = i32::from_ne_bytes([a, b, c, d]);
+    let text = String::from_utf8_lossy(text).into_owned();
+    let exec = |kind| RuntimeError::Exec(ExecError { kind, text: text.clone() });
+    match variant {
+        b'i' => RuntimeError::Inside {
+            action: text,
+            source: match errno {
+                0 => io::ErrorKind::Other.into(),
+                errno => io::Error::from_raw_os_error(errno),
+            },
+        },
+        b's' => {
+            let (field, problem) = text.split_once('\0').unwrap_or((&text, ""));
+            RuntimeError::Spec { field: field.to_owned(), problem: problem.to_owned() }
+        }
+        b'n' => exec(ExecErrorKind::NotFound),
+        b'x' => exec(ExecErrorKind::NotExecutable),
+        b'o' => exec(ExecErrorKind::Other),
+        _ => RuntimeError::Refused(text),
+    }
+}
+
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &str> {
+    bytes
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| std::str::from_utf8(line).ok().filter(|line| !line.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        sys::socket::pair(rustix::net::SocketType::SEQPACKET).unwrap()
+    }
+
+    #[test]
+    fn errors_arrive_as_they_were_sent() {
+        let exec = ExecError { kind: ExecErrorKind::NotFound, text: "exec: \"x\": gone".into() };
+        let errors = [
+            RuntimeError::Inside {
+                action: "mount /proc".into(),
+                source: io::Error::from_raw_os_error(1),
+            },
+            RuntimeError::Spec { field: "mounts[0]".into(), problem: "bad".into() },
+            RuntimeError::Refused("/proc is a symbolic link".into()),
+            RuntimeError::Exec(exec),
+        ];
+        for error in errors {
+            let (caller, child) = pair();
+            send_failed(child.as_fd(), &error);
+            match from_child(caller.as_fd()).unwrap() {
+                Some(FromChild::Failed(got)) => {
+                    assert_eq!(format!("{got:?}"), format!("{error:?}"))
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn texts_of_any_length_fit() {
+        for length in [MAX_BYTES - 7, MAX_BYTES - 6, MAX_BYTES, 70_000] {
+            let (caller, child) = pair();
+            send_failed(child.as_fd(), &RuntimeError::Refused("é".repeat(length)));
+            let Some(FromChild::Failed(error)) = from_child(caller.as_fd()).unwrap() else {
+                panic!("no error for {length}");
+            };
+            assert!(error.to_string().starts_with('é'));
+        }
+        let (caller, child) = pair();
+        send_ready(child.as_fd(), &["w".repeat(9000), "one\ntwo".into()], None).unwrap();
+        match from_child(caller.as_fd()).unwrap() {
+            Some(FromChild::Ready { warnings, .. }) => assert_eq!(warnings, ["one two"]),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_closed_end_is_the_end() {
+        let (caller, child) = pair();
+        drop(child);
+        assert!(from_child(caller.as_fd()).unwrap().is_none());
+        go(caller.as_fd()).unwrap();
+        let (caller, child) = pair();
+        drop(caller);
+        assert!(!await_caller(child.as_fd(), FromCaller::Go, &mut Vec::new()));
+    }
+}
