@@ -40,7 +40,12 @@ pub(crate) fn run(seconds: u64) -> Outcome {
         fuzzer.arg(&corpus).arg(format!("-artifact_prefix={}/", artifacts.display()));
         fuzzer.arg(format!("-max_total_time={seconds}"));
         fuzzer.args(["-rss_limit_mb=1024", "-timeout=10", "-print_final_stats=0", "-verbosity=0"]);
-        spawn(&mut fuzzer)?;
+        let output = fuzzer.output()?;
+        let log = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            return Err(format!("{log}\nthe fuzz target {} failed", name.display()).into());
+        }
+        println!("fuzz: {} for {seconds} s: nothing found", name.display());
     }
     Ok(())
 }
