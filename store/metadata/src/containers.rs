@@ -247,6 +247,12 @@ impl Containers {
         Ok(found)
     }
 
+    /// The record of a container that never came to be, if its maker had got so far.
+    pub fn unborn_record<M: serde::de::DeserializeOwned>(&self, directory: &str) -> Option<Record<M>> {
+        let bytes = read_document(self.dir.as_fd(), &format!("{directory}/record.json")).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
     /// Removes one piece of debris, if it still is one.
     pub fn clear(&self, debris: &Debris) -> Result<(), MetadataError> {
         match debris {
@@ -274,7 +280,7 @@ impl Containers {
     }
 
     /// Makes `name` stand for `id`; a name whose container is not there is taken over.
-    fn claim_name(&self, name: &str, id: &str) -> Result<(), MetadataError> {
+    pub fn claim_name(&self, name: &str, id: &str) -> Result<(), MetadataError> {
         if !is_valid_name(name) {
             return Err(MetadataError::BadName { name: name.to_owned() });
         }
@@ -323,7 +329,8 @@ impl Containers {
         Ok(file)
     }
 
-    fn name_owner(&self, name: &str) -> Result<Option<String>, MetadataError> {
+    /// The id that `name` leads to, whether or not that container is there.
+    pub fn name_owner(&self, name: &str) -> Result<Option<String>, MetadataError> {
         match readlinkat(&self.names, name, Vec::new()) {
             Ok(id) => Ok(id.into_string().ok().filter(|id| is_id(id))),
             Err(Errno::NOENT | Errno::INVAL) => Ok(None),

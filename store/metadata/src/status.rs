@@ -45,6 +45,10 @@ pub struct Status {
     pub network: String,
     /// The state as last written.
     pub phase: Phase,
+    /// Whether its maker was about to start it at once: one that then never ran, and that is to be
+    /// removed when it ends, is left over from a killed process.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub launching: bool,
     /// The first process, as the host sees it; 0 unless running.
     #[serde(default)]
     pub pid: i32,

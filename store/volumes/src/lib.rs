@@ -56,6 +56,8 @@ pub struct Volume {
 pub struct NewVolume {
     /// `None` makes up a name of 64 hexadecimal digits.
     pub name: Option<VolumeName>,
+    /// Whether `name` was made up by the caller; always so without one.
+    pub anonymous: bool,
     /// Free key-value pairs.
     pub labels: BTreeMap<String, String>,
     /// The driver's options.
@@ -107,7 +109,7 @@ impl Volumes {
     /// for. Options that mean nothing are [`VolumeError::Option`].
     pub fn create(&self, new: NewVolume) -> Result<Volume, VolumeError> {
         let volume = Volume {
-            anonymous: new.name.is_none(),
+            anonymous: new.anonymous || new.name.is_none(),
             name: new.name.unwrap_or_else(VolumeName::anonymous),
             created: Timestamp::now(),
             labels: new.labels,
