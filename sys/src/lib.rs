@@ -5,10 +5,13 @@
 pub mod exe;
 pub mod fresh;
 pub mod fs;
+pub mod loopback;
+pub mod inherit;
 pub mod mount;
 pub mod names;
 pub mod namespace;
 pub mod process;
+pub mod schedule;
 pub mod seccomp;
 pub mod signals;
 pub mod socket;

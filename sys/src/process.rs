@@ -337,6 +337,30 @@ pub fn close_on_exec_from(first: RawFd) -> io::Result<()> {
     }
 }
 
+/// Gives descriptors the numbers that a program shall find them under, closes every other one on
+/// exec, and answers with `keep` under a number out of their way.
+///
+/// For a process about to execute: whatever had one of those numbers is gone, so the caller must
+/// not use other descriptors of its own afterwards.
+pub fn arrange_fds(fds: &[(BorrowedFd<'_>, RawFd)], keep: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let above = fds.iter().map(|(_, target)| *target).max().unwrap_or(2).max(2) + 1;
+    let kept = rustix::io::fcntl_dupfd_cloexec(keep, above)?;
+    // Out of the way of all targets first: a target may be the number of another source.
+    let sources = fds
+        .iter()
+        .map(|(source, _)| rustix::io::fcntl_dupfd_cloexec(source, above))
+        .collect::<Result<Vec<_>, _>>()?;
+    close_on_exec_from(0)?;
+    for (source, (_, target)) in sources.iter().zip(fds) {
+        // SAFETY: takes two numbers, the first of an open descriptor. What the second meant
+        // before is given up by the caller, as stated.
+        if unsafe { libc::dup2(source.as_raw_fd(), *target) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(kept)
+}
+
 /// Gives every signal its default action and unblocks all.
 ///
 /// Ignored signals survive execve(2) otherwise, and Rust programs ignore SIGPIPE.
