@@ -3,7 +3,10 @@
 use dockerapi::{ContainerConfig, HostConfig};
 use oci::runtime::{ConsoleSize, Process, Spec};
 
-use crate::{BundleError, HostFacts};
+use crate::caps::CapSet;
+use crate::spec::sets;
+use crate::user::Accounts;
+use crate::{BundleError, HostFacts, config, env};
 
 /// What `exec` is asked for.
 #[derive(Clone, Copy)]
@@ -36,8 +39,51 @@ pub struct Exec<'a> {
     pub facts: &'a HostFacts,
 }
 
-/// The process that `exec` adds: as confined as the container's first one.
+/// The process that `exec` adds: as confined as the container's first one, but for what the user
+/// asks for here.
+///
+/// Everything that is not named is taken over from the first process's description: limits, labels,
+/// no-new-privileges, the OOM score. The system call filter is the container's as well; that, and
+/// the cgroup, are the runtime's part.
 pub fn exec_process(exec: &Exec<'_>) -> Result<Process, BundleError> {
-    let _ = exec;
-    Err(BundleError::invalid("no process can be made"))
+    let first = exec
+        .spec
+        .process
+        .as_ref()
+        .ok_or_else(|| BundleError::invalid("the container's spec has no process"))?;
+    if exec.command.iter().all(String::is_empty) {
+        return Err(BundleError::invalid("No exec command specified"));
+    }
+    for word in exec.command {
+        config::refuse_nul("argument", word)?;
+    }
+    for entry in exec.env {
+        env::check(entry)?;
+    }
+    let user = if exec.user.is_empty() { &exec.config.user } else { exec.user };
+    let accounts = Accounts::new(exec.passwd, exec.group)?;
+    let identity = accounts.identify(user, &exec.host.group_add)?;
+    let hostname = exec.spec.hostname.as_ref().unwrap_or(&exec.facts.hostname);
+    let mut env = env::base(exec.config, hostname, exec.tty);
+    env::apply(&mut env, exec.env);
+    env::set_home(&mut env, &identity.home);
+    let cwd = if exec.working_dir.is_empty() { &exec.config.working_dir } else { exec.working_dir };
+    let capabilities = if exec.privileged {
+        Some(sets(CapSet::of_host(exec.facts)))
+    } else {
+        first.capabilities.clone()
+    };
+    Ok(Process {
+        terminal: exec.tty,
+        console_size: exec.console_size.filter(|_| exec.tty),
+        user: identity.user,
+        args: exec.command.to_vec(),
+        env,
+        cwd: config::working_dir(cwd)?,
+        capabilities,
+        ..first.clone()
+    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,9 @@
 use std::io;
 
 use dockerapi::{ContainerConfig, HostConfig};
-use oci::Platform;
 use oci::runtime::{IdMapping, Seccomp, Spec};
 
-use crate::PlannedMount;
+use crate::{PlannedMount, Profile};
 
 /// Everything that [`spec`](crate::spec()) looks at.
 pub struct Inputs<'a> {
@@ -16,8 +15,6 @@ pub struct Inputs<'a> {
     pub config: &'a ContainerConfig,
     /// The wishes that concern the host.
     pub host: &'a HostConfig,
-    /// What the image runs on.
-    pub platform: &'a Platform,
     /// The root file system and two of its files.
     pub rootfs: RootfsFacts<'a>,
     /// What [`plan_mounts`](crate::plan_mounts) returned, each volume with its `host_path`.
@@ -33,7 +30,8 @@ pub struct Inputs<'a> {
     pub devices: &'a dyn Fn(&str) -> io::Result<Vec<HostDevice>>,
     /// The cgroup, in the form that `run::cgroups` takes.
     pub cgroups_path: &'a str,
-    /// The profile of `seccomp=FILE`, read and turned into rules by the engine.
+    /// The filter of `--security-opt seccomp=...`, turned into rules by the engine; needed only if
+    /// that option holds one.
     pub seccomp: Option<&'a Seccomp>,
     /// The host.
     pub facts: &'a HostFacts,
@@ -97,7 +95,7 @@ pub enum Userns<'a> {
 /// A device node of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostDevice {
-    /// Its path on the host.
+    /// Its path on the host: the one that was asked for, or one below it.
     pub path: String,
     /// `c` or `b`.
     pub kind: char,
@@ -236,4 +234,26 @@ pub struct Needs {
     pub rootfs_uids: Vec<IdMapping>,
     /// Group ids, likewise.
     pub rootfs_gids: Vec<IdMapping>,
+    /// The system call filter.
+    pub seccomp: SeccompNeed,
+}
+
+/// Where the system call filter comes from.
+///
+/// One that comes with Kista is not written into the spec: it is compiled straight from its
+/// tables, and only a foreign runtime needs it as text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum SeccompNeed {
+    /// There is none.
+    #[default]
+    Unconfined,
+    /// It is in the spec.
+    InSpec,
+    /// The profile's own.
+    Builtin {
+        /// Which.
+        profile: Profile,
+        /// What the container has: some system calls come with a capability.
+        capabilities: Vec<String>,
+    },
 }
