@@ -120,6 +120,11 @@ impl Cgroup {
             .map(|group| group.dir.as_path())
     }
 
+    /// The group's directory in each hierarchy that it is in, with the hierarchy's version.
+    pub fn directories(&self) -> impl Iterator<Item = (&Path, Version)> {
+        self.groups.iter().map(|group| (group.dir.as_path(), group.version))
+    }
+
     /// Opens the doors by which a process enters, the first one or one that `exec` adds.
     pub fn join_handle(&self) -> Result<JoinHandle, CgroupError> {
         let mut handle = JoinHandle { tasks: Vec::new(), unified: None };
