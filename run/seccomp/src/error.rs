@@ -45,6 +45,15 @@ pub enum SeccompError {
         /// The largest one that the action can carry.
         limit: u32,
     },
+    /// An error number for an action that has none.
+    #[error("seccomp: {action} takes no error number")]
+    NoErrno {
+        /// The action.
+        action: String,
+    },
+    /// A rule with an empty name.
+    #[error("seccomp: a rule has an empty name for a system call")]
+    Unnamed,
     /// `SCMP_ACT_NOTIFY` where it would stop the runtime itself.
     #[error("seccomp: SCMP_ACT_NOTIFY cannot be used {place}")]
     Notify {

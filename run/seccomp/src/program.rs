@@ -12,6 +12,10 @@ pub struct Program {
 }
 
 impl Program {
+    pub(crate) fn new(instructions: Vec<[u8; 8]>, flags: u32, listener: bool) -> Self {
+        Self { instructions, flags, listener }
+    }
+
     /// The instructions: `struct sock_filter` each, in the machine's byte order.
     pub fn instructions(&self) -> &[[u8; 8]] {
         &self.instructions
@@ -30,12 +34,11 @@ impl Program {
     /// Puts the filter on the calling thread, for good; on all threads with the flag `TSYNC`.
     ///
     /// Gives the listener's descriptor (close-on-exec) if there is one. Async-signal-safe: one
-    /// system call, a second one if the kernel does not know a flag that is only for speed.
-    /// Needs no_new_privs or CAP_SYS_ADMIN in the user namespace; must come after everything that
-    /// the filter forbids.
+    /// system call. Needs no_new_privs, or CAP_SYS_ADMIN in the user namespace; must come after
+    /// everything that the filter forbids.
     ///
     /// seccomp(2).
     pub fn load(&self) -> io::Result<Option<OwnedFd>> {
-        sys::seccomp::set_filter(&self.instructions, self.flags)
+        sys::seccomp::install(&self.instructions, self.flags.into())
     }
 }
