@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn never_the_hosts() {
-        let host = Sharing { host_network: true, host_ipc: true, ..Default::default() };
+        let host = Sharing { host_network: true, host_ipc: true };
         for name in ["net.core.somaxconn", "kernel.sem", "fs.mqueue.msg_max"] {
             assert!(one(name, "1", &host).is_err(), "{name}");
         }
