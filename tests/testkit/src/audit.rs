@@ -1,0 +1,148 @@
+//! What is left of a data directory's containers outside of it, and in it.
+//!
+//! A process is ours if the cookie is in its environment, if it holds a file below the data
+//! directory open, or if a mount in its namespace comes from there. Nothing else is looked at,
+//! so that tests do not see each other.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The environment variable that marks the processes of a test.
+pub const COOKIE: &str = "KISTA_TEST_COOKIE";
+
+/// Whose leftovers are looked for.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    /// The data directory.
+    pub root: PathBuf,
+    /// The value of [`COOKIE`].
+    pub cookie: String,
+    /// Containers that existed at some time.
+    pub ids: BTreeSet<String>,
+}
+
+/// Looks until nothing is left, for ten seconds; gives what is left then.
+///
+/// Deletion of a container's directory may go on after `rm` has answered.
+pub fn wait_for_nothing(owner: &Owner) -> Vec<String> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let left = leftovers(owner);
+        if left.is_empty() || Instant::now() > deadline {
+            return left;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A line for each process, mount, cgroup and file that should not be there when all
+/// containers have been removed.
+pub fn leftovers(owner: &Owner) -> Vec<String> {
+    let mut left = Vec::new();
+    for pid in processes(owner) {
+        left.push(format!("process {pid}: {}", command_line(pid)));
+    }
+    for mount in mounts("/proc/self/mountinfo".as_ref(), &owner.root) {
+        left.push(format!("mount: {mount}"));
+    }
+    for path in cgroups().filter(|path| path.file_name().is_some_and(|name| owns(owner, name))) {
+        left.push(format!("cgroup {}", path.display()));
+    }
+    left.extend(files(&owner.root).into_iter().map(|path| format!("file {}", path.display())));
+    left
+}
+
+fn owns(owner: &Owner, name: &std::ffi::OsStr) -> bool {
+    let name = name.to_string_lossy();
+    owner.ids.iter().any(|id| name.contains(id.as_str()))
+}
+
+/// The processes that belong to the owner, but for this one.
+pub fn processes(owner: &Owner) -> Vec<i32> {
+    let cookie = format!("{COOKIE}={}", owner.cookie);
+    let own_namespace = fs::read_link("/proc/self/ns/mnt").unwrap_or_default();
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let ours = |pid: &i32| {
+        let folder = PathBuf::from(format!("/proc/{pid}"));
+        let marked = fs::read(folder.join("environ"))
+            .is_ok_and(|all| all.split(|byte| *byte == 0).any(|one| one == cookie.as_bytes()));
+        let holds = || {
+            fs::read_dir(folder.join("fd")).is_ok_and(|fds| {
+                fds.flatten().any(|fd| {
+                    fs::read_link(fd.path()).is_ok_and(|path| path.starts_with(&owner.root))
+                })
+            })
+        };
+        let inside = || {
+            fs::read_link(folder.join("ns/mnt")).is_ok_and(|own| own != own_namespace)
+                && !mounts(&folder.join("mountinfo"), &owner.root).is_empty()
+        };
+        marked || holds() || inside()
+    };
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    pids.filter(|pid| *pid != own).filter(ours).filter(|pid| !is_zombie(*pid)).collect()
+}
+
+/// A dead process that its parent has yet to ask for.
+fn is_zombie(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
+}
+
+/// Ends a process of the owner's.
+pub fn kill(pid: i32) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+fn command_line(pid: i32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).replace('\0', " ")
+}
+
+/// The lines of a mount table that name the data directory.
+fn mounts(table: &Path, root: &Path) -> Vec<String> {
+    let table = fs::read_to_string(table).unwrap_or_default();
+    let root = root.to_string_lossy();
+    table.lines().filter(|line| line.contains(&*root)).map(str::to_owned).collect()
+}
+
+/// The cgroups below `kista`, in each hierarchy.
+pub fn cgroups() -> impl Iterator<Item = PathBuf> {
+    let top = Path::new("/sys/fs/cgroup");
+    let mut hierarchies = vec![top.to_owned()];
+    if let Ok(entries) = fs::read_dir(top) {
+        hierarchies
+            .extend(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()));
+    }
+    hierarchies.into_iter().flat_map(|hierarchy| {
+        let children = fs::read_dir(hierarchy.join("kista")).map(|entries| {
+            entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+        });
+        children.unwrap_or_else(|_| Vec::new())
+    })
+}
+
+/// What a data directory without containers does not hold.
+fn files(root: &Path) -> Vec<PathBuf> {
+    let mut left = Vec::new();
+    for folder in ["containers", "names", "trash", "ingest"] {
+        if let Ok(entries) = fs::read_dir(root.join(folder)) {
+            left.extend(entries.flatten().map(|entry| entry.path()));
+        }
+    }
+    if let Ok(entries) = fs::read_dir(root.join("layers")) {
+        let unfinished = entries.flatten().map(|entry| entry.path());
+        let hidden = |path: &PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+        };
+        left.extend(unfinished.filter(hidden));
+    }
+    left
+}

@@ -1,0 +1,315 @@
+//! The program under test, in a data directory of its own.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::audit::{self, Owner};
+use crate::{Image, PATIENCE, Terminal};
+
+/// A data directory and the `kista` that works in it.
+///
+/// When dropped, removes all containers and then panics if anything is left of them.
+#[derive(Debug)]
+pub struct Kista {
+    root: TempDir,
+    program: PathBuf,
+    cookie: String,
+    /// Containers that were seen, for the audit of cgroups.
+    ids: Mutex<BTreeSet<String>>,
+    audited: bool,
+}
+
+/// What a command answered.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// 128 + n if a signal ended it.
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+    /// Standard output as it came.
+    pub bytes: Vec<u8>,
+}
+
+impl Output {
+    /// Its standard output without the last line's end, if it succeeded; panics if not.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self.stdout.trim_end_matches('\n').to_owned()
+    }
+
+    /// Panics unless it failed with `code` and `text` is in its standard error.
+    #[track_caller]
+    pub fn fails(&self, code: i32, text: &str) {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        assert!(self.stderr.contains(text), "no {text:?} in: {}", self.stderr);
+    }
+}
+
+impl Kista {
+    /// An empty data directory.
+    pub fn new() -> Self {
+        let root = tempfile::Builder::new().prefix("kista-test-").tempdir().unwrap();
+        let cookie = root.path().file_name().unwrap().to_string_lossy().into_owned();
+        Self { root, program: program(), cookie, ids: Mutex::default(), audited: true }
+    }
+
+    /// One with the image `busybox` ([`Image::busybox`]) in it.
+    pub fn with_busybox() -> Self {
+        let kista = Self::new();
+        kista.load(&Image::busybox("busybox"));
+        kista
+    }
+
+    /// Does without the audit at the end, for tests that break things on purpose.
+    pub fn without_audit(mut self) -> Self {
+        self.audited = false;
+        self
+    }
+
+    /// The data directory.
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// The program's path.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// The value of the environment variable [`audit::COOKIE`] in our processes.
+    pub fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
+    /// Puts an image into the store.
+    #[track_caller]
+    pub fn load(&self, image: &Image) {
+        self.command(&["load"]).stdin(image.docker_archive()).run().ok();
+    }
+
+    /// Runs a command and waits for its end.
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).run()
+    }
+
+    /// Runs a command that must succeed; gives its output without the last line's end.
+    #[track_caller]
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        self.run(arguments).ok()
+    }
+
+    /// What `inspect` says of one container or image.
+    #[track_caller]
+    pub fn inspect(&self, name: &str) -> Value {
+        let mut all: Value = serde_json::from_str(&self.ok(&["inspect", name])).unwrap();
+        all[0].take()
+    }
+
+    /// `inspect --format`.
+    #[track_caller]
+    pub fn format(&self, format: &str, name: &str) -> String {
+        self.ok(&["inspect", "--format", format, name])
+    }
+
+    /// A command to be run in some particular way.
+    pub fn command(&self, arguments: &[&str]) -> Invocation<'_> {
+        let mut command = Command::new(&self.program);
+        command
+            .args(arguments)
+            .env("KISTA_ROOT", self.root())
+            .env(audit::COOKIE, &self.cookie)
+            // What the user who runs the tests has set must not matter.
+            .env("HOME", self.root())
+            .env_remove("DOCKER_DEFAULT_PLATFORM")
+            .env_remove("KISTA_CONFIG");
+        Invocation { kista: self, command, stdin: Vec::new(), timeout: PATIENCE * 2 }
+    }
+
+    /// Whose processes, cgroups, mounts and files are ours.
+    pub fn owner(&self) -> Owner {
+        let mut ids = self.ids.lock().unwrap();
+        ids.extend(self.listed());
+        Owner { root: self.root().to_owned(), cookie: self.cookie.clone(), ids: ids.clone() }
+    }
+
+    /// Removes all containers by force.
+    pub fn remove_all(&self) -> Output {
+        let all = self.run(&["ps", "--all", "--quiet", "--no-trunc"]).stdout;
+        let mut arguments = vec!["rm", "--force", "--volumes"];
+        arguments.extend(all.lines());
+        if arguments.len() == 3 {
+            return Output { code: 0, stdout: String::new(), stderr: String::new(), bytes: vec![] };
+        }
+        self.run(&arguments)
+    }
+
+    /// The containers' directories.
+    fn listed(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.root().join("containers")) else { return vec![] };
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    fn note_ids(&self, stdout: &str) {
+        let is_id = |word: &&str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+        let mut ids = self.ids.lock().unwrap();
+        ids.extend(stdout.split_whitespace().filter(is_id).map(str::to_owned));
+        ids.extend(self.listed());
+    }
+}
+
+impl Default for Kista {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Kista {
+    fn drop(&mut self) {
+        let removed = self.remove_all();
+        let owner = self.owner();
+        let left = audit::wait_for_nothing(&owner);
+        for pid in audit::processes(&owner) {
+            audit::kill(pid);
+        }
+        if std::thread::panicking() || !self.audited {
+            return;
+        }
+        assert_eq!(removed.code, 0, "rm: {}", removed.stderr);
+        assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
+    }
+}
+
+/// A command about to be run.
+#[derive(Debug)]
+pub struct Invocation<'k> {
+    kista: &'k Kista,
+    command: Command,
+    stdin: Vec<u8>,
+    timeout: Duration,
+}
+
+impl Invocation<'_> {
+    /// What it reads; nothing otherwise.
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, key: &str, value: &str) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
+    /// How long it may take.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Runs it in a terminal.
+    pub fn terminal(self) -> Terminal {
+        Terminal::start(&self.command)
+    }
+
+    /// Starts it and leaves its streams to the caller, who also waits for its end.
+    pub fn spawn(mut self) -> Child {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command.spawn().unwrap()
+    }
+
+    /// The command itself.
+    pub fn into_command(self) -> Command {
+        self.command
+    }
+
+    /// Runs it to its end; panics if that does not come in time.
+    #[track_caller]
+    pub fn run(mut self) -> Output {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap_or_else(|err| {
+            panic!("cannot run {}: {err}", self.command.get_program().display())
+        });
+        let deadline = Instant::now() + self.timeout;
+        let input = child.stdin.take();
+        let stdin = std::mem::take(&mut self.stdin);
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (status, stdout, stderr) = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                // A command that does not read closes the pipe: that is its right.
+                let _ = input.map(|mut input| input.write_all(&stdin));
+            });
+            let stdout = scope.spawn(move || read(stdout));
+            let stderr = scope.spawn(move || read(stderr));
+            let status = wait(&mut child, deadline);
+            if status.is_none() {
+                let _ = child.kill();
+                let _ = child.wait();
+                for pid in audit::processes(&self.kista.owner()) {
+                    audit::kill(pid);
+                }
+            }
+            (status, stdout.join().unwrap(), stderr.join().unwrap())
+        });
+        let text = String::from_utf8_lossy(&stdout).into_owned();
+        let errors = String::from_utf8_lossy(&stderr).into_owned();
+        let Some(status) = status else {
+            panic!("{:?} takes too long\nstdout: {text}\nstderr: {errors}", self.command);
+        };
+        self.kista.note_ids(&text);
+        Output { code: code(status), stdout: text, stderr: errors, bytes: stdout }
+    }
+}
+
+fn read(stream: Option<impl Read>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(mut stream) = stream {
+        let _ = stream.read_to_end(&mut bytes);
+    }
+    bytes
+}
+
+fn wait(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
+    let mut pause = Duration::from_micros(200);
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        if Instant::now() > deadline {
+            return None;
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(10));
+    }
+}
+
+/// As a shell has it: 128 + n for a signal.
+pub(crate) fn code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}
+
+/// `KISTA_BIN`, or the `kista` beside the test that runs: target/debug/kista.
+fn program() -> PathBuf {
+    if let Some(path) = std::env::var_os("KISTA_BIN") {
+        return path.into();
+    }
+    let path = target_directory().join("kista");
+    assert!(path.exists(), "no {}: cargo build -p cli, or set KISTA_BIN", path.display());
+    path
+}
+
+/// target/debug, when run by cargo.
+pub(crate) fn target_directory() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(2).unwrap_or(Path::new(".")).to_owned()
+}

@@ -1,0 +1,117 @@
+//! What a test needs of the machine.
+//!
+//! `needs!(Root, Strace)` at the start of a test skips it by name where one of them is
+//! missing. `TEST_PROMISED`, a list of names separated by commas or blanks, turns that into a
+//! failure: CI installs what tests need, so that a need that is missing there is a mistake.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+
+/// Something that not every machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// User id 0 with CAP_SYS_ADMIN.
+    Root,
+    /// A static busybox at /bin/busybox (package busybox-static).
+    Busybox,
+    /// mmdebstrap and a Debian mirror, or an image made earlier.
+    Debian,
+    /// skopeo.
+    Skopeo,
+    /// strace.
+    Strace,
+    /// zstd and xz.
+    Compressors,
+    /// mkfs.ext4 and loop devices, for a small disk of one's own.
+    SmallDisk,
+    /// The memory controller on a cgroup v1 hierarchy.
+    CgroupV1,
+    /// The memory controller on the cgroup v2 hierarchy.
+    CgroupV2,
+    /// A journald that takes entries.
+    Journald,
+}
+
+impl Need {
+    /// As `TEST_PROMISED` spells it.
+    pub fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+
+    /// Why it is missing; `None` if it is there.
+    pub fn missing(self) -> Option<String> {
+        let (there, why) = match self {
+            Self::Root => (rustix::process::geteuid().is_root(), "not root"),
+            Self::Busybox => (is_static("/bin/busybox"), "no static /bin/busybox"),
+            Self::Debian => {
+                (in_path("mmdebstrap") || crate::image::debian_path().exists(), "no mmdebstrap")
+            }
+            Self::Skopeo => (in_path("skopeo"), "no skopeo"),
+            Self::Strace => (in_path("strace"), "no strace"),
+            Self::Compressors => (in_path("zstd") && in_path("xz"), "no zstd or no xz"),
+            Self::SmallDisk => (
+                in_path("mkfs.ext4") && Path::new("/dev/loop-control").exists(),
+                "no mkfs.ext4 or no loop devices",
+            ),
+            Self::CgroupV1 => {
+                (Path::new("/sys/fs/cgroup/memory/tasks").exists(), "no v1 memory hierarchy")
+            }
+            Self::CgroupV2 => {
+                let controllers = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
+                (controllers.is_ok_and(|list| list.contains("memory")), "no v2 memory controller")
+            }
+            Self::Journald => {
+                (Path::new("/run/systemd/journal/socket").exists(), "no journald socket")
+            }
+        };
+        (!there).then(|| why.to_owned())
+    }
+
+    fn is_promised(self) -> bool {
+        let promised = std::env::var("TEST_PROMISED").unwrap_or_default();
+        promised.split([',', ' ']).any(|name| name == self.name())
+    }
+}
+
+/// The first need that is missing and may be; panics if it was promised.
+///
+/// The skip is printed, and noted in the file that `TEST_SKIPS` names.
+pub fn skips(needs: &[Need]) -> bool {
+    let Some((need, why)) = needs.iter().find_map(|need| need.missing().map(|why| (*need, why)))
+    else {
+        return false;
+    };
+    assert!(!need.is_promised(), "{need:?} was promised, but: {why}");
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let line = format!("skipped: {test} needs {need:?}: {why}\n");
+    print!("{line}");
+    if let Some(list) = std::env::var_os("TEST_SKIPS") {
+        let file = OpenOptions::new().create(true).append(true).open(list);
+        let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
+    }
+    true
+}
+
+/// Leaves the test, by name, unless the machine has all that is listed.
+#[macro_export]
+macro_rules! needs {
+    ($($need:ident),+ $(,)?) => {
+        if $crate::needs::skips(&[$($crate::Need::$need),+]) {
+            return;
+        }
+    };
+}
+
+fn in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let sbin = ["/usr/sbin", "/sbin"].map(std::path::PathBuf::from);
+    std::env::split_paths(&path).chain(sbin).any(|folder| folder.join(program).exists())
+}
+
+/// Whether the file is an ELF program that asks for no interpreter.
+fn is_static(path: &str) -> bool {
+    std::fs::read(path).is_ok_and(|file| {
+        file.starts_with(b"\x7fELF") && !file.windows(9).any(|bytes| bytes == b"ld-linux-")
+    })
+}
