@@ -5,7 +5,7 @@ use std::io;
 use dockerapi::{ContainerConfig, HostConfig};
 use oci::runtime::{IdMapping, Seccomp, Spec};
 
-use crate::{PlannedMount, Profile};
+use crate::PlannedMount;
 
 /// Everything that [`spec`](crate::spec()) looks at.
 pub struct Inputs<'a> {
@@ -234,26 +234,8 @@ pub struct Needs {
     pub rootfs_uids: Vec<IdMapping>,
     /// Group ids, likewise.
     pub rootfs_gids: Vec<IdMapping>,
-    /// The system call filter.
-    pub seccomp: SeccompNeed,
-}
-
-/// Where the system call filter comes from.
-///
-/// One that comes with Kista is not written into the spec: it is compiled straight from its
-/// tables, and only a foreign runtime needs it as text.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum SeccompNeed {
-    /// There is none.
-    #[default]
-    Unconfined,
-    /// It is in the spec.
-    InSpec,
-    /// The profile's own.
-    Builtin {
-        /// Which.
-        profile: Profile,
-        /// What the container has: some system calls come with a capability.
-        capabilities: Vec<String>,
-    },
+    /// The system call filter, if it is one that comes with Kista: it is compiled straight from its
+    /// tables, for the capabilities in the spec, and only a foreign runtime needs it as text.
+    /// A filter of the user's is in the spec. If there is neither, calls are not filtered.
+    pub seccomp: Option<seccomp::profile::Profile>,
 }

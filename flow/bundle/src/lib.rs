@@ -51,7 +51,7 @@ pub use exec::{Exec, exec_process};
 pub use files::{HostsFile, ResolvConf, hostname_file, hosts_file, parse_extra_host, resolv_conf};
 pub use inputs::{
     Bundle, CgroupMode, Files, HostDevice, HostFacts, Inputs, Joined, LimitFacts, Needs,
-    RootfsFacts, SeccompNeed, Userns,
+    RootfsFacts, Userns,
 };
 pub use mount_flag::parse_mount;
 pub use plan::{Access, PlannedMount, PlannedSource, Propagation, VolumeWanted, plan_mounts};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use dockerapi::HostConfig;
+use seccomp::profile::Profile as Seccomp;
 
 use crate::caps::CapSet;
 use crate::{BundleError, HostFacts};
@@ -145,6 +146,16 @@ impl Profile {
             Self::Standard | Self::Build => STANDARD,
             Self::Docker => DOCKER,
             Self::Strict => STRICT,
+        }
+    }
+
+    /// The system call filter.
+    pub(crate) fn seccomp(self) -> Seccomp {
+        match self {
+            Self::Standard => Seccomp::Standard,
+            Self::Docker => Seccomp::Docker,
+            Self::Strict => Seccomp::Strict,
+            Self::Build => Seccomp::Build,
         }
     }
 

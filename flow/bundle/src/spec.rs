@@ -10,7 +10,7 @@ use crate::mounts::{INIT_PATH, Wanted};
 use crate::namespaces::{Ids, Modes, Owner};
 use crate::security::{self, SeccompOption, SecurityOptions};
 use crate::user::Accounts;
-use crate::{Bundle, BundleError, HostFacts, Inputs, Needs, Profile, SeccompNeed};
+use crate::{Bundle, BundleError, HostFacts, Inputs, Needs, Profile};
 use crate::{config, devices, env, files, paths, resources, sysctl, ulimit};
 
 /// Checks at creation all that does not depend on the root file system, so that `create` fails
@@ -84,7 +84,7 @@ pub fn spec(inputs: &Inputs<'_>) -> Result<Bundle, BundleError> {
     let mut limits = resources::limits(host, profile, facts, &mut warnings)?;
     resources::add_block_devices(&mut limits, host, facts, inputs.devices, &mut warnings)?;
     limits.devices = devices.rules;
-    let (seccomp, seccomp_need) = seccomp(inputs, profile, &options, caps)?;
+    let (seccomp, own_seccomp) = filters(inputs, profile, &options)?;
     let open = host.privileged || options.open_paths;
     let paths = |given: &Option<Vec<String>>, own: Vec<String>| match given {
         Some(given) => given_paths(given),
@@ -123,7 +123,7 @@ pub fn spec(inputs: &Inputs<'_>) -> Result<Bundle, BundleError> {
         rootfs_options: options.to_vec(),
         rootfs_uids: ids.map(|ids| ids.uids.to_vec()).unwrap_or_default(),
         rootfs_gids: ids.map(|ids| ids.gids.to_vec()).unwrap_or_default(),
-        seccomp: seccomp_need,
+        seccomp: own_seccomp,
     };
     Ok(Bundle { spec, warnings, needs })
 }
@@ -211,29 +211,24 @@ fn capabilities(
     Ok(if host.privileged { all } else { named })
 }
 
-fn seccomp(
+/// The user's filter for the spec, or else the profile's own.
+type Filters = (Option<runtime::Seccomp>, Option<seccomp::profile::Profile>);
+
+fn filters(
     inputs: &Inputs<'_>,
     profile: Profile,
     options: &SecurityOptions<'_>,
-    caps: CapSet,
-) -> Result<(Option<runtime::Seccomp>, SeccompNeed), BundleError> {
+) -> Result<Filters, BundleError> {
+    let own = Some(profile.seccomp()).filter(|_| inputs.facts.seccomp);
     match options.seccomp {
-        Some(SeccompOption::Unconfined) => Ok((None, SeccompNeed::Unconfined)),
-        None if inputs.host.privileged => Ok((None, SeccompNeed::Unconfined)),
+        Some(SeccompOption::Unconfined) => Ok((None, None)),
+        None if inputs.host.privileged => Ok((None, None)),
+        None | Some(SeccompOption::Builtin) => Ok((None, own)),
         Some(SeccompOption::Custom(_)) if !inputs.facts.seccomp => Err(no_seccomp()),
-        Some(SeccompOption::Custom(_)) => {
-            let filter = inputs
-                .seccomp
-                .cloned()
-                .ok_or_else(|| BundleError::invalid("the seccomp profile was not read"))?;
-            Ok((Some(filter), SeccompNeed::InSpec))
-        }
-        None | Some(SeccompOption::Builtin) if !inputs.facts.seccomp => {
-            Ok((None, SeccompNeed::Unconfined))
-        }
-        None | Some(SeccompOption::Builtin) => {
-            Ok((None, SeccompNeed::Builtin { profile, capabilities: caps.names() }))
-        }
+        Some(SeccompOption::Custom(_)) => match inputs.seccomp {
+            Some(filter) => Ok((Some(filter.clone()), None)),
+            None => Err(BundleError::invalid("the seccomp profile was not read")),
+        },
     }
 }
 

@@ -239,7 +239,7 @@ fn a_read_only_root() {
 fn privileged_takes_isolation_away_but_not_what_is_asked_for() {
     let plain = bundle(json!({}), json!({"Privileged": true}));
     assert!(linux(&plain).masked_paths.is_empty() && linux(&plain).readonly_paths.is_empty());
-    assert_eq!(plain.needs.seccomp, SeccompNeed::Unconfined);
+    assert_eq!(plain.needs.seccomp, None);
     assert_eq!(options(&plain, "/sys"), "nosuid,noexec,nodev");
     assert_eq!(options(&plain, "/sys/fs/cgroup"), "nosuid,noexec,nodev");
     assert_eq!(process(&plain).capabilities.as_ref().unwrap().bounding.len(), 41);
@@ -250,7 +250,7 @@ fn privileged_takes_isolation_away_but_not_what_is_asked_for() {
     );
     assert_eq!(linux(&asked).masked_paths, ["/proc/kcore"]);
     assert!(process(&asked).no_new_privileges);
-    assert!(matches!(asked.needs.seccomp, SeccompNeed::Builtin { .. }));
+    assert_eq!(asked.needs.seccomp, Some(seccomp::profile::Profile::Standard));
     assert!(options(&asked, "/sys/fs/cgroup").starts_with("ro,"));
 }
 
@@ -265,16 +265,14 @@ fn a_rootless_container_on_the_hosts_cgroups_cannot_write_them() {
 #[test]
 fn filters() {
     let need = |options: Value| bundle(json!({}), json!({"SecurityOpt": options}));
-    let names = |bundle: &Bundle| process(bundle).capabilities.clone().unwrap().bounding;
     let default = need(json!([]));
-    let capabilities = names(&default);
-    let profile = Profile::Standard;
-    assert_eq!(default.needs.seccomp, SeccompNeed::Builtin { profile, capabilities });
+    assert_eq!(default.needs.seccomp, Some(seccomp::profile::Profile::Standard));
     assert!(linux(&default).seccomp.is_none());
     let custom = need(json!(["seccomp={}"]));
-    assert_eq!(custom.needs.seccomp, SeccompNeed::InSpec);
+    assert_eq!(custom.needs.seccomp, None);
     assert_eq!(linux(&custom).seccomp.as_ref().unwrap().default_action, "SCMP_ACT_LOG");
-    assert_eq!(need(json!(["seccomp=unconfined"])).needs.seccomp, SeccompNeed::Unconfined);
+    let none = need(json!(["seccomp=unconfined"]));
+    assert!(none.needs.seccomp.is_none() && linux(&none).seccomp.is_none());
     let without = HostFacts { seccomp: false, ..facts() };
     let err = with(&without, json!({}), json!({"SecurityOpt": ["seccomp={}"]})).unwrap_err();
     assert!(err.to_string().starts_with("seccomp is not enabled in your kernel"));
