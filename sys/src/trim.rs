@@ -1,8 +1,6 @@
 //! Giving memory back: pages of the executable that the kernel can read again from its file.
 #![allow(unsafe_code)]
 
-use std::io;
-
 /// The parts of this process that are mapped from files and never written: text and constants of
 /// the executable and of its libraries. A few of them.
 #[derive(Debug, Clone, Default)]
@@ -76,14 +74,13 @@ unsafe extern "C" fn note(
 }
 
 /// Gives the free memory of the heap back to the kernel, where the C library can.
-pub fn release_heap() -> io::Result<()> {
+pub fn release_heap() {
     // musl gives whole groups back by itself.
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim only touches memory that the allocator owns and nobody uses.
     unsafe {
         libc::malloc_trim(0);
     }
-    Ok(())
 }
 
 #[cfg(test)]
