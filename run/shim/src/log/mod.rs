@@ -10,12 +10,23 @@
 //! entry that can be written says how much.
 
 mod journald;
+mod json_file;
+mod lines;
+mod local;
 mod options;
+mod reader;
+mod rotation;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 use oci::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use options::{Driver, LogFacts, LogPlan};
+pub use reader::{ReadOptions, Reader};
+pub use writer::LogWriter;
 
 /// The newest log file, in the container's directory; older ones are `container.log.1` and on.
 pub const FILE_NAME: &str = "container.log";
