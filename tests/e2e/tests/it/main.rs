@@ -1,0 +1,29 @@
+//! Scenarios as a user of the command line lives them, by noun.
+//!
+//! What is expected is what Docker does, unless a comment says otherwise.
+#![allow(clippy::unwrap_used, reason = "a panic here is a test's failure")]
+
+mod attach;
+mod errors;
+mod exec;
+mod images;
+mod inspect;
+mod lifecycle;
+mod limits;
+mod logs;
+mod ps;
+mod run;
+mod security;
+mod streams;
+mod system;
+mod terminal;
+mod user;
+mod volumes;
+
+/// A container that does nothing until it is told to end, and then ends at once.
+const IDLE: &[&str] = &["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"];
+
+/// Arguments and then the command of [`IDLE`].
+fn idle<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    [arguments, IDLE].concat()
+}
