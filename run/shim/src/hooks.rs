@@ -8,21 +8,23 @@ use crate::Plan;
 ///
 /// ```text
 /// claim -> running -> exited -> finished
-///   |         |
-///   |         +-----> failed -> finished      the process was made and is dead again
-///   +---------------> failed -> finished      nothing was made
+///   |  |      |
+///   |  |      +-----> failed -> finished      the hook refused: the process is dead again
+///   |  +------------> failed -> finished      the process could not be made
+///   +                                         refused: nothing was made, nothing is undone
 /// ```
 ///
 /// What an implementation keeps stays in memory for as long as the process lives: keep little.
 pub trait Hooks {
-    /// Before anything is made: takes the life lock. A failure ends the launch.
+    /// Before anything is made: takes the life lock. After a failure nothing else is called.
     ///
     /// `plan.engine` is what the client passed; it is not kept afterwards.
     fn claim(&mut self, plan: &Plan) -> Result<(), Failure>;
 
     /// The process runs (its execve succeeded). The client learns of it after this returns.
-    /// A failure kills the process and ends the launch.
-    fn running(&mut self, pid: u32) -> Result<(), Failure>;
+    /// A failure kills the process and ends the launch. `warnings` say what could not be had as
+    /// asked and was not worth failing for.
+    fn running(&mut self, pid: u32, warnings: &[String]) -> Result<(), Failure>;
 
     /// The launch failed; nothing of it is left but what `claim` made.
     fn failed(&mut self, failure: &Failure);

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use oci::Mount;
-use oci::runtime::{ConsoleSize, Process, Resources, Spec};
+use oci::runtime::{Process, Resources, Spec};
 use serde::{Deserialize, Serialize};
 
 use crate::ShimError;
@@ -24,6 +24,8 @@ pub struct Launch {
     pub seccomp: Option<Filter>,
     /// The cgroup.
     pub cgroup: Option<CgroupPlan>,
+    /// Make the working directory if it is missing, owned by this user and group.
+    pub make_cwd: Option<(u32, u32)>,
 }
 
 /// What the shim itself needs of a launch.
@@ -142,13 +144,14 @@ pub(crate) struct Head<P> {
     /// Whether everything in that cgroup is killed at the end: the process is not alone in a
     /// process id namespace of its own, so the kernel does not do it.
     pub(crate) kill_rest: bool,
-    /// The terminal's first size.
-    pub(crate) console: Option<ConsoleSize>,
 }
 
 /// The second line.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Body<K, C> {
+    pub(crate) id: String,
+    pub(crate) open_stdin: bool,
+    pub(crate) make_cwd: Option<(u32, u32)>,
     pub(crate) kind: K,
     pub(crate) cgroup: Option<C>,
     pub(crate) seccomp: SeccompSource,
@@ -171,14 +174,20 @@ impl Launch {
             plan: &self.plan,
             own_cgroup: own.map(|cgroup| cgroup.path.clone()),
             kill_rest: own.is_some() && !self.kind.has_own_pids(),
-            console: self.kind.console_size(),
         };
         let seccomp = match &self.seccomp {
             None => SeccompSource::None,
             Some(Filter::Bytes(_)) => SeccompSource::Tail,
             Some(Filter::File(path)) => SeccompSource::File(path.clone()),
         };
-        let body = Body { kind: &self.kind, cgroup: self.cgroup.as_ref(), seccomp };
+        let body = Body {
+            id: self.plan.id.clone(),
+            open_stdin: self.plan.open_stdin,
+            make_cwd: self.make_cwd,
+            kind: &self.kind,
+            cgroup: self.cgroup.as_ref(),
+            seccomp,
+        };
         let mut payload = Vec::with_capacity(32 * 1024);
         // serde_json writes no line feeds of its own and escapes those of the texts.
         serde_json::to_writer(&mut payload, &head).map_err(failed)?;
@@ -193,17 +202,6 @@ impl Launch {
 }
 
 impl Kind {
-    fn process(&self) -> Option<&Process> {
-        match self {
-            Self::Init { spec, .. } => spec.process.as_ref(),
-            Self::Exec { process, .. } => Some(process),
-        }
-    }
-
-    fn console_size(&self) -> Option<ConsoleSize> {
-        self.process().and_then(|process| process.console_size)
-    }
-
     /// Whether the process is the first one of a new process id namespace.
     fn has_own_pids(&self) -> bool {
         use oci::runtime::NamespaceKind::Pid;
@@ -238,16 +236,13 @@ mod tests {
             listen: true,
             engine: serde_json::json!({"rm": true}),
         };
-        let process = Process {
-            console_size: Some(ConsoleSize { height: 24, width: 80 }),
-            ..Process::default()
-        };
-        let spec = Spec { process: Some(process), ..Spec::default() };
+        let spec = Spec { hostname: Some("here".into()), ..Spec::default() };
         Launch {
             plan,
             kind: Kind::Init { spec: Box::new(spec), rootfs: vec![] },
             seccomp: Some(Filter::Bytes(vec![b'\n', 0, 255])),
             cgroup: Some(CgroupPlan { path: "kista/x".into(), resources: Some(Box::default()) }),
+            make_cwd: Some((1, 2)),
         }
     }
 
@@ -261,9 +256,9 @@ mod tests {
 
         assert_eq!(head.plan, before.plan);
         assert_eq!(head.own_cgroup.as_deref(), Some("kista/x"));
-        assert_eq!(head.console, Some(ConsoleSize { height: 24, width: 80 }));
         assert!(head.kill_rest, "it has no process id namespace of its own");
         assert_eq!((body.kind, body.cgroup), (before.kind, before.cgroup));
+        assert_eq!((body.id, body.open_stdin, body.make_cwd), ("a\nb".into(), true, Some((1, 2))));
         assert!(matches!(body.seccomp, SeccompSource::Tail));
         assert_eq!(tail, [b'\n', 0, 255]);
     }

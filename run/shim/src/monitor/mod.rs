@@ -1,0 +1,170 @@
+//! The shim's own process: from the launch to the end of the one that it looks after.
+//!
+//! ```text
+//! main -> stage (child) -> claim -> [made, runs] -> running -> Started -> Watch::run -> end
+//! ```
+//!
+//! What is kept while the process lives is a handful of descriptors and numbers. Buffers are made
+//! when bytes come and are given back when it is quiet.
+
+mod channel;
+mod clients;
+mod end;
+mod input;
+mod output;
+mod stage;
+mod standard;
+mod watch;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::process::{Signal, WaitId, WaitIdOptions};
+
+use crate::frame::Frame;
+use crate::launch::Head;
+use crate::{Failure, Hooks, Plan};
+
+use channel::{Channel, Report};
+use clients::Client;
+use watch::Watch;
+
+/// The whole of a process that was called as [`crate::NAME`]: descriptor 3 is its control socket.
+///
+/// Returns when the process that it was told to launch has ended, all clients know, and
+/// [`Hooks::finished`] has returned. Nothing is printed: there is nobody to read it.
+pub fn main(hooks: &mut dyn Hooks) -> ExitCode {
+    match supervise(hooks) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(125),
+    }
+}
+
+fn supervise(hooks: &mut dyn Hooks) -> io::Result<()> {
+    let control = sys::inherit::take(3)?;
+    leave_caller();
+    let (channel, theirs) = Channel::pair()?;
+    let mut channel = Some(channel);
+    // Before the launch arrives, so that the copying overlaps with the client's work, and before
+    // signals are blocked and the umask changes, which the container is not to inherit.
+    let stage = sys::process::fork(|| {
+        drop(channel.take()); // in the copy: it must see the end of the stream when we die
+        stage::run(control.as_fd(), &theirs)
+    })?;
+    drop(theirs);
+    sys::signals::block_all()?;
+    rustix::process::umask(Mode::from_raw_mode(0o077));
+
+    let outcome = match channel {
+        Some(channel) => launch(hooks, &channel),
+        None => Outcome::Nothing,
+    };
+    // The channel is closed: the stage has said all it had to, or ends now.
+    let _ = rustix::process::waitid(WaitId::PidFd(stage.pidfd.as_fd()), WaitIdOptions::EXITED);
+    drop(stage);
+    let client = Client::launcher(control);
+    match outcome {
+        Outcome::Nothing => Ok(()),
+        Outcome::NotClaimed(failure) => {
+            refuse(client, &failure);
+            Ok(())
+        }
+        Outcome::Failed { failure, own_cgroup } => {
+            reap_children();
+            if let Some(path) = own_cgroup {
+                end::remove_cgroup(&path);
+            }
+            hooks.failed(&failure);
+            refuse(client, &failure);
+            hooks.finished();
+            Ok(())
+        }
+        Outcome::Running(head, started) => Watch::new(hooks, *head, *started, client)?.run(),
+    }
+}
+
+enum Outcome {
+    /// The client went away before it had said what it wanted.
+    Nothing,
+    /// The hooks did not want it: nobody else is to know.
+    NotClaimed(Failure),
+    /// `own_cgroup`: to be removed, because the stage could not.
+    Failed { failure: Failure, own_cgroup: Option<String> },
+    /// It runs, and the hooks know.
+    Running(Box<Head<Plan>>, Box<channel::Started>),
+}
+
+/// Has the stage make the process.
+fn launch(hooks: &mut dyn Hooks, channel: &Channel) -> Outcome {
+    let internal = |message: String| Failure { exit_code: 125, message };
+    let head: Head<Plan> = match channel.receive() {
+        Ok(Some(Report::Head(bytes))) => match serde_json::from_slice(&bytes) {
+            Ok(head) => head,
+            Err(source) => {
+                return Outcome::NotClaimed(Failure::internal(&crate::ShimError::Decode {
+                    source,
+                }));
+            }
+        },
+        Ok(Some(Report::Failed(failure))) => return Outcome::NotClaimed(failure),
+        Ok(Some(Report::Started(_)) | None) | Err(_) => return Outcome::Nothing,
+    };
+    if let Err(failure) = hooks.claim(&head.plan) {
+        return Outcome::NotClaimed(failure);
+    }
+    let own_cgroup = head.own_cgroup.clone();
+    if let Err(error) = channel.go() {
+        return Outcome::Failed { failure: Failure::internal(&error), own_cgroup };
+    }
+    let died = || internal("the process that makes the container died".to_owned());
+    let started = match channel.receive() {
+        Ok(Some(Report::Started(started))) => started,
+        Ok(Some(Report::Failed(failure))) => {
+            return Outcome::Failed { failure, own_cgroup: None };
+        }
+        Ok(Some(Report::Head(_)) | None) => {
+            return Outcome::Failed { failure: died(), own_cgroup };
+        }
+        Err(error) => return Outcome::Failed { failure: Failure::internal(&error), own_cgroup },
+    };
+    match hooks.running(started.pid, &started.warnings) {
+        Ok(()) => Outcome::Running(Box::new(head), Box::new(started)),
+        Err(failure) => Outcome::Failed { failure, own_cgroup },
+    }
+}
+
+/// Out of the caller's session, away from its directory.
+fn leave_caller() {
+    // It fails where spawning has made this process a leader already.
+    let _ = rustix::process::setsid();
+    let _ = rustix::process::chdir(c"/");
+    let _ = rustix::thread::set_name(c"kista-shim");
+}
+
+/// Tells the launching client that there is no process.
+fn refuse(mut client: Client, failure: &Failure) {
+    let Failure { exit_code, message } = failure;
+    let mut bytes = Vec::new();
+    Frame::Failed { exit_code: *exit_code, message }.encode(&mut bytes);
+    client.send(&bytes);
+}
+
+/// Kills what is left of a failed launch and reaps it: the stage's sibling is our child.
+fn reap_children() {
+    let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    for pid in children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()) {
+        // A child of ours that is not reaped keeps its number, so this hits nobody else.
+        if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+    }
+    while rustix::process::waitid(WaitId::All, WaitIdOptions::EXITED).is_ok() {}
+}
+
+/// The container's directory, to be bound and logged into.
+fn open_directory(path: &std::path::Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(CWD, path, flags, Mode::empty())?)
+}

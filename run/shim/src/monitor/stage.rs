@@ -1,0 +1,282 @@
+//! The stage: the shim's child that does what takes memory, and exits.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use cgroups::{Cgroup, CgroupError, CgroupPath, Controller, Hierarchy, Options};
+use oci::runtime::{IdMapping, Process, Resources, Spec};
+use runtime::{Container, Created, Exec, Parent, Rootfs, RuntimeError};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::process::{Pid, PidfdFlags, Signal};
+use seccomp::Program;
+
+use super::channel::{Channel, Started, receive_exactly};
+use super::standard::Standard;
+use crate::frame::{HEADER_BYTES, MAX_LAUNCH_BYTES, kind};
+use crate::launch::{Body, SeccompSource, split};
+use crate::{CgroupPlan, Failure, Kind, ShimError, Target};
+
+/// Reads a launch from `control` and carries it out, as a copy of the shim with one thread.
+/// Answers the exit code, which says nothing: the channel does.
+pub(super) fn run(control: BorrowedFd<'_>, channel: &Channel) -> i32 {
+    // What the new process inherits is ours: nothing of the client's or the shim's choices.
+    sys::process::reset_signals();
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    // A shim that is killed now takes the launch along; if it died before, the channel tells.
+    let _ = sys::process::set_pdeathsig(Some(Signal::KILL));
+    let payload = match receive_launch(control) {
+        Ok(Some(payload)) => payload,
+        Ok(None) | Err(_) => return 1,
+    };
+    match carry_out(&payload, channel) {
+        Ok(Some(started)) => i32::from(channel.started(&started).is_err()),
+        Ok(None) => 1,
+        Err(failure) => i32::from(channel.failed(&failure).is_err()),
+    }
+}
+
+/// The launch's payload and not a byte more: what follows is for the shim. `None` if the client
+/// has gone.
+fn receive_launch(control: BorrowedFd<'_>) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    if !receive_exactly(control, &mut bytes, HEADER_BYTES)? {
+        return Ok(None);
+    }
+    let [kind::LAUNCH, a, b, c, d] = bytes[..] else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    let length = u32::from_le_bytes([a, b, c, d]) as usize;
+    if length > MAX_LAUNCH_BYTES {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(receive_exactly(control, &mut bytes, length)?.then_some(bytes))
+}
+
+/// `None` if the shim does not want it.
+fn carry_out(payload: &[u8], channel: &Channel) -> Result<Option<Started>, Failure> {
+    let (head, body, tail) = split(payload).ok_or_else(|| internal("the launch is not whole"))?;
+    // The shim claims the container while the rest is parsed here.
+    channel.head(head).map_err(|error| Failure::internal(&error))?;
+    let work = Work::parse(body, tail);
+    if !channel.wait().unwrap_or(false) {
+        return Ok(None);
+    }
+    work?.perform().map(Some)
+}
+
+/// A launch, understood.
+struct Work {
+    body: Body<Kind, CgroupPlan>,
+    filter: Option<Program>,
+}
+
+impl Work {
+    fn parse(body: &[u8], tail: &[u8]) -> Result<Self, Failure> {
+        let body: Body<Kind, CgroupPlan> = serde_json::from_slice(body)
+            .map_err(|source| Failure::internal(&ShimError::Decode { source }))?;
+        let filter = match &body.seccomp {
+            SeccompSource::None => None,
+            SeccompSource::Tail => Some(program(tail)?),
+            SeccompSource::File(path) => {
+                let read = std::fs::read(path);
+                let name = path.display();
+                let bytes = read.map_err(|error| internal(&format!("cannot read {name}: {error}")));
+                Some(program(&bytes?)?)
+            }
+        };
+        Ok(Self { body, filter })
+    }
+
+    fn perform(&self) -> Result<Started, Failure> {
+        let cgroup_failed = |error: CgroupError| Failure::internal(&error);
+        let Some(CgroupPlan { path, resources }) = &self.body.cgroup else {
+            return self.make_and_start(None);
+        };
+        let Some(resources) = resources else {
+            let group = open_cgroup(path).map_err(cgroup_failed)?;
+            return self.make_and_start(Some(&group));
+        };
+        let group = make_cgroup(path, resources).map_err(cgroup_failed)?;
+        let outcome = self.make_and_start(Some(&group));
+        if outcome.is_err() {
+            super::end::remove_cgroup(path);
+        }
+        outcome
+    }
+
+    fn make_and_start(&self, group: Option<&Cgroup>) -> Result<Started, Failure> {
+        let io_failed = |error: io::Error| Failure::internal(&error);
+        let options =
+            runtime::Options { make_cwd: self.body.make_cwd, ..runtime::Options::default() };
+        let (stdio, created) = match &self.body.kind {
+            Kind::Init { spec, rootfs } => {
+                let process =
+                    spec.process.as_ref().ok_or_else(|| internal("there is nothing to run"))?;
+                let mappings = |linux: &oci::runtime::Linux| {
+                    (linux.uid_mappings.clone(), linux.gid_mappings.clone())
+                };
+                let mappings = spec.linux.as_ref().map(mappings).unwrap_or_default();
+                let stdio = self.stdio(process, &mappings)?;
+                let created = runtime::create(&Container {
+                    id: &self.body.id,
+                    spec,
+                    rootfs: match rootfs.is_empty() {
+                        true => Rootfs::Directory(root_directory(spec)?),
+                        false => Rootfs::Mounts(rootfs),
+                    },
+                    seccomp: self.filter.as_ref(),
+                    cgroup: group,
+                    stdio: stdio.theirs(),
+                    parent: Parent::Sibling,
+                    death_signal: Some(Signal::KILL),
+                    preserved: &[],
+                    options,
+                });
+                (stdio, created)
+            }
+            Kind::Exec { target, process } => {
+                let (pid, pidfd) = open_target(*target)?;
+                let stdio = self.stdio(process, &id_maps(pid).map_err(io_failed)?)?;
+                let created = runtime::exec(&Exec {
+                    target: runtime::Target { pid, pidfd: pidfd.as_fd() },
+                    process,
+                    seccomp: self.filter.as_ref(),
+                    cgroup: group,
+                    stdio: stdio.theirs(),
+                    parent: Parent::Sibling,
+                    death_signal: Some(Signal::KILL),
+                    preserved: &[],
+                    options,
+                });
+                (stdio, created)
+            }
+        };
+        let Created { pid, pidfd, console, start, warnings } =
+            created.map_err(|error| failure(&error))?;
+        // The program's end of the pipes must be nobody's but its own, so that their end is seen.
+        let ends = stdio.ours(console).map_err(io_failed)?;
+        start.start().map_err(|error| failure(&error))?;
+        let pid = u32::try_from(pid.as_raw_nonzero().get()).unwrap_or(0);
+        Ok(Started { pid, pidfd, ends, memory_events: memory_events(group), warnings })
+    }
+
+    fn stdio(
+        &self,
+        process: &Process,
+        mappings: &(Vec<IdMapping>, Vec<IdMapping>),
+    ) -> Result<Standard, Failure> {
+        Standard::new(process, self.body.open_stdin, mappings)
+            .map_err(|error| internal(&format!("cannot make standard streams: {error}")))
+    }
+}
+
+fn internal(message: &str) -> Failure {
+    Failure { exit_code: 125, message: message.to_owned() }
+}
+
+fn failure(error: &RuntimeError) -> Failure {
+    match error {
+        RuntimeError::Exec(error) => {
+            Failure { exit_code: error.kind.exit_code(), message: error.to_string() }
+        }
+        error => Failure::internal(error),
+    }
+}
+
+fn program(bytes: &[u8]) -> Result<Program, Failure> {
+    Program::from_bytes(bytes).ok_or_else(|| internal("the system call filter is damaged"))
+}
+
+fn root_directory(spec: &Spec) -> Result<&Path, Failure> {
+    let root = spec.root.as_ref().ok_or_else(|| internal("there is no root file system"))?;
+    Ok(Path::new(&root.path))
+}
+
+/// Makes the container's cgroup. Whoever holds the life lock owns the name: a group that is there
+/// already was left by a shim that was killed.
+fn make_cgroup(path: &str, resources: &Resources) -> Result<Cgroup, CgroupError> {
+    let path = CgroupPath::new(path)?;
+    let hierarchy = Hierarchy::detect()?;
+    let create = || hierarchy.create(&path, resources, &Options::default());
+    match create() {
+        Err(CgroupError::Exists { .. }) => {
+            super::end::remove_cgroup(path.as_str());
+            create()
+        }
+        other => other,
+    }
+}
+
+fn open_cgroup(path: &str) -> Result<Cgroup, CgroupError> {
+    Hierarchy::detect()?.open(&CgroupPath::new(path)?)
+}
+
+/// The file in which the memory controller counts its kills, if there is one.
+fn memory_events(group: Option<&Cgroup>) -> Option<OwnedFd> {
+    let dir = group?.directory(Controller::Memory)?;
+    let open = |name: &str| {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        rustix::fs::openat(CWD, dir.join(name), flags, Mode::empty()).ok()
+    };
+    open("memory.events").or_else(|| open("memory.oom_control"))
+}
+
+/// The container's init, as long as it is the one that was meant.
+fn open_target(target: Target) -> Result<(Pid, OwnedFd), Failure> {
+    let gone = || internal("the container is not running");
+    let pid = i32::try_from(target.pid).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
+    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|_| gone())?;
+    // Checked after the descriptor is there: from now on the number is this process or nobody.
+    match target.start_time {
+        Some(wanted) if start_time(pid) != Some(wanted) => Err(gone()),
+        _ => Ok((pid, pidfd)),
+    }
+}
+
+/// Field 22 of `/proc/PID/stat`; the second one, a name, may hold anything.
+fn start_time(pid: Pid) -> Option<u64> {
+    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
+    let rest = str::from_utf8(stat.get(after_name..)?).ok()?;
+    rest.split(' ').nth(19)?.parse().ok()
+}
+
+/// The id mappings of a process's user namespace; empty where ids are the host's.
+fn id_maps(pid: Pid) -> io::Result<(Vec<IdMapping>, Vec<IdMapping>)> {
+    let read = |kind| -> io::Result<Vec<IdMapping>> {
+        let text = std::fs::read_to_string(format!("/proc/{}/{kind}", pid.as_raw_nonzero()))?;
+        Ok(text.lines().filter_map(mapping).collect())
+    };
+    Ok((read("uid_map")?, read("gid_map")?))
+}
+
+fn mapping(line: &str) -> Option<IdMapping> {
+    let mut numbers = line.split_ascii_whitespace().map(|number| number.parse().ok());
+    let mut next = || numbers.next().flatten();
+    Some(IdMapping { container_id: next()?, host_id: next()?, size: next()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_start() {
+        let own = rustix::process::getpid();
+        let pid = std::process::id();
+        let started = start_time(own).unwrap();
+        open_target(Target { pid, start_time: Some(started) }).unwrap();
+        open_target(Target { pid, start_time: None }).unwrap();
+        open_target(Target { pid, start_time: Some(started + 1) }).unwrap_err();
+        open_target(Target { pid: u32::MAX, start_time: None }).unwrap_err();
+    }
+
+    #[test]
+    fn mappings_are_three_numbers() {
+        let one = IdMapping { container_id: 0, host_id: 100_000, size: 65_536 };
+        assert_eq!(mapping("         0     100000      65536"), Some(one));
+        assert_eq!(mapping("0 1"), None);
+        assert!(!id_maps(rustix::process::getpid()).unwrap().0.is_empty());
+    }
+}
