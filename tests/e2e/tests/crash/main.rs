@@ -7,7 +7,11 @@
 //!
 //! These tests look at all cgroups of the machine that are Kista's, and so want to run alone
 //! (.config/nextest.toml).
-#![allow(clippy::unwrap_used, reason = "a panic here is a test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a panic here is a test's failure, and what was tried is said"
+)]
 
 mod exhaustive;
 mod random;
