@@ -35,6 +35,8 @@ pub(super) struct Dirs {
     root: Rc<Dir>,
     /// Most recent last.
     recent: Vec<(Vec<u8>, Rc<Dir>)>,
+    /// Forgotten ones, in which the current entry may still be made.
+    retired: Vec<Rc<Dir>>,
     /// The times that directories shall have at the end, by inode: making entries changes them.
     times: HashMap<u64, Time>,
     /// How many more directories may be made that the archive does not list.
@@ -58,8 +60,15 @@ impl Dirs {
     pub(super) fn new(root: BorrowedFd<'_>, limit: u64) -> Result<Self, Errno> {
         let root =
             Rc::new(Dir::from_fd(rustix::fs::openat(root, c".", DIRECTORY, Mode::empty())?)?);
-        let times = HashMap::new();
-        Ok(Self { root, recent: Vec::new(), times, spare: limit, limit, made: Vec::new() })
+        Ok(Self {
+            root,
+            recent: Vec::new(),
+            retired: Vec::new(),
+            times: HashMap::new(),
+            spare: limit,
+            limit,
+            made: Vec::new(),
+        })
     }
 
     /// The root itself.
@@ -71,11 +80,13 @@ impl Dirs {
     ///
     /// What is made belongs to the caller of the program, has mode 0755 and `time`.
     pub(super) fn get(&mut self, path: &[u8], time: Time) -> Result<Rc<Dir>, Fault> {
+        self.settle_retired();
         if let Some(dir) = self.known(path) {
             return Ok(dir);
         }
         let dir = match open(&self.root, path) {
-            Err(Errno::NOENT) => self.make(path, time, 0)?,
+            // "No directory" may be a whiteout of this layer, for which a directory is made.
+            Err(Errno::NOENT | Errno::NOTDIR) => self.make(path, time, 0)?,
             other => other.map_err(parent_fault)?,
         };
         Ok(self.keep(path, dir))
@@ -112,15 +123,20 @@ impl Dirs {
 
     /// Forgets where paths lead: a link or a directory was replaced, and they may lead elsewhere.
     pub(super) fn forget(&mut self) {
-        for (_, dir) in std::mem::take(&mut self.recent) {
-            self.settle(&dir);
-        }
+        self.retired.extend(self.recent.drain(..).map(|(_, dir)| dir));
     }
 
     /// Gives all directories their times. Nothing may be made afterwards.
     pub(super) fn finish(&mut self) {
         self.forget();
+        self.settle_retired();
         self.settle(&self.root);
+    }
+
+    fn settle_retired(&mut self) {
+        for dir in std::mem::take(&mut self.retired) {
+            self.settle(&dir);
+        }
     }
 
     /// The directories that were made and not listed, since the last call.
@@ -140,10 +156,10 @@ impl Dirs {
         Some(Rc::clone(&self.recent[last].1))
     }
 
-    /// A directory leaves the cache, so that nothing is made in it until it is opened again.
+    /// Nothing more is made in a directory before it is opened again: it gets its time.
     ///
-    /// That it keeps a wrong time where the file system refuses this is no reason to fail.
-    fn settle(&self, dir: &Dir) {
+    /// That it keeps a wrong one where the file system refuses this is no reason to fail.
+    pub(super) fn settle(&self, dir: &Dir) {
         if let Some(&time) = self.times.get(&dir.inode) {
             let _ = rustix::fs::futimens(&dir.fd, &timestamps(time));
         }
@@ -156,7 +172,7 @@ impl Dirs {
         let mut end = path.len();
         let mut dir = loop {
             match open(&self.root, &path[..end]) {
-                Err(Errno::NOENT) if end > 0 => end = split(&path[..end]).0.len(),
+                Err(Errno::NOENT | Errno::NOTDIR) if end > 0 => end = split(&path[..end]).0.len(),
                 other => break other.map_err(parent_fault)?,
             }
         };
@@ -166,11 +182,13 @@ impl Dirs {
             let rest = &path[start..];
             let name = &rest[..rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len())];
             end = start + name.len();
-            dir = match name {
+            let next = match name {
                 // Now that what stands before it is there, it leads somewhere.
                 b"" | b"." | b".." => open(&self.root, &path[..end]).map_err(parent_fault)?,
                 name => self.make_one(&dir, above, name, time, links)?,
             };
+            self.settle(&dir);
+            dir = next;
         }
         Ok(dir)
     }

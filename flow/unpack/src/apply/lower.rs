@@ -11,8 +11,11 @@ use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
 use super::Applier;
-use super::dirs::{Dir, is_whiteout, open_beside, set_opaque};
+use super::dirs::{Dir, Dirs, is_whiteout, open_beside, set_opaque};
 use super::fault::Fault;
+
+/// How deep a tree may be that a whiteout goes through: each level holds two open files.
+const MAX_DEPTH: usize = 256;
 
 /// What of a merged tree is not this layer's, by what is.
 #[derive(Debug, Default)]
@@ -29,63 +32,72 @@ impl Lower {
         self.made.insert((dir, name.into()));
     }
 
-    fn is_made(&self, dir: u64, name: &[u8]) -> bool {
-        self.made.contains(&(dir, name.into()))
+    /// Deletes everything in a directory that this layer has not made.
+    fn clear(&mut self, dir: &Dir, dirs: &Dirs, depth: usize) -> Result<(), Fault> {
+        if depth > MAX_DEPTH {
+            return Err(fault(Errno::NAMETOOLONG));
+        }
+        if !self.cleared.insert(dir.inode) {
+            return Ok(());
+        }
+        for child in rustix::fs::Dir::read_from(&dir.fd).map_err(fault)? {
+            let child = child.map_err(fault)?;
+            let name = child.file_name().to_bytes();
+            if !matches!(name, b"." | b"..") {
+                self.clear_child(dir, name, dirs, depth)?;
+            }
+        }
+        dirs.settle(dir);
+        Ok(())
     }
 
-    /// Deletes everything in a directory that this layer has not made.
-    fn clear(&mut self, top: Dir) -> Result<(), Fault> {
-        let fault = |errno| Fault::System("delete what a whiteout hides", errno);
-        let mut pending = vec![top];
-        while let Some(dir) = pending.pop() {
-            if !self.cleared.insert(dir.inode) {
-                continue;
+    /// Deletes one name, or what is not this layer's below it. A lower layer's directory stays if
+    /// something of this layer is in it.
+    fn clear_child(
+        &mut self,
+        dir: &Dir,
+        name: &[u8],
+        dirs: &Dirs,
+        depth: usize,
+    ) -> Result<(), Fault> {
+        let is_made = self.made.contains(&(dir.inode, name.into()));
+        let below = match open_beside(dir, name) {
+            Ok(below) => below,
+            Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::NOTDIR | Errno::LOOP) if is_made => return Ok(()),
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                return rustix::fs::unlinkat(&dir.fd, name, AtFlags::empty()).map_err(fault);
             }
-            for child in rustix::fs::Dir::read_from(&dir.fd).map_err(fault)? {
-                let child = child.map_err(fault)?;
-                let name = child.file_name();
-                if matches!(name.to_bytes(), b"." | b"..") {
-                    continue;
-                }
-                if !self.is_made(dir.inode, name.to_bytes()) {
-                    remove(&dir, name.to_bytes())?;
-                } else if child.file_type() == FileType::Directory {
-                    pending.push(open_beside(&dir, name.to_bytes()).map_err(fault)?);
-                }
-            }
+            Err(errno) => return Err(fault(errno)),
+        };
+        self.clear(&below, dirs, depth + 1)?;
+        if is_made {
+            return Ok(());
+        }
+        match rustix::fs::unlinkat(&dir.fd, name, AtFlags::REMOVEDIR) {
+            // The number may be another directory's next.
+            Ok(()) => _ = self.cleared.remove(&below.inode),
+            Err(Errno::NOTEMPTY) => {}
+            Err(errno) => return Err(fault(errno)),
         }
         Ok(())
     }
 }
 
-/// Deletes a name and all below it, as far as it is there; returns how many entries that were.
-fn remove(dir: &Dir, name: &[u8]) -> Result<u64, Fault> {
-    let fault = |errno| Fault::System("remove what stood there", errno);
-    let name = CString::new(name).map_err(|_| fault(Errno::INVAL))?;
-    match sys::tree::remove_tree(dir.as_fd(), &name) {
-        Ok(removed) => Ok(removed.entries),
-        Err(error) => Err(fault(Errno::from_io_error(&error).unwrap_or(Errno::IO))),
-    }
+fn fault(errno: Errno) -> Fault {
+    Fault::System("delete what a whiteout hides", errno)
 }
 
 impl Applier<'_> {
     /// `.wh.NAME`: lower layers have no NAME here.
     pub(super) fn whiteout(&mut self, dir: &Dir, hidden: &[u8]) -> Result<(), Fault> {
-        let fault = |errno| Fault::System("make a whiteout", errno);
         if let Some(lower) = &mut self.lower {
-            if !lower.is_made(dir.inode, hidden) {
-                self.dirs.forget();
-                return remove(dir, hidden).map(drop);
-            }
-            return match open_beside(dir, hidden) {
-                Ok(own) => lower.clear(own),
-                Err(Errno::NOTDIR | Errno::LOOP | Errno::NOENT | Errno::NXIO) => Ok(()),
-                Err(errno) => Err(fault(errno)),
-            };
+            self.dirs.forget();
+            return lower.clear_child(dir, hidden, &self.dirs, 0);
         }
-        let made =
-            rustix::fs::mknodat(&dir.fd, hidden, FileType::CharacterDevice, Mode::empty(), 0);
-        match made {
+        let fault = |errno| Fault::System("make a whiteout", errno);
+        let kind = FileType::CharacterDevice;
+        match rustix::fs::mknodat(&dir.fd, hidden, kind, Mode::empty(), 0) {
             // This layer has such an entry itself, which hides a lower one already; a directory
             // has to say that it is not to be merged with a lower one.
             Err(Errno::EXIST) => match open_beside(dir, hidden) {
@@ -99,15 +111,14 @@ impl Applier<'_> {
 
     /// `.wh..wh..opq`: lower layers have nothing in this directory.
     pub(super) fn opaque(&mut self, dir: &Dir) -> Result<(), Fault> {
-        let Some(lower) = &mut self.lower else { return set_opaque(dir) };
-        if lower.cleared.contains(&dir.inode) {
-            return Ok(());
+        match &mut self.lower {
+            None => set_opaque(dir),
+            Some(lower) if lower.cleared.contains(&dir.inode) => Ok(()),
+            Some(lower) => {
+                self.dirs.forget();
+                lower.clear(dir, &self.dirs, 0)
+            }
         }
-        self.dirs.forget();
-        lower.clear(
-            open_beside(dir, b".")
-                .map_err(|errno| Fault::System("delete what a whiteout hides", errno))?,
-        )
     }
 
     /// Makes room for an entry where another one stands.
@@ -117,23 +128,22 @@ impl Applier<'_> {
             Err(Errno::NOENT) => return Ok(()),
             other => other.map_err(fault)?,
         };
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => {
-                self.dirs.forget();
-                let entries = remove(dir, name)?;
-                self.uncount(entries, 0);
-            }
-            kind => {
-                // Open directories may have been found through a link.
-                if kind == FileType::Symlink {
-                    self.dirs.forget();
-                }
-                rustix::fs::unlinkat(&dir.fd, name, AtFlags::empty()).map_err(fault)?;
-                if !is_whiteout(&stat) {
-                    let is_last = kind == FileType::RegularFile && stat.st_nlink == 1;
-                    self.uncount(1, if is_last { stat.st_size.unsigned_abs() } else { 0 });
-                }
-            }
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        // Open directories may be in it or may have been found through it.
+        if matches!(kind, FileType::Directory | FileType::Symlink) {
+            self.dirs.forget();
+        }
+        if kind == FileType::Directory {
+            let name = CString::new(name).expect("the reader refuses names with a NUL");
+            let removed = sys::tree::remove_tree(dir.as_fd(), &name)
+                .map_err(|error| fault(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+            self.uncount(removed.entries, 0);
+            return Ok(());
+        }
+        rustix::fs::unlinkat(&dir.fd, name, AtFlags::empty()).map_err(fault)?;
+        if !is_whiteout(&stat) {
+            let is_last = kind == FileType::RegularFile && stat.st_nlink == 1;
+            self.uncount(1, if is_last { stat.st_size.unsigned_abs() } else { 0 });
         }
         Ok(())
     }

@@ -207,6 +207,3 @@ impl Applier<'_> {
         Ok(dir)
     }
 }
-
-#[cfg(test)]
-mod tests;

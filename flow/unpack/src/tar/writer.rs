@@ -21,12 +21,15 @@ impl<W: Write> Writer<W> {
 
     /// Adds an entry and, for a file, exactly `entry.size` bytes from `data`.
     ///
-    /// `InvalidInput` if `data` is shorter, or if a name has a NUL byte or is empty. A longer
-    /// `data` is read no further.
+    /// `InvalidInput` if `data` is shorter, or if a name is empty, has a NUL byte or, an
+    /// attribute's, an equals sign, for which PAX has no form. A longer `data` is read no further.
     pub fn append(&mut self, entry: &Entry, data: impl Read) -> io::Result<()> {
         let names = [&entry.path, &entry.link];
         if entry.path.is_empty() || names.iter().any(|name| name.contains(&0)) {
             return Err(invalid("a name is empty or has a NUL byte"));
+        }
+        if entry.xattrs.iter().any(|(name, _)| name.is_empty() || name.contains(&b'=')) {
+            return Err(invalid("an attribute's name is empty or has an equals sign"));
         }
         let records = records(entry);
         if !records.is_empty() {
