@@ -84,3 +84,27 @@ impl ExecErrorKind {
         }
     }
 }
+
+/// Says what was being done when a call failed.
+pub(crate) trait Step<T> {
+    /// On the host's side.
+    fn host(self, action: impl FnOnce() -> String) -> Result<T, RuntimeError>;
+
+    /// In the new namespaces.
+    fn inside(self, action: impl FnOnce() -> String) -> Result<T, RuntimeError>;
+}
+
+impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
+    fn host(self, action: impl FnOnce() -> String) -> Result<T, RuntimeError> {
+        self.map_err(|error| RuntimeError::Host { action: action(), source: error.into() })
+    }
+
+    fn inside(self, action: impl FnOnce() -> String) -> Result<T, RuntimeError> {
+        self.map_err(|error| RuntimeError::Inside { action: action(), source: error.into() })
+    }
+}
+
+/// An error in the spec.
+pub(crate) fn spec_error(field: impl Into<String>, problem: impl Into<String>) -> RuntimeError {
+    RuntimeError::Spec { field: field.into(), problem: problem.into() }
+}

@@ -18,31 +18,37 @@
 //! entered through [`sys::exe::self_exe_readonly`], since the new process still is that program
 //! until it executes its own (CVE-2019-5736).
 
+mod birth;
+mod caps;
+mod console;
 mod container;
+mod copyup;
+mod create;
+mod devices;
 mod error;
-#[allow(dead_code, reason = "spoken by create and exec, next")]
+mod exec;
+mod idmap;
+mod init;
+mod joined;
+mod label;
+mod limits;
 mod message;
+mod mounts;
+mod options;
+mod overlay;
+mod plan;
+mod process;
+mod procfs;
+mod program;
+mod source;
 mod start;
+mod sysctl;
+mod target;
 
 pub use container::{
     Container, Created, Exec, Options, Parent, Rootfs, Stdio, Target, TerminalSize,
 };
+pub use create::create;
 pub use error::{ExecError, ExecErrorKind, RuntimeError};
+pub use exec::exec;
 pub use start::StartHandle;
-
-/// Makes a container: everything but the execution of its program.
-///
-/// Needs root, or a user namespace in the spec. On failure nothing is left; with
-/// [`Parent::Sibling`] the caller's parent then still has a child to reap.
-///
-/// runtime-spec 1.3.0, runtime.md, "Create".
-pub fn create(container: &Container<'_>) -> Result<Created, RuntimeError> {
-    let _ = container;
-    Err(message::out_of_turn())
-}
-
-/// Adds a process to a running container: everything but the execution of its program.
-pub fn exec(request: &Exec<'_>) -> Result<Created, RuntimeError> {
-    let _ = request;
-    Err(message::out_of_turn())
-}

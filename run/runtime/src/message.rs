@@ -38,6 +38,7 @@ pub(crate) enum FromCaller {
     /// Descriptors that the plan names by their order.
     Sources = b's',
     /// Go on after hooks.
+    #[allow(dead_code, reason = "said by hooks, next")]
     Continue = b'c',
     /// Execute the program.
     Go = b'g',
@@ -86,14 +87,17 @@ pub(crate) fn to_child(
 /// The child's next message; `None` when it closed its end: it executed its program, or died.
 pub(crate) fn from_child(socket: BorrowedFd<'_>) -> Result<Option<FromChild>, RuntimeError> {
     let mut bytes = [0; MAX_BYTES];
-    let (length, mut fds) = match sys::socket::receive(socket, &mut bytes, 1, RecvFlags::empty()) {
-        Ok(received) => received,
-        // The child died with a message of ours unread.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
-        Err(source) => {
-            return Err(RuntimeError::Host { action: "hear from the new process".into(), source });
-        }
+    let mut receive = || sys::socket::receive(socket, &mut bytes, 1, RecvFlags::empty());
+    let received = match receive() {
+        // It ended with a message of ours unread, which the kernel says first and once; what it
+        // said before it ended comes after.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => receive(),
+        other => other,
     };
+    let (length, mut fds) = received.map_err(|source| RuntimeError::Host {
+        action: "hear from the new process".into(),
+        source,
+    })?;
     match bytes[..length].split_first() {
         None => Ok(None),
         Some((&HOOKS_DUE, _)) => Ok(Some(FromChild::HooksDue)),
@@ -131,6 +135,7 @@ pub(crate) fn await_caller(
     }
 }
 
+#[allow(dead_code, reason = "said by hooks, next")]
 pub(crate) fn send_hooks_due(socket: BorrowedFd<'_>) -> io::Result<()> {
     sys::socket::send(socket, &[HOOKS_DUE], &[], SendFlags::empty()).map(drop)
 }
@@ -150,9 +155,14 @@ pub(crate) fn send_ready(
     sys::socket::send(socket, &bytes, console.as_slice(), SendFlags::empty()).map(drop)
 }
 
-/// Tells the caller why this process ends. Nobody may be there any more; that is no matter.
-pub(crate) fn send_failed(socket: BorrowedFd<'_>, error: &RuntimeError) {
+/// Tells the caller why this process ends, and answers with its exit code.
+pub(crate) fn report(socket: BorrowedFd<'_>, error: &RuntimeError) -> i32 {
+    // Nobody may be there any more; that is no matter.
     let _ = sys::socket::send(socket, &encode(error), &[], SendFlags::empty());
+    match error {
+        RuntimeError::Exec(error) => i32::from(error.kind.exit_code()),
+        _ => 1,
+    }
 }
 
 /// `FAILED`, variant, error number (4 bytes, 0 if none), text.
@@ -175,7 +185,10 @@ fn encode(error: &RuntimeError) -> Vec<u8> {
     let errno = source.and_then(io::Error::raw_os_error).unwrap_or(0);
     let mut bytes = vec![FAILED, variant];
     bytes.extend_from_slice(&errno.to_ne_bytes());
-    let room = text.floor_char_boundary(MAX_BYTES - bytes.len());
+    let mut room = text.len().min(MAX_BYTES - bytes.len());
+    while !text.is_char_boundary(room) {
+        room -= 1;
+    }
     bytes.extend_from_slice(&text.as_bytes()[..room]);
     bytes
 }
@@ -235,7 +248,7 @@ mod tests {
         ];
         for error in errors {
             let (caller, child) = pair();
-            send_failed(child.as_fd(), &error);
+            report(child.as_fd(), &error);
             match from_child(caller.as_fd()).unwrap() {
                 Some(FromChild::Failed(got)) => {
                     assert_eq!(format!("{got:?}"), format!("{error:?}"))
@@ -249,7 +262,7 @@ mod tests {
     fn texts_of_any_length_fit() {
         for length in [MAX_BYTES - 7, MAX_BYTES - 6, MAX_BYTES, 70_000] {
             let (caller, child) = pair();
-            send_failed(child.as_fd(), &RuntimeError::Refused("é".repeat(length)));
+            report(child.as_fd(), &RuntimeError::Refused("é".repeat(length)));
             let Some(FromChild::Failed(error)) = from_child(caller.as_fd()).unwrap() else {
                 panic!("no error for {length}");
             };

@@ -1,0 +1,63 @@
+//! Creates, starts and awaits one container after another and says how long each took.
+//!
+//! `start [COUNT [ROOTFS]]`: the OCI's default mounts, masks, read-only paths and namespaces, with
+//! busybox's `true`; without a cgroup, a filter and the start of another process around it.
+//! Compare with `runc run`, `crun run` and `bwrap` on the same root file system.
+
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use runtime::{Container, Options, Parent, Rootfs, Stdio};
+use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
+
+#[path = "../tests/it/bundle.rs"]
+mod bundle;
+
+#[allow(clippy::print_stdout, reason = "what the program is for")]
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let count: usize = args.next().map_or(1000, |count| count.parse().expect("a number"));
+    let temp = std::env::temp_dir().join(format!("kista-bench-{}", std::process::id()));
+    let rootfs = args.next().map_or_else(
+        || {
+            bundle::make_rootfs(&temp);
+            temp.clone()
+        },
+        PathBuf::from,
+    );
+    let spec = bundle::spec(&["/bin/true"]);
+    let mut times: Vec<[Duration; 4]> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let begin = Instant::now();
+        let container = Container {
+            id: "bench",
+            spec: &spec,
+            rootfs: Rootfs::Directory(&rootfs),
+            seccomp: None,
+            cgroup: None,
+            stdio: Stdio::Inherit,
+            parent: Parent::Own,
+            death_signal: Some(Signal::KILL),
+            preserved: &[],
+            options: Options::default(),
+        };
+        let created = runtime::create(&container).expect("the container is created");
+        let create = begin.elapsed();
+        created.start.start().expect("the container starts");
+        let start = begin.elapsed();
+        let status = waitid(WaitId::PidFd(created.pidfd.as_fd()), WaitIdOptions::EXITED);
+        let end = begin.elapsed();
+        assert_eq!(status.expect("a child").expect("an end").exit_status(), Some(0));
+        times.push([create, start - create, end - start, end]);
+    }
+    for (column, name) in ["create", "start", "to the end", "together"].iter().enumerate() {
+        let mut column: Vec<_> = times.iter().map(|row| row[column]).collect();
+        column.sort_unstable();
+        let at = |share: usize| column[(column.len() - 1) * share / 100];
+        println!("{name:>10}: min {:?}  median {:?}  p90 {:?}", column[0], at(50), at(90));
+    }
+    if temp.exists() {
+        std::fs::remove_dir_all(&temp).expect("the root file system can be removed");
+    }
+}

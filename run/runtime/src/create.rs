@@ -1,0 +1,85 @@
+//! The caller's side of making a container.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use oci::runtime::NamespaceKind;
+use rustix::net::SocketType;
+use sys::process::{Child, CloneFlags};
+
+use crate::birth::{self, Hidden};
+use crate::error::Step;
+use crate::init::{self, Init};
+use crate::joined::{self, Joined};
+use crate::message::{self, FromCaller};
+use crate::plan::{Plan, flag};
+use crate::source::Sources;
+use crate::{Container, Created, RuntimeError, idmap};
+
+/// Makes a container: everything but the execution of its program.
+///
+/// Needs root, or a user namespace in the spec. On failure nothing is left; with
+/// [`crate::Parent::Sibling`] the caller's parent then still has a child to reap.
+///
+/// runtime-spec 1.3.0, runtime.md, "Create".
+pub fn create(container: &Container<'_>) -> Result<Created, RuntimeError> {
+    let mut plan = Plan::new(container)?;
+    let cgroup = birth::join_handle(container.cgroup)?;
+    let cgroup = cgroup.as_ref();
+    let (near, far) =
+        sys::socket::pair(SocketType::SEQPACKET).host(|| "make a socket pair".into())?;
+    let user = joined::open_user(&plan)?;
+    let flags = clone_flags(&plan).union(birth::parent_flag(container.parent));
+    // An unprivileged caller writes the maps of its child, which it can only while the child is
+    // dumpable; in a new pid namespace nobody else sees that.
+    let unprivileged =
+        plan.namespaces.makes(NamespaceKind::User) && !rustix::process::geteuid().is_root();
+    let hidden = if unprivileged { None } else { Some(Hidden::new()?) };
+    let joined = Joined::enter(&plan)?;
+    let mut near = Some(near);
+    let child = {
+        let plan = &mut plan;
+        let near = &mut near;
+        sys::process::clone(flags, cgroup.and_then(cgroups::JoinHandle::clone_into), move || {
+            // The copy of the caller's end would keep the stream from ending with the caller.
+            drop(near.take());
+            init::run(Init { plan, socket: far, cgroup, user, unprivileged })
+        })
+        .host(|| "make the container's first process".into())?
+    };
+    drop((joined, hidden));
+    let near = near.expect("taken only in the child");
+    let outcome =
+        provide(&plan, &child, near.as_fd()).and_then(|()| birth::await_ready(near.as_fd()));
+    birth::conclude(outcome, child, near, container.parent)
+}
+
+/// What the child is born with. Not the network, which takes long and is made by the child while
+/// the caller works; not the cgroup namespace, which shows the cgroup that its maker is in.
+fn clone_flags(plan: &Plan<'_>) -> CloneFlags {
+    let mut late = CloneFlags::NEWNET.union(CloneFlags::NEWCGROUP);
+    if plan.namespaces.joins(NamespaceKind::User) {
+        for kind in [NamespaceKind::Mount, NamespaceKind::Ipc, NamespaceKind::Uts] {
+            late = late.union(flag(kind));
+        }
+    }
+    if !plan.linux.time_offsets.is_empty() {
+        late = late.union(CloneFlags::NEWTIME); // entered by way of the caller
+    }
+    plan.namespaces.new.without(late)
+}
+
+/// Gives the child what it waits for.
+fn provide(plan: &Plan<'_>, child: &Child, socket: BorrowedFd<'_>) -> Result<(), RuntimeError> {
+    let user: Option<OwnedFd> = if plan.namespaces.makes(NamespaceKind::User) {
+        idmap::write(child.pid, &plan.linux.uid_mappings, &plan.linux.gid_mappings)?;
+        message::to_child(socket, FromCaller::Mapped, &[])?;
+        Some(idmap::open(child.pid)?)
+    } else {
+        joined::open_user(plan)?
+    };
+    let sources = Sources::open(plan, user.as_ref().map(AsFd::as_fd))?;
+    for fds in sources.as_fds().chunks(sys::socket::MAX_FDS) {
+        message::to_child(socket, FromCaller::Sources, fds)?;
+    }
+    Ok(())
+}

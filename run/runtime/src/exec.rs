@@ -1,0 +1,161 @@
+//! Adding a process to a running container: the same hardening by another way in.
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
+use rustix::net::SocketType;
+use rustix::thread::ThreadNameSpaceType;
+use sys::process::CloneFlags;
+
+use crate::birth::{self, Hidden};
+use crate::error::{Step, spec_error};
+use crate::init::{arm, enter_cgroup};
+use crate::joined::Joined;
+use crate::process::{Failed, ProcessPlan};
+use crate::{Created, Exec, RuntimeError, Target, console, message, procfs};
+
+/// Adds a process to a running container: everything but the execution of its program.
+///
+/// Needs root over the container's namespaces. On failure nothing is left; with
+/// [`crate::Parent::Sibling`] the caller's parent then still has a child to reap.
+pub fn exec(request: &Exec<'_>) -> Result<Created, RuntimeError> {
+    let mut plan = ProcessPlan::new(
+        request.process,
+        request.stdio,
+        request.seccomp,
+        request.preserved,
+        request.options,
+        request.death_signal,
+    )?;
+    let cgroup = birth::join_handle(request.cgroup)?;
+    let cgroup = cgroup.as_ref();
+    let kinds = kinds_to_join(request.target)?;
+    let (near, far) =
+        sys::socket::pair(SocketType::SEQPACKET).host(|| "make a socket pair".into())?;
+    let hidden = Hidden::new()?;
+    let joined = Joined::enter_pid(request.target.pidfd)?;
+    let flags = CloneFlags::empty().union(birth::parent_flag(request.parent));
+    let mut near = Some(near);
+    let child = {
+        let plan = &mut plan;
+        let near = &mut near;
+        sys::process::clone(flags, cgroup.and_then(cgroups::JoinHandle::clone_into), move || {
+            // The copy of the caller's end would keep the stream from ending with the caller.
+            drop(near.take());
+            let joiner = Joiner { plan, socket: far, cgroup, target: request.target, kinds };
+            joiner.run()
+        })
+        .host(|| "make a process for the container".into())?
+    };
+    drop((joined, hidden));
+    let near = near.expect("taken only in the child");
+    let outcome = birth::await_ready(near.as_fd());
+    birth::conclude(outcome, child, near, request.parent)
+}
+
+/// All kinds, but for a user namespace that the caller is in already: the kernel refuses that.
+fn kinds_to_join(target: Target<'_>) -> Result<ThreadNameSpaceType, RuntimeError> {
+    let mut kinds = ThreadNameSpaceType::MOUNT
+        | ThreadNameSpaceType::CONTROL_GROUP
+        | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
+        | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
+        | ThreadNameSpaceType::NETWORK
+        | ThreadNameSpaceType::TIME;
+    let inode = |process: &str| {
+        let path = format!("/proc/{process}/ns/user");
+        rustix::fs::stat(&*path).host(|| format!("look at {path}"))
+    };
+    let own = inode("self")?;
+    let pid = target.pid.as_raw_nonzero().to_string();
+    let gone = || RuntimeError::Refused("the container is not running".into());
+    let theirs = inode(&pid).map_err(|_| gone())?;
+    // The number may have been another process's, if this one is gone by now.
+    let mut fds = [PollFd::new(&target.pidfd, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    if poll(&mut fds, Some(&now)).host(|| "look at the container's init".into())? > 0 {
+        return Err(gone());
+    }
+    if (own.st_dev, own.st_ino) != (theirs.st_dev, theirs.st_ino) {
+        kinds |= ThreadNameSpaceType::USER;
+    }
+    Ok(kinds)
+}
+
+/// What the child has.
+struct Joiner<'a, 'b> {
+    plan: &'a mut ProcessPlan<'b>,
+    socket: OwnedFd,
+    cgroup: Option<&'a cgroups::JoinHandle>,
+    target: Target<'b>,
+    kinds: ThreadNameSpaceType,
+}
+
+impl Joiner<'_, '_> {
+    fn run(self) -> i32 {
+        let (error, socket) = match self.live() {
+            Ok(never) => match never {},
+            Err(failed) => failed,
+        };
+        message::report(socket.as_fd(), &error)
+    }
+
+    fn live(mut self) -> Result<Infallible, Failed> {
+        let (root, terminal) = match self.join() {
+            Ok(joined) => joined,
+            Err(error) => return Err((error, self.socket)),
+        };
+        self.plan.become_it(root.as_fd(), self.socket, terminal)
+    }
+
+    #[allow(clippy::type_complexity, reason = "the two ends of a terminal")]
+    fn join(&mut self) -> Result<(OwnedFd, Option<(OwnedFd, OwnedFd)>), RuntimeError> {
+        rustix::process::umask(Mode::empty());
+        arm(self.plan.death_signal)?;
+        self.plan.limits.apply_initial_affinity()?;
+        enter_cgroup(self.cgroup)?;
+        // While the host's rights are still there, and before anything of the container's is in
+        // sight: its own /proc is not to be trusted with labels (CVE-2015-1334).
+        if self.plan.needs_proc() {
+            let proc =
+                procfs::new(true).inside(|| "make a procfs for the runtime's own use".into())?;
+            self.plan.write_proc(proc.as_fd())?;
+        }
+        if !self.plan.options.keep_keyring {
+            let _ = sys::schedule::new_session_keyring();
+        }
+        sys::namespace::join(self.target.pidfd, self.kinds)
+            .inside(|| "join the container's namespaces".into())?;
+        if self.kinds.contains(ThreadNameSpaceType::USER) {
+            let (uid, gid) = (Uid::ROOT, Gid::ROOT);
+            rustix::thread::set_thread_res_gid(gid, gid, gid)
+                .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid))
+                .inside(|| "become root in the container's user namespace".into())?;
+            arm(self.plan.death_signal)?;
+        }
+        // Fails only for a process that leads a group already, which a new one does not.
+        let _ = rustix::process::setsid();
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(CWD, "/", flags, Mode::empty())
+            .inside(|| "open the container's root".into())?;
+        let terminal = match self.plan.process.terminal {
+            false => None,
+            true => Some(self.open_terminal(&root)?),
+        };
+        Ok((root, terminal))
+    }
+
+    fn open_terminal(&self, root: &OwnedFd) -> Result<(OwnedFd, OwnedFd), RuntimeError> {
+        const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let devpts = sys::fs::open_beneath(root.as_fd(), "dev/pts", flags, Mode::empty())
+            .inside(|| "open the container's /dev/pts".into())?;
+        let found = rustix::fs::fstatfs(&devpts).inside(|| "look at /dev/pts".into())?;
+        if found.f_type as u64 != DEVPTS_SUPER_MAGIC {
+            return Err(spec_error("process.terminal", "needs a devpts on /dev/pts"));
+        }
+        let size = self.plan.process.console_size;
+        console::open_pair(devpts.as_fd(), self.plan.stdio, size)
+    }
+}

@@ -1,0 +1,229 @@
+//! What the child does, from clone3 to its own program. The drawing is in [`crate::message`].
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use oci::runtime::NamespaceKind;
+use rustix::fs::{Gid, Mode, Uid};
+use rustix::process::DumpableBehavior;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+
+use crate::console;
+use crate::error::Step;
+use crate::message::{self, FromCaller};
+use crate::mounts::{self, OwnMounts};
+use crate::plan::Plan;
+use crate::process::Failed;
+use crate::{RuntimeError, devices, limits, source, sysctl};
+
+/// What the child has.
+pub(crate) struct Init<'a, 'b> {
+    pub(crate) plan: &'a mut Plan<'b>,
+    pub(crate) socket: OwnedFd,
+    pub(crate) cgroup: Option<&'a cgroups::JoinHandle>,
+    /// A user namespace to join.
+    pub(crate) user: Option<OwnedFd>,
+    /// Whether the caller needs the child dumpable until the maps are written.
+    pub(crate) unprivileged: bool,
+}
+
+/// Runs in the child; its exit code, if it comes to that.
+pub(crate) fn run(init: Init<'_, '_>) -> i32 {
+    let (error, socket) = match init.live() {
+        Ok(never) => match never {},
+        Err(failed) => failed,
+    };
+    message::report(socket.as_fd(), &error)
+}
+
+impl Init<'_, '_> {
+    fn live(mut self) -> Result<Infallible, Failed> {
+        let (root, terminal) = match self.make() {
+            Ok(made) => made,
+            Err(error) => return Err((error, self.socket)),
+        };
+        self.plan.process.become_it(root.as_fd(), self.socket, terminal)
+    }
+
+    /// Everything that makes the container, up to its root being the root.
+    #[allow(clippy::type_complexity, reason = "the two ends of a terminal")]
+    fn make(&mut self) -> Result<(OwnedFd, Option<(OwnedFd, OwnedFd)>), RuntimeError> {
+        // Modes below are meant as they are written.
+        rustix::process::umask(Mode::empty());
+        if !self.unprivileged {
+            arm(self.plan.process.death_signal)?;
+        }
+        self.become_root()?;
+        enter_cgroup(self.cgroup)?;
+        self.make_late_namespaces()?;
+        if !self.plan.container.options.keep_keyring {
+            // Where keys are compiled out or their quota is used up there is nothing to inherit
+            // that matters more than the container.
+            if let Err(error) = sys::schedule::new_session_keyring() {
+                self.plan.process.warnings.push(format!("no session keyring of its own: {error}"));
+            }
+        }
+        // Fails only for a process that leads a group already, which a new one does not.
+        let _ = rustix::process::setsid();
+        self.set_names()?;
+        if let Some(personality) = &self.plan.linux.personality {
+            sys::schedule::set_personality(limits::personality(personality)?)
+                .inside(|| "set linux.personality".into())?;
+        }
+
+        mounts::detach_from_host()?;
+        let null = mounts::open_null()?;
+        let plan = &*self.plan;
+        let needs_proc = plan.process.needs_proc() || !plan.linux.sysctl.is_empty();
+        let own = OwnMounts::make(plan, needs_proc)?;
+        let terminal = match plan.process.process.terminal {
+            false => None,
+            true => {
+                let devpts = own.devpts(plan).ok_or_else(|| {
+                    crate::error::spec_error("process.terminal", "needs a devpts on /dev/pts")
+                })?;
+                let size = plan.process.process.console_size;
+                Some(console::open_pair(devpts, plan.process.stdio, size)?)
+            }
+        };
+        if needs_proc {
+            let proc = own.proc(plan).expect("made because it is needed");
+            sysctl::set(proc, plan.linux)?;
+            self.plan.process.write_proc(proc)?;
+        }
+        let root = self.attach(own, null.as_fd(), terminal.as_ref().map(|(far, _)| far.as_fd()))?;
+        Ok((root, terminal))
+    }
+
+    /// Attaches the tree and enters it.
+    fn attach(
+        &self,
+        own: OwnMounts,
+        null: BorrowedFd<'_>,
+        terminal: Option<BorrowedFd<'_>>,
+    ) -> Result<OwnedFd, RuntimeError> {
+        let plan = &*self.plan;
+        let mut sources = self.receive_sources()?.into_iter();
+        let root = sources.next().expect("the root comes first");
+        mounts::attach_root(root.as_fd())?;
+        mounts::attach_all(plan, root.as_fd(), own, &mut sources)?;
+        if !plan.has_foreign_dev() {
+            devices::make_all(root.as_fd(), &plan.linux.devices, mounts::may_make_nodes(plan))?;
+        }
+        if let Some(far) = terminal {
+            console::bind(root.as_fd(), far)?;
+        }
+        mounts::mask(root.as_fd(), &plan.linux.masked_paths, null)?;
+        mounts::make_read_only(root.as_fd(), &plan.linux.readonly_paths)?;
+        mounts::finish_root(plan, root.as_fd())?;
+        mounts::enter_root(plan, root.as_fd())?;
+        Ok(root)
+    }
+
+    fn receive_sources(&self) -> Result<Vec<OwnedFd>, RuntimeError> {
+        let names = source::cgroup_names(self.plan).len();
+        let wanted =
+            1 + self.plan.mounts.iter().map(|mount| source::count(mount, names)).sum::<usize>();
+        let mut sources = Vec::with_capacity(wanted);
+        while sources.len() < wanted {
+            self.await_caller(FromCaller::Sources, &mut sources);
+        }
+        Ok(sources)
+    }
+
+    /// Waits for the caller; ends if that is gone, or has no use for this process any more.
+    fn await_caller(&self, expected: FromCaller, fds: &mut Vec<OwnedFd>) {
+        if !message::await_caller(self.socket.as_fd(), expected, fds) {
+            sys::process::exit_now(0);
+        }
+    }
+
+    /// In a user namespace a process is nobody until ids are mapped and it takes one.
+    fn become_root(&mut self) -> Result<(), RuntimeError> {
+        if let Some(namespace) = self.user.take() {
+            let kind = Some(LinkNameSpaceType::User);
+            rustix::thread::move_into_link_name_space(namespace.as_fd(), kind)
+                .inside(|| "join the user namespace".into())?;
+        } else if self.plan.namespaces.makes(NamespaceKind::User) {
+            self.await_caller(FromCaller::Mapped, &mut Vec::new());
+        } else {
+            return Ok(());
+        }
+        let (uid, gid) = (Uid::ROOT, Gid::ROOT);
+        rustix::thread::set_thread_res_gid(gid, gid, gid)
+            .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid))
+            .inside(|| "become root in the user namespace".into())?;
+        // The kernel forgot both with the old identity.
+        arm(self.plan.process.death_signal)
+    }
+
+    /// What takes long (the network) or must come late (the view of the cgroup entered), while
+    /// the caller opens its part.
+    fn make_late_namespaces(&self) -> Result<(), RuntimeError> {
+        let namespaces = &self.plan.namespaces;
+        let mut flags = UnshareFlags::empty();
+        for (kind, flag) in [
+            (NamespaceKind::Network, UnshareFlags::NEWNET),
+            (NamespaceKind::Cgroup, UnshareFlags::NEWCGROUP),
+        ] {
+            if namespaces.makes(kind) {
+                flags |= flag;
+            }
+        }
+        if self.plan.namespaces.joins(NamespaceKind::User) {
+            // These must belong to the user namespace, which was joined only now.
+            for (kind, flag) in [
+                (NamespaceKind::Mount, UnshareFlags::NEWNS),
+                (NamespaceKind::Ipc, UnshareFlags::NEWIPC),
+                (NamespaceKind::Uts, UnshareFlags::NEWUTS),
+            ] {
+                if namespaces.makes(kind) {
+                    flags |= flag;
+                }
+            }
+        }
+        if !flags.is_empty() {
+            sys::namespace::unshare(flags).inside(|| "make namespaces".into())?;
+        }
+        if namespaces.makes(NamespaceKind::Network) {
+            sys::loopback::bring_up().inside(|| "bring the loopback interface up".into())?;
+        }
+        Ok(())
+    }
+
+    fn set_names(&self) -> Result<(), RuntimeError> {
+        let spec = self.plan.container.spec;
+        if let Some(name) = spec.hostname.as_deref().filter(|name| !name.is_empty()) {
+            rustix::system::sethostname(name.as_bytes())
+                .inside(|| format!("set the host name {name}"))?;
+        }
+        if let Some(name) = spec.domainname.as_deref().filter(|name| !name.is_empty()) {
+            rustix::system::setdomainname(name.as_bytes())
+                .inside(|| format!("set the domain name {name}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Out of reach of whoever is in the same pid namespace, and never without a parent.
+///
+/// Nobody can look at the memory and the descriptors of a process that is not dumpable, or take
+/// it over, without rights over the host (CVE-2016-9962). execve(2) undoes it.
+pub(crate) fn arm(signal: Option<rustix::process::Signal>) -> Result<(), RuntimeError> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .inside(|| "stay out of reach of others".into())?;
+    if signal.is_some() {
+        // A parent that is dead by now goes unnoticed here, but it held the other end of the
+        // socket: the next wait on that ends this process.
+        sys::process::set_pdeathsig(signal).inside(|| "arm the death signal".into())?;
+    }
+    Ok(())
+}
+
+/// Enters the version 1 cgroups; into that of version 2 the process was born.
+pub(crate) fn enter_cgroup(cgroup: Option<&cgroups::JoinHandle>) -> Result<(), RuntimeError> {
+    match cgroup {
+        None => Ok(()),
+        Some(cgroup) => cgroup.join().inside(|| "enter the cgroup".into()),
+    }
+}

@@ -1,0 +1,120 @@
+//! Namespaces that exist already, and clocks that are set before anyone lives by them.
+//!
+//! The caller enters them itself, for as long as the clone takes: only so does a child in a new
+//! user namespace get to be in them, since by itself it has no rights over them.
+
+use std::fmt::Write as _;
+use std::os::fd::{AsFd, OwnedFd};
+
+use oci::runtime::NamespaceKind;
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+
+use crate::RuntimeError;
+use crate::error::Step;
+use crate::plan::Plan;
+
+/// The way back to the caller's own namespaces, taken when dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Joined {
+    own: Vec<(OwnedFd, LinkNameSpaceType)>,
+}
+
+impl Joined {
+    /// Enters what the plan joins, but for a user namespace: from there is no way back.
+    pub(crate) fn enter(plan: &Plan<'_>) -> Result<Self, RuntimeError> {
+        let mut joined = Self::default();
+        // All files first: they are looked up in the caller's own view.
+        let mut files = Vec::new();
+        for &(kind, path) in &plan.namespaces.joined {
+            if kind != NamespaceKind::User {
+                files.push((kind, path, open(path)?));
+            }
+        }
+        for (kind, path, file) in files {
+            let (name, number) = names(kind);
+            joined.remember(name, number)?;
+            move_into_link_name_space(file.as_fd(), Some(number))
+                .host(|| format!("join the {kind:?} namespace {path}").to_lowercase())?;
+        }
+        if !plan.linux.time_offsets.is_empty() {
+            joined.set_clocks(plan)?;
+        }
+        Ok(joined)
+    }
+
+    /// Goes where the processes of `pidfd` are, for children only.
+    pub(crate) fn enter_pid(pidfd: std::os::fd::BorrowedFd<'_>) -> Result<Self, RuntimeError> {
+        let mut joined = Self::default();
+        joined.remember("pid", LinkNameSpaceType::ProcessID)?;
+        sys::namespace::join(pidfd, rustix::thread::ThreadNameSpaceType::PROCESS_ID)
+            .host(|| "join the container's pid namespace".into())?;
+        Ok(joined)
+    }
+
+    fn remember(&mut self, name: &str, kind: LinkNameSpaceType) -> Result<(), RuntimeError> {
+        self.own.push((open(&format!("/proc/self/ns/{name}"))?, kind));
+        Ok(())
+    }
+
+    /// A new time namespace for the child; its clocks can be set until somebody is in it.
+    ///
+    /// time_namespaces(7).
+    fn set_clocks(&mut self, plan: &Plan<'_>) -> Result<(), RuntimeError> {
+        self.remember("time", LinkNameSpaceType::Time)?;
+        sys::namespace::unshare(UnshareFlags::NEWTIME).host(|| "make a time namespace".into())?;
+        let text =
+            plan.linux.time_offsets.iter().fold(String::new(), |mut text, (clock, offset)| {
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "{clock} {} {}", offset.secs, offset.nanosecs);
+                text
+            });
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let action = || "set linux.timeOffsets".to_owned();
+        let file = rustix::fs::openat(CWD, "/proc/self/timens_offsets", flags, Mode::empty());
+        rustix::io::write(file.host(action)?, text.as_bytes()).host(action)?;
+        Ok(())
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        for (own, kind) in self.own.drain(..).rev() {
+            // The rights by which the caller left are those by which it returns. If they were
+            // taken from it meanwhile, staying unnoticed in a container would be worse than the
+            // end.
+            if let Err(errno) = move_into_link_name_space(own.as_fd(), Some(kind)) {
+                panic!("cannot return to the caller's own namespace: {errno}");
+            }
+        }
+    }
+}
+
+/// The user namespace to join, if there is one.
+pub(crate) fn open_user(plan: &Plan<'_>) -> Result<Option<OwnedFd>, RuntimeError> {
+    plan.namespaces
+        .joined
+        .iter()
+        .find(|(kind, _)| *kind == NamespaceKind::User)
+        .map(|(_, path)| open(path))
+        .transpose()
+}
+
+fn open(path: &str) -> Result<OwnedFd, RuntimeError> {
+    rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .host(|| format!("open namespace {path}"))
+}
+
+/// The name below /proc/PID/ns, and the number that setns(2) takes.
+fn names(kind: NamespaceKind) -> (&'static str, LinkNameSpaceType) {
+    match kind {
+        NamespaceKind::Pid => ("pid_for_children", LinkNameSpaceType::ProcessID),
+        NamespaceKind::Network => ("net", LinkNameSpaceType::Network),
+        NamespaceKind::Mount => ("mnt", LinkNameSpaceType::Mount),
+        NamespaceKind::Ipc => ("ipc", LinkNameSpaceType::InterProcessCommunication),
+        NamespaceKind::Uts => ("uts", LinkNameSpaceType::HostNameAndNISDomainName),
+        NamespaceKind::User => ("user", LinkNameSpaceType::User),
+        NamespaceKind::Cgroup => ("cgroup", LinkNameSpaceType::ControlGroup),
+        NamespaceKind::Time => ("time", LinkNameSpaceType::Time),
+    }
+}

@@ -1,0 +1,375 @@
+//! The spec, checked whole before anything happens, in the form in which it is carried out.
+//!
+//! Pure, but for the lengths of texts: nothing is opened here.
+
+use std::collections::BTreeSet;
+
+use oci::runtime::{IdMapping, Linux, NamespaceKind, Spec};
+use sys::mount::Propagation;
+use sys::process::CloneFlags;
+
+use crate::error::spec_error;
+use crate::options::{self, Bind, MountOptions};
+use crate::process::ProcessPlan;
+use crate::{Container, Rootfs, RuntimeError, sysctl};
+
+/// A container, ready to be made.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    pub(crate) container: &'a Container<'a>,
+    pub(crate) linux: &'a Linux,
+    pub(crate) namespaces: Namespaces<'a>,
+    /// What makes the root, when it is not a directory.
+    pub(crate) rootfs: Vec<MountPlan<'a>>,
+    pub(crate) mounts: Vec<MountPlan<'a>>,
+    /// What mounts without a word about it get, and the root in the end.
+    pub(crate) propagation: (Propagation, bool),
+    pub(crate) process: ProcessPlan<'a>,
+}
+
+/// Which namespaces are made and which are joined.
+#[derive(Debug, Default)]
+pub(crate) struct Namespaces<'a> {
+    /// Made.
+    pub(crate) new: CloneFlags,
+    /// Joined, by their files.
+    pub(crate) joined: Vec<(NamespaceKind, &'a str)>,
+}
+
+impl Namespaces<'_> {
+    pub(crate) fn makes(&self, kind: NamespaceKind) -> bool {
+        self.new.contains(flag(kind))
+    }
+
+    pub(crate) fn joins(&self, kind: NamespaceKind) -> bool {
+        self.joined.iter().any(|(joined, _)| *joined == kind)
+    }
+
+    /// Whether the container has one that is not the caller's.
+    pub(crate) fn has(&self, kind: NamespaceKind) -> bool {
+        self.makes(kind) || self.joins(kind)
+    }
+}
+
+/// One mount, to be performed.
+#[derive(Debug)]
+pub(crate) struct MountPlan<'a> {
+    /// For messages: `mounts[3]`.
+    pub(crate) field: String,
+    /// Absolute, without `.`, `..` and doubled slashes.
+    pub(crate) destination: String,
+    pub(crate) kind: MountKind<'a>,
+    pub(crate) options: MountOptions,
+    pub(crate) uid_mappings: &'a [IdMapping],
+    pub(crate) gid_mappings: &'a [IdMapping],
+}
+
+/// Where a mount comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MountKind<'a> {
+    /// A part of the host's tree.
+    Bind { source: &'a str, what: Bind },
+    /// The container's own cgroup, however many hierarchies there are.
+    Cgroup,
+    /// A new instance of a file system.
+    New { kind: &'a str, source: Option<&'a str> },
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn new(container: &'a Container<'a>) -> Result<Self, RuntimeError> {
+        let spec = container.spec;
+        let linux = spec.linux.as_ref().ok_or_else(|| spec_error("linux", "is missing"))?;
+        let namespaces = namespaces(linux)?;
+        check_namespaces(spec, linux, &namespaces)?;
+        let propagation = match linux.rootfs_propagation.as_deref() {
+            None | Some("") => (Propagation::Slave, true),
+            Some(word) => options::propagation(word)
+                .ok_or_else(|| spec_error("linux.rootfsPropagation", format!("\"{word}\"?")))?,
+        };
+        let process = spec.process.as_ref().ok_or_else(|| spec_error("process", "is missing"))?;
+        let rootfs = match container.rootfs {
+            Rootfs::Directory(_) => Vec::new(),
+            Rootfs::Mounts(mounts) => root_mounts(mounts)?,
+        };
+        let mounts = spec
+            .mounts
+            .iter()
+            .enumerate()
+            .map(|(index, mount)| MountPlan::new(mount, format!("mounts[{index}]")))
+            .collect::<Result<Vec<_>, _>>()?;
+        for mount in &mounts {
+            mount.check_destination()?;
+        }
+        for (index, device) in linux.devices.iter().enumerate() {
+            crate::devices::check(device, index)?;
+        }
+        for (field, wanted) in [
+            ("linux.netDevices", !linux.net_devices.is_empty()),
+            ("linux.intelRdt", linux.intel_rdt.is_some()),
+            ("linux.memoryPolicy", linux.memory_policy.is_some()),
+        ] {
+            if wanted {
+                return Err(spec_error(field, "is not supported"));
+            }
+        }
+        if linux.mount_label.as_deref().is_some_and(|label| !label.is_empty()) {
+            crate::label::need_selinux("linux.mountLabel")?;
+        }
+        sysctl::check(linux, &namespaces)?;
+        let process = ProcessPlan::new(
+            process,
+            container.stdio,
+            container.seccomp,
+            container.preserved,
+            container.options,
+            container.death_signal,
+        )?;
+        Ok(Self { container, linux, namespaces, rootfs, mounts, propagation, process })
+    }
+
+    /// Whether something of the host is bound over all of /dev: then it is left as it is.
+    pub(crate) fn has_foreign_dev(&self) -> bool {
+        self.mounts.iter().any(|mount| {
+            mount.destination == "/dev" && matches!(mount.kind, MountKind::Bind { .. })
+        })
+    }
+}
+
+fn namespaces(linux: &Linux) -> Result<Namespaces<'_>, RuntimeError> {
+    let mut found = Namespaces::default();
+    let mut seen = BTreeSet::new();
+    for (index, namespace) in linux.namespaces.iter().enumerate() {
+        let field = || format!("linux.namespaces[{index}]");
+        if !seen.insert(namespace.kind) {
+            return Err(spec_error(field(), "is there twice"));
+        }
+        match namespace.path.as_deref() {
+            None | Some("") => found.new = found.new.union(flag(namespace.kind)),
+            Some(path) if !path.starts_with('/') => {
+                return Err(spec_error(field() + ".path", "is not absolute"));
+            }
+            Some(path) => found.joined.push((namespace.kind, path)),
+        }
+    }
+    Ok(found)
+}
+
+fn check_namespaces(
+    spec: &Spec,
+    linux: &Linux,
+    namespaces: &Namespaces<'_>,
+) -> Result<(), RuntimeError> {
+    use NamespaceKind::{Mount, Pid, Time, User, Uts};
+    let error = |field: &str, problem: &str| Err(spec_error(field, problem));
+    if !namespaces.makes(Mount) {
+        return error("linux.namespaces", "a mount namespace of its own is needed");
+    }
+    let maps = !linux.uid_mappings.is_empty() && !linux.gid_mappings.is_empty();
+    if namespaces.makes(User) && !maps {
+        return error("linux.uidMappings", "a new user namespace needs mappings of both kinds");
+    }
+    if !namespaces.has(User) && (!linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty()) {
+        return error("linux.uidMappings", "there is no user namespace to map ids in");
+    }
+    if namespaces.joins(User) && namespaces.makes(Pid) {
+        return error(
+            "linux.namespaces",
+            "joining a user namespace while making a pid namespace is not supported",
+        );
+    }
+    if !namespaces.makes(Time) && !linux.time_offsets.is_empty() {
+        return error("linux.timeOffsets", "there is no new time namespace");
+    }
+    if let Some(clock) =
+        linux.time_offsets.keys().find(|clock| !matches!(clock.as_str(), "monotonic" | "boottime"))
+    {
+        return error("linux.timeOffsets", &format!("no clock \"{clock}\""));
+    }
+    let named = |name: &Option<String>| name.as_deref().is_some_and(|name| !name.is_empty());
+    if named(&spec.hostname) && !namespaces.has(Uts) {
+        return error("hostname", "cannot be set without a uts namespace of its own");
+    }
+    if named(&spec.domainname) && !namespaces.has(Uts) {
+        return error("domainname", "cannot be set without a uts namespace of its own");
+    }
+    Ok(())
+}
+
+fn root_mounts(mounts: &[oci::Mount]) -> Result<Vec<MountPlan<'_>>, RuntimeError> {
+    let plans = mounts
+        .iter()
+        .enumerate()
+        .map(|(index, mount)| MountPlan::new(mount, format!("rootfs[{index}]")))
+        .collect::<Result<Vec<_>, _>>()?;
+    match plans.as_slice() {
+        [root] if root.destination == "/" => Ok(plans),
+        _ => Err(spec_error("rootfs", "is not exactly one mount on /")),
+    }
+}
+
+impl<'a> MountPlan<'a> {
+    fn new(mount: &'a oci::Mount, field: String) -> Result<Self, RuntimeError> {
+        let destination = clean(&mount.destination);
+        let options = options::parse(&mount.options);
+        let source = mount.source.as_deref().filter(|source| !source.is_empty());
+        let kind = match (mount.kind.as_deref().unwrap_or(""), options.bind) {
+            (_, Some(what)) => MountKind::Bind { source: source.unwrap_or(""), what },
+            ("" | "none" | "bind", None) => {
+                MountKind::Bind { source: source.unwrap_or(""), what: Bind::One }
+            }
+            ("rbind", None) => {
+                MountKind::Bind { source: source.unwrap_or(""), what: Bind::Recursive }
+            }
+            ("cgroup" | "cgroup2", None) => MountKind::Cgroup,
+            (kind, None) => MountKind::New { kind, source },
+        };
+        if mount.destination.is_empty() {
+            return Err(spec_error(field + ".destination", "is missing"));
+        }
+        if matches!(kind, MountKind::Bind { source: "", .. }) {
+            return Err(spec_error(field + ".source", "is missing"));
+        }
+        if mount.destination.contains('\0') || source.is_some_and(|source| source.contains('\0')) {
+            return Err(spec_error(field, "a path has a zero byte in it"));
+        }
+        if let (MountKind::Bind { .. }, Some((key, _))) = (kind, options.data.first()) {
+            let known = ["sync", "dirsync", "mand", "iversion", "lazytime", "nofail"];
+            if !known.contains(&key.as_str()) && !key.starts_with("x-") {
+                return Err(spec_error(field + ".options", format!("unknown option \"{key}\"")));
+            }
+        }
+        if options.copy_up && !matches!(kind, MountKind::New { kind: "tmpfs", .. }) {
+            return Err(spec_error(field + ".options", "tmpcopyup is for tmpfs only"));
+        }
+        let mapped = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
+        if mapped && (mount.uid_mappings.is_empty() || mount.gid_mappings.is_empty()) {
+            return Err(spec_error(field, "has mappings of one kind only"));
+        }
+        Ok(Self {
+            field,
+            destination,
+            kind,
+            options,
+            uid_mappings: &mount.uid_mappings,
+            gid_mappings: &mount.gid_mappings,
+        })
+    }
+
+    /// Refuses to hide what the runtime and the kernel rely on: a file system of the container's
+    /// choice over /proc or /sys would make writes to labels and limits go nowhere, unnoticed.
+    fn check_destination(&self) -> Result<(), RuntimeError> {
+        let refuse =
+            |problem: String| Err(spec_error(format!("{}.destination", self.field), problem));
+        let bind = matches!(self.kind, MountKind::Bind { .. });
+        let new = |wanted| matches!(self.kind, MountKind::New { kind, .. } if kind == wanted);
+        match self.destination.as_str() {
+            "/" => refuse("the root itself cannot be mounted over".into()),
+            // A bind mount must turn out to be procfs or sysfs: see `source`.
+            "/proc" if !bind && !new("proc") => refuse("only procfs can be mounted there".into()),
+            "/sys" if !bind && !new("sysfs") => refuse("only sysfs can be mounted there".into()),
+            path if path.starts_with("/proc/") && !PROC_FILES.contains(&path) => {
+                refuse(format!("{path} is inside /proc"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What lxcfs and the like may put over files of procfs.
+const PROC_FILES: [&str; 11] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/loadavg",
+    "/proc/slabinfo",
+    "/proc/net/dev",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/sys/crypto/fips_enabled",
+];
+
+/// An absolute path without `.`, `..` (which do not climb above the root) and doubled slashes.
+pub(crate) fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// The kernel's flag for making a namespace.
+pub(crate) const fn flag(kind: NamespaceKind) -> CloneFlags {
+    match kind {
+        NamespaceKind::Pid => CloneFlags::NEWPID,
+        NamespaceKind::Network => CloneFlags::NEWNET,
+        NamespaceKind::Mount => CloneFlags::NEWNS,
+        NamespaceKind::Ipc => CloneFlags::NEWIPC,
+        NamespaceKind::Uts => CloneFlags::NEWUTS,
+        NamespaceKind::User => CloneFlags::NEWUSER,
+        NamespaceKind::Cgroup => CloneFlags::NEWCGROUP,
+        NamespaceKind::Time => CloneFlags::NEWTIME,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cleaned_as_the_kernel_walks_them() {
+        for (path, cleaned) in [
+            ("/", "/"),
+            ("", "/"),
+            ("proc//x/", "/proc/x"),
+            ("/tmp/../proc/.", "/proc"),
+            ("/../../sys", "/sys"),
+        ] {
+            assert_eq!(clean(path), cleaned);
+        }
+    }
+
+    fn check(destination: &str, kind: &str) -> Option<String> {
+        let mount = oci::Mount {
+            destination: destination.into(),
+            kind: Some(kind.into()),
+            source: Some("/srv".into()),
+            ..oci::Mount::default()
+        };
+        MountPlan::new(&mount, "mounts[0]".into())
+            .and_then(|plan| plan.check_destination())
+            .err()
+            .map(|error| error.to_string())
+    }
+
+    #[test]
+    fn nothing_but_procfs_goes_over_proc() {
+        for (destination, kind) in [
+            ("/proc", "proc"),
+            ("/proc", "bind"),
+            ("/proc/cpuinfo", "bind"),
+            ("/sys", "sysfs"),
+            ("/sys/fs/cgroup", "cgroup"),
+            ("/processes", "tmpfs"),
+        ] {
+            assert_eq!(check(destination, kind), None, "{destination} {kind}");
+        }
+        for (destination, kind) in [
+            ("/", "tmpfs"),
+            ("/proc", "tmpfs"),
+            ("//proc/", "overlay"),
+            ("/x/../proc/self", "bind"),
+            ("/proc/self/attr", "bind"),
+            ("/sys/", "tmpfs"),
+        ] {
+            assert!(check(destination, kind).is_some(), "{destination} {kind}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! A procfs of our own.
+//!
+//! Whatever the runtime writes below /proc goes through an instance that it made itself, by its
+//! descriptor, before that is attached anywhere: nothing can be mounted over a file in it, and no
+//! link leads out (CVE-2019-16884, CVE-2019-19921, CVE-2025-52881).
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
+    fsopen,
+};
+
+/// Makes an instance for the caller's pid namespace, attached nowhere. With `only_pids` it has
+/// nothing but processes.
+///
+/// proc(5), `subset=pid` (Linux 5.8).
+pub(crate) fn new(only_pids: bool) -> io::Result<OwnedFd> {
+    let context = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    if only_pids {
+        fsconfig_set_string(&context, "subset", "pid")?;
+    }
+    fsconfig_create(&context)?;
+    let flags = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags)?)
+}
+
+/// Opens a file below `self`, which is a link of procfs itself and the only one followed.
+pub(crate) fn open_self(proc: BorrowedFd<'_>, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    sys::fs::open_resolved(proc, path, flags, Mode::empty(), resolve)
+}
+
+/// Writes a small value to a file below `self`.
+pub(crate) fn write_self(proc: BorrowedFd<'_>, path: &str, value: &str) -> io::Result<()> {
+    let file = open_self(proc, path, OFlags::WRONLY)?;
+    rustix::io::write(&file, value.as_bytes())?;
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! What the host gives: the root file system, parts of its tree, the cgroup.
+//!
+//! The caller's half of the mounting. Each thing is opened or cloned here, in the host's mount
+//! namespace and with the host's rights, while the child makes its namespaces; the child gets
+//! mounts that are attached nowhere, by descriptor, in the order of [`Sources`], and attaches
+//! them. So no path of the host is looked up by anyone inside.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{CWD, StatVfsMountFlags};
+use rustix::mount::{OpenTreeFlags, open_tree};
+use sys::mount::{IdMapFd, MountAttr, Propagation, set_attr};
+
+use crate::error::{Step, spec_error};
+use crate::options::Bind;
+use crate::plan::{MountKind, MountPlan, Plan};
+use crate::{Rootfs, RuntimeError, idmap, overlay};
+
+/// Mounts that are attached nowhere yet.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    /// The root first; then for each planned mount, in order, what [`count`] says.
+    fds: Vec<OwnedFd>,
+}
+
+/// How many descriptors a mount brings from the host.
+pub(crate) fn count(mount: &MountPlan<'_>, cgroup: usize) -> usize {
+    match mount.kind {
+        MountKind::Bind { .. } => 1,
+        MountKind::Cgroup => cgroup,
+        MountKind::New { .. } => 0,
+    }
+}
+
+/// The name of each directory of the container's cgroup below /sys/fs/cgroup; empty for a
+/// unified hierarchy.
+pub(crate) fn cgroup_names(plan: &Plan<'_>) -> Vec<String> {
+    let Some(cgroup) = plan.container.cgroup else { return Vec::new() };
+    let own = cgroup.path().as_str();
+    let directories: Vec<_> = cgroup.directories().collect();
+    if let [(_, cgroups::Version::V2)] = directories.as_slice() {
+        return vec![String::new()];
+    }
+    directories
+        .iter()
+        .map(|(directory, _)| {
+            let top = directory.to_str().and_then(|path| path.strip_suffix(own)).unwrap_or("");
+            let name = top.trim_end_matches('/').rsplit('/').next().unwrap_or("");
+            name.to_owned()
+        })
+        .collect()
+}
+
+impl Sources {
+    /// Opens everything. `user` is the container's user namespace, for id-mapped mounts.
+    pub(crate) fn open(
+        plan: &Plan<'_>,
+        user: Option<BorrowedFd<'_>>,
+    ) -> Result<Self, RuntimeError> {
+        let mut sources = Self::default();
+        sources.fds.push(root(plan, user)?);
+        for mount in &plan.mounts {
+            match mount.kind {
+                MountKind::Bind { source, what } => {
+                    let tree = bind(source, what, mount, plan.propagation.0, user)?;
+                    check_system(tree.as_fd(), mount)?;
+                    sources.fds.push(tree);
+                }
+                MountKind::Cgroup => sources.open_cgroup(plan, mount)?,
+                MountKind::New { .. } => {}
+            }
+        }
+        Ok(sources)
+    }
+
+    pub(crate) fn as_fds(&self) -> Vec<BorrowedFd<'_>> {
+        self.fds.iter().map(AsFd::as_fd).collect()
+    }
+
+    fn open_cgroup(&mut self, plan: &Plan<'_>, mount: &MountPlan<'_>) -> Result<(), RuntimeError> {
+        use oci::runtime::NamespaceKind::{Cgroup, User};
+        let mut own = mount.options.own;
+        if plan.namespaces.has(User) && !plan.namespaces.has(Cgroup) {
+            // Somebody who is root only inside would see, and own, the host's files there
+            // (CVE-2023-25809).
+            own.set |= sys::mount::READ_ONLY;
+            own.clear &= !sys::mount::READ_ONLY;
+        }
+        for (directory, _) in plan.container.cgroup.iter().flat_map(|cgroup| cgroup.directories()) {
+            let action = || format!("bind {}", directory.display());
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+            let tree = open_tree(CWD, directory, flags).host(action)?;
+            let attr = MountAttr {
+                set: own.set,
+                clear: own.clear,
+                propagation: Some(Propagation::Private),
+                id_map: None,
+            };
+            set_attr(tree.as_fd(), false, &attr).host(action)?;
+            self.fds.push(tree);
+        }
+        Ok(())
+    }
+}
+
+fn root(plan: &Plan<'_>, user: Option<BorrowedFd<'_>>) -> Result<OwnedFd, RuntimeError> {
+    match plan.container.rootfs {
+        Rootfs::Directory(path) => {
+            let action = || format!("clone the root file system {}", path.display());
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE
+                | OpenTreeFlags::OPEN_TREE_CLOEXEC
+                | OpenTreeFlags::AT_RECURSIVE;
+            let tree = open_tree(CWD, path, flags).host(action)?;
+            let attr = MountAttr { propagation: Some(plan.propagation.0), ..MountAttr::default() };
+            set_attr(tree.as_fd(), true, &attr).host(action)?;
+            Ok(tree)
+        }
+        Rootfs::Mounts(_) => {
+            let mount = plan.rootfs.first().expect("the plan has checked that there is one");
+            match mount.kind {
+                MountKind::Bind { source, what } => {
+                    bind(source, what, mount, plan.propagation.0, user)
+                }
+                MountKind::New { kind, source } => {
+                    let tree = overlay::new_instance(kind, source, mount).map_err(as_host)?;
+                    id_map(tree.as_fd(), mount, user)?;
+                    Ok(tree)
+                }
+                MountKind::Cgroup => Err(spec_error(mount.field.clone(), "is a cgroup")),
+            }
+        }
+    }
+}
+
+fn as_host(error: RuntimeError) -> RuntimeError {
+    match error {
+        RuntimeError::Inside { action, source } => RuntimeError::Host { action, source },
+        other => other,
+    }
+}
+
+fn bind(
+    source: &str,
+    what: Bind,
+    mount: &MountPlan<'_>,
+    default: Propagation,
+    user: Option<BorrowedFd<'_>>,
+) -> Result<OwnedFd, RuntimeError> {
+    let action = || format!("bind {source} to {}", mount.destination);
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if what == Bind::Recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    let tree = open_tree(CWD, source, flags).host(action)?;
+    let options = &mount.options;
+    let mut words = options.propagation.iter().copied();
+    let first = words.next().unwrap_or((default, true));
+    // What concerns all mounts first, then the mount itself: so that `ro` wins over `rrw`.
+    let everywhere = MountAttr {
+        set: options.recursive.set,
+        clear: options.recursive.clear,
+        propagation: first.1.then_some(first.0),
+        id_map: None,
+    };
+    let itself = MountAttr {
+        set: options.own.set,
+        clear: options.own.clear,
+        propagation: (!first.1).then_some(first.0),
+        id_map: None,
+    };
+    for (attr, recursive) in [(everywhere, true), (itself, false)] {
+        if !attr.is_empty() {
+            set_attr(tree.as_fd(), recursive, &attr).host(action)?;
+        }
+    }
+    for (propagation, recursive) in words {
+        let attr = MountAttr { propagation: Some(propagation), ..MountAttr::default() };
+        set_attr(tree.as_fd(), recursive, &attr).host(action)?;
+    }
+    id_map(tree.as_fd(), mount, user)?;
+    Ok(tree)
+}
+
+/// Maps the ids of a mount as its options say, if they do.
+fn id_map(
+    tree: BorrowedFd<'_>,
+    mount: &MountPlan<'_>,
+    user: Option<BorrowedFd<'_>>,
+) -> Result<(), RuntimeError> {
+    let Some(recursive) =
+        mount.options.id_map.or((!mount.uid_mappings.is_empty()).then_some(false))
+    else {
+        return Ok(());
+    };
+    let action = || format!("map the ids of {}", mount.destination);
+    let own;
+    let namespace = match (mount.uid_mappings.is_empty(), user) {
+        (false, _) => {
+            own = idmap::namespace(mount.uid_mappings, mount.gid_mappings)?;
+            own.as_fd()
+        }
+        (true, Some(user)) => user,
+        (true, None) => {
+            let field = format!("{}.uidMappings", mount.field);
+            return Err(spec_error(field, "are missing, and there is no user namespace"));
+        }
+    };
+    let attr = MountAttr { id_map: Some(IdMapFd(namespace)), ..MountAttr::default() };
+    set_attr(tree, recursive, &attr).host(action)
+}
+
+/// What is bound over /proc or /sys must be such a file system: the kernel and the runtime rely
+/// on what they read and write there (CVE-2019-16884).
+fn check_system(tree: BorrowedFd<'_>, mount: &MountPlan<'_>) -> Result<(), RuntimeError> {
+    const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+    const SYSFS_MAGIC: u64 = 0x6265_6572;
+    let wanted = match mount.destination.as_str() {
+        "/proc" => PROC_SUPER_MAGIC,
+        "/sys" => SYSFS_MAGIC,
+        _ => return Ok(()),
+    };
+    let found = rustix::fs::fstatfs(tree).host(|| format!("look at {}", mount.destination))?;
+    match found.f_type as u64 == wanted {
+        true => Ok(()),
+        false => Err(spec_error(
+            format!("{}.source", mount.field),
+            format!("is no file system for {}", mount.destination),
+        )),
+    }
+}
+
+/// Whether a mount is read-only already.
+pub(crate) fn is_read_only(mount: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstatvfs(mount).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
