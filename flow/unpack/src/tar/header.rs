@@ -107,7 +107,11 @@ impl<'a> Header<'a> {
     }
 
     pub(super) fn mtime(&self) -> Result<Time, BadNumber> {
-        Ok(Time { seconds: number(&self.0[MTIME])?, nanoseconds: 0 })
+        // The least of all is the one second that a PAX record could not write.
+        match number(&self.0[MTIME])? {
+            i64::MIN => Err(BadNumber),
+            seconds => Ok(Time { seconds, nanoseconds: 0 }),
+        }
     }
 
     /// Major and minor device number.

@@ -12,6 +12,7 @@
 //! show one list of entries here and another elsewhere, it shows none. In doubt the reader of
 //! Docker (Go's archive/tar) decides what a layer means. Nothing here touches a file system.
 
+mod contents;
 mod header;
 mod pax;
 mod reader;
@@ -21,7 +22,8 @@ mod writer;
 
 use std::io;
 
-pub use reader::{Contents, Reader};
+pub use contents::Contents;
+pub use reader::Reader;
 pub use writer::Writer;
 
 /// The size of a header and the unit of everything.

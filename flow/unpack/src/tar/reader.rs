@@ -1,13 +1,11 @@
 //! Blocks to entries.
 
-use std::io::{self, Read};
+use std::io::Read;
 
 use super::header::{BadNumber, Header};
-use super::pax::{Pax, Scope, decimal};
+use super::pax::{Pax, Scope};
 use super::source::Source;
-use super::{
-    BLOCK, Entry, Kind, MAX_NAME_BYTES, MAX_PATH_BYTES, Region, TarError, printable, sparse,
-};
+use super::{BLOCK, Contents, Entry, Kind, MAX_NAME_BYTES, MAX_PATH_BYTES, TarError, printable};
 use crate::limits::Limits;
 
 /// The most an extended header or a long name may take; as in Go.
@@ -16,11 +14,11 @@ const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 /// Reads an archive entry by entry, with bounded memory, from a stream that cannot seek.
 #[derive(Debug)]
 pub struct Reader<R> {
-    source: Source<R>,
-    limits: Limits,
+    pub(super) source: Source<R>,
+    pub(super) limits: Limits,
     globals: Pax,
     /// Data of the current entry that has not been read yet.
-    data_left: u64,
+    pub(super) data_left: u64,
     /// Zeros behind the current entry's data.
     padding: u64,
     entries: u64,
@@ -135,7 +133,7 @@ impl<R: Read> Reader<R> {
 
     /// The current entry's data as a file has it: with zeros for the holes.
     pub fn contents<'a>(&'a mut self, entry: &'a Entry) -> Contents<'a, R> {
-        Contents { reader: self, entry, at: 0, region: 0 }
+        Contents::new(self, entry)
     }
 
     /// Reads the stream to its end: padding and whatever stands behind the archive.
@@ -261,121 +259,11 @@ impl<R: Read> Reader<R> {
         }
         Ok(())
     }
-
-    /// Finds out whether a file is sparse, and where its data belongs.
-    fn holes(
-        &mut self,
-        header: &Header<'_>,
-        flag: u8,
-        pax: &mut Pax,
-        entry: &mut Entry,
-    ) -> Result<(), TarError> {
-        let refuse = |what| refused(&entry.path, what);
-        let (map, size) = if flag == b'S' {
-            self.old_gnu_map(header).map_err(|why| why.named(&entry.path))?
-        } else if pax.sparse.is_some() {
-            let size = pax.sparse.size.ok_or_else(|| refuse("a sparse file has no size"))?;
-            let map = match (pax.sparse.major, pax.sparse.minor) {
-                (None | Some(0), _) => std::mem::take(&mut pax.sparse.map),
-                (Some(1), Some(0)) => self.leading_map().map_err(|why| why.named(&entry.path))?,
-                _ => return Err(refuse("its sparse format is unknown")),
-            };
-            let count = u64::try_from(map.len()).unwrap_or(u64::MAX);
-            if pax.sparse.count.is_some_and(|stated| stated != count) {
-                return Err(refuse("a sparse map has another length than stated"));
-            }
-            (map, size)
-        } else {
-            return Ok(());
-        };
-        sparse::check(&map, size, self.data_left).map_err(refuse)?;
-        (entry.size, entry.sparse) = (size, Some(map));
-        Ok(())
-    }
-
-    /// The map of an old GNU sparse file: in its header, and in blocks between that and the data.
-    fn old_gnu_map(&mut self, header: &Header<'_>) -> Result<(Vec<Region>, u64), MapError> {
-        let most = self.limits.sparse_regions;
-        let mut map = Vec::new();
-        sparse::old_gnu(&mut map, &header.block()[386..482], most)?;
-        let mut more = header.block()[482] != 0;
-        while more {
-            let offset = self.source.offset();
-            let block = self.source.block()?.ok_or(TarError::Truncated { offset })?;
-            sparse::old_gnu(&mut map, &block[..504], most)?;
-            more = block[504] != 0;
-        }
-        let size = super::header::number(&header.block()[483..495]);
-        let size = size.ok().and_then(|size| u64::try_from(size).ok()).ok_or(NUMBER)?;
-        Ok((map, size))
-    }
-
-    /// The map of GNU's sparse format 1.0: decimal lines before the data, padded to a block.
-    fn leading_map(&mut self) -> Result<Vec<Region>, MapError> {
-        let before = self.data_left;
-        let count = self.map_number()?;
-        let most = self.limits.sparse_regions;
-        if usize::try_from(count).map_or(true, |count| count > most) {
-            return Err(MapError::Refused("too many sparse regions"));
-        }
-        let mut map = Vec::new();
-        for _ in 0..count {
-            let (offset, length) = (self.map_number()?, self.map_number()?);
-            map.push(Region { offset, length });
-        }
-        let padding = (before - self.data_left).wrapping_neg() % BLOCK as u64;
-        if padding > self.data_left {
-            return Err(MapError::Refused("a sparse map is longer than its file"));
-        }
-        self.source.skip(padding)?;
-        self.data_left -= padding;
-        Ok(map)
-    }
-
-    fn map_number(&mut self) -> Result<u64, MapError> {
-        let mut digits = [0; 20];
-        for index in 0..digits.len() {
-            let byte = *self.data()?.first().ok_or("a sparse map is longer than its file")?;
-            self.consume(1);
-            if byte == b'\n' {
-                return decimal(&digits[..index]).ok_or(MapError::Refused(NUMBER));
-            }
-            digits[index] = byte;
-        }
-        Err(MapError::Refused(NUMBER))
-    }
 }
 
-const NUMBER: &str = "a number is malformed or out of range";
+pub(super) const NUMBER: &str = "a number is malformed or out of range";
 
-/// Why a sparse map could not be read: the archive, or what it says.
-enum MapError {
-    Archive(TarError),
-    Refused(&'static str),
-}
-
-impl MapError {
-    fn named(self, path: &[u8]) -> TarError {
-        match self {
-            Self::Archive(error) => error,
-            Self::Refused(what) => refused(path, what),
-        }
-    }
-}
-
-impl From<TarError> for MapError {
-    fn from(error: TarError) -> Self {
-        Self::Archive(error)
-    }
-}
-
-impl From<&'static str> for MapError {
-    fn from(what: &'static str) -> Self {
-        Self::Refused(what)
-    }
-}
-
-fn refused(path: &[u8], what: &'static str) -> TarError {
+pub(super) fn refused(path: &[u8], what: &'static str) -> TarError {
     TarError::Refused { path: printable(path), what }
 }
 
@@ -448,49 +336,4 @@ fn kind(header: &Header<'_>, flag: u8, path: &[u8]) -> Result<(Kind, bool), &'st
         b'M' => return Err("it continues a file of another volume"),
         _ => return Err("its type is unknown"),
     })
-}
-
-/// A file's content, holes as zeros. See [`Reader::contents`].
-#[derive(Debug)]
-pub struct Contents<'a, R> {
-    reader: &'a mut Reader<R>,
-    entry: &'a Entry,
-    at: u64,
-    region: usize,
-}
-
-impl<R: Read> Contents<'_, R> {
-    /// How many zeros come next, up to the next region or the end of the file.
-    fn hole(&mut self) -> u64 {
-        let Some(map) = &self.entry.sparse else { return 0 };
-        while map.get(self.region).is_some_and(|region| region.offset + region.length <= self.at) {
-            self.region += 1;
-        }
-        let next = map.get(self.region).map_or(self.entry.size, |region| region.offset);
-        next.saturating_sub(self.at)
-    }
-}
-
-impl<R: Read> Read for Contents<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let hole = usize::try_from(self.hole()).unwrap_or(usize::MAX);
-        let count = if hole > 0 {
-            let count = hole.min(buffer.len());
-            buffer[..count].fill(0);
-            count
-        } else {
-            let most = match self.entry.sparse.as_ref().and_then(|map| map.get(self.region)) {
-                Some(region) => region.offset + region.length - self.at,
-                None => u64::MAX,
-            };
-            let piece = self.reader.data().map_err(io::Error::other)?;
-            let most = usize::try_from(most).unwrap_or(usize::MAX);
-            let count = piece.len().min(buffer.len()).min(most);
-            buffer[..count].copy_from_slice(&piece[..count]);
-            self.reader.consume(count);
-            count
-        };
-        self.at += u64::try_from(count).unwrap_or(u64::MAX);
-        Ok(count)
-    }
 }
