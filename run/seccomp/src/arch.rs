@@ -41,6 +41,17 @@ impl Arch {
         matches!(self, Self::X32 | Self::X86 | Self::Arm)
     }
 
+    /// The name in Docker's profiles: Go's.
+    pub(crate) const fn go_name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "amd64",
+            Self::X32 => "x32",
+            Self::X86 => "x86",
+            Self::Aarch64 => "arm64",
+            Self::Arm => "arm",
+        }
+    }
+
     /// The name in OCI documents.
     pub const fn oci_name(self) -> &'static str {
         match self {

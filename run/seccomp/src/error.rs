@@ -3,6 +3,24 @@
 /// Why a filter could not be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum SeccompError {
+    /// A profile that cannot be read.
+    #[error("seccomp: the profile cannot be read: {source}")]
+    Syntax {
+        /// What is wrong, and where.
+        source: serde_json::Error,
+    },
+    /// A profile that says two things at once.
+    #[error("seccomp: {what}")]
+    Contradiction {
+        /// Which.
+        what: &'static str,
+    },
+    /// No version of a kernel.
+    #[error("seccomp: {text:?} is no kernel version")]
+    Version {
+        /// The text as given.
+        text: String,
+    },
     /// No such action.
     #[error("seccomp: unknown action {text:?}")]
     Action {

@@ -93,6 +93,12 @@ impl Capabilities {
         Self(bits)
     }
 
+    /// Whether the capability of this name is in the set; one that does not exist is not.
+    pub fn has(self, name: &str) -> bool {
+        let one = Self::from_names([name]);
+        one.0 != 0 && self.0 & one.0 != 0
+    }
+
     /// Whether some capability is in both sets.
     pub(super) const fn has_any_of(self, other: Self) -> bool {
         self.0 & other.0 != 0
