@@ -1,1 +1,148 @@
-//! (being written)
+//! The verbs: what can be done with images, containers, execs and volumes, one file per noun.
+//!
+//! This is the only place that knows the whole: it resolves what a door asks for, calls the
+//! shelves below, and keeps what must be true of several of them at once (a container's image
+//! stays while the container does, a name belongs to one container, nothing is left behind).
+//! It parses no command line, speaks no protocol and prints nothing: doors do that.
+//!
+//! [`Engine`] holds no state beyond open directories. Two processes with an `Engine` on the same
+//! root are as good as one: what they share is on disk, and who may change it is said by locks
+//! that the kernel drops when a process dies (`metadata`).
+
+mod container;
+mod error;
+mod exec;
+mod filters;
+mod hello;
+mod image;
+mod launch;
+mod names;
+mod reaper;
+mod rootfs;
+mod signal;
+mod supervise;
+mod system;
+mod volume;
+
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+
+use cgroups::Hierarchy;
+use content::{Content, SharedLock, StoreLock};
+use images::Images;
+use metadata::Containers;
+use snapshots::Snapshots;
+use volumes::Volumes;
+
+pub use bundle::{parse_bind, parse_mount};
+pub use container::{
+    ContainerState, ContainerSummary, CreateContainer, CreatedContainer, Grace, ListContainers,
+    Logs, PullPolicy, RemoveContainer, RunningContainer, StopContainer, Top,
+};
+pub use error::{EngineError, Kind};
+pub use exec::{ExecContainer, ExecSession};
+pub use filters::Filters;
+pub use hello::hello;
+pub use image::{
+    ImageSummary, ImportImage, ListImages, LoadImages, LoadedImage, Pruned, RemoveImage,
+};
+pub use shim::client::{Incoming, Session};
+pub use shim::frame::Frame;
+pub use shim::init::main as init;
+pub use shim::log::{Entry as LogEntry, ReadOptions as LogOptions, Stream as LogStream};
+pub use shim::{ShimError, Streams, Streams as Attach};
+pub use supervise::supervise;
+pub use system::{CheckReport, Finding};
+pub use volume::CreateVolume;
+
+/// Everything below one data directory.
+#[derive(Debug)]
+pub struct Engine {
+    root: PathBuf,
+    containers: Containers,
+    content: OnceCell<Content>,
+    images: OnceCell<Images>,
+    snapshots: OnceCell<Snapshots>,
+    volumes: OnceCell<Volumes>,
+    hierarchy: OnceCell<Hierarchy>,
+}
+
+impl Engine {
+    /// Opens the data directory `root`, and makes it (mode 0700) if it is not there.
+    pub fn open(root: &Path) -> Result<Self, EngineError> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(EngineError::Unsupported {
+                message: "kista needs to be run as root: rootless containers are not supported yet"
+                    .into(),
+            });
+        }
+        // Makes the root as it should be, the first time.
+        let content = OnceCell::new();
+        if !root.join("containers").exists() {
+            let _ = content.set(Content::open(root)?);
+        }
+        Ok(Self {
+            containers: Containers::open(root)?,
+            root: root.to_owned(),
+            content,
+            images: OnceCell::new(),
+            snapshots: OnceCell::new(),
+            volumes: OnceCell::new(),
+            hierarchy: OnceCell::new(),
+        })
+    }
+
+    /// The data directory of somebody who names none: `KISTA_ROOT`, else `/var/lib/kista`.
+    pub fn default_root() -> PathBuf {
+        match std::env::var_os("KISTA_ROOT") {
+            Some(root) if !root.is_empty() => PathBuf::from(root),
+            _ => PathBuf::from("/var/lib/kista"),
+        }
+    }
+
+    /// The data directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn containers(&self) -> &Containers {
+        &self.containers
+    }
+
+    pub(crate) fn content(&self) -> Result<&Content, EngineError> {
+        once(&self.content, || Content::open(&self.root).map_err(Into::into))
+    }
+
+    pub(crate) fn images(&self) -> Result<&Images, EngineError> {
+        once(&self.images, || Images::open(&self.root).map_err(Into::into))
+    }
+
+    pub(crate) fn snapshots(&self) -> Result<&Snapshots, EngineError> {
+        once(&self.snapshots, || Snapshots::open(&self.root).map_err(Into::into))
+    }
+
+    pub(crate) fn volumes(&self) -> Result<&Volumes, EngineError> {
+        once(&self.volumes, || Volumes::open(&self.root).map_err(Into::into))
+    }
+
+    pub(crate) fn hierarchy(&self) -> Result<&Hierarchy, EngineError> {
+        once(&self.hierarchy, || Hierarchy::detect().map_err(Into::into))
+    }
+
+    /// Held by whoever adds something or relies on what he found, until it is written down.
+    pub(crate) fn store_lock(&self) -> Result<SharedLock, EngineError> {
+        Ok(StoreLock::shared(&self.root)?)
+    }
+}
+
+/// Opens a store when it is first asked for: most commands need few of them.
+fn once<T>(
+    cell: &OnceCell<T>,
+    open: impl FnOnce() -> Result<T, EngineError>,
+) -> Result<&T, EngineError> {
+    if let Some(value) = cell.get() {
+        return Ok(value);
+    }
+    let value = open()?;
+    Ok(cell.get_or_init(|| value))
+}

@@ -2,6 +2,7 @@
 //!
 //! The only crate in which `unsafe` may stand. No policy is made here.
 
+pub mod bpf;
 pub mod exe;
 pub mod fresh;
 pub mod fs;
@@ -18,3 +19,4 @@ pub mod socket;
 pub mod trash;
 pub mod tree;
 pub mod trim;
+pub mod usage;

@@ -24,6 +24,7 @@ mod console;
 mod container;
 mod copyup;
 mod create;
+mod detached;
 mod devices;
 mod error;
 mod exec;
@@ -49,6 +50,7 @@ pub use container::{
     Container, Created, Exec, Options, Parent, Rootfs, Stdio, Target, TerminalSize,
 };
 pub use create::create;
+pub use detached::mount_detached;
 pub use error::{ExecError, ExecErrorKind, RuntimeError};
 pub use exec::exec;
 pub use start::StartHandle;

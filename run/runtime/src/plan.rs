@@ -195,7 +195,7 @@ fn check_namespaces(
     Ok(())
 }
 
-fn root_mounts(mounts: &[oci::Mount]) -> Result<Vec<MountPlan<'_>>, RuntimeError> {
+pub(crate) fn root_mounts(mounts: &[oci::Mount]) -> Result<Vec<MountPlan<'_>>, RuntimeError> {
     let plans = mounts
         .iter()
         .enumerate()

@@ -67,6 +67,9 @@ pub struct Status {
     /// Why it did not start.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub error: String,
+    /// What could not be had as asked when it last started, and was not worth failing for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// When it last started.
     #[serde(default)]
     pub started: Timestamp,

@@ -1,0 +1,197 @@
+//! `ps`: one small file per container.
+
+use std::collections::BTreeMap;
+
+use metadata::Status;
+use oci::Timestamp;
+
+use super::state::{is_up, state_of};
+use super::{ContainerState, ContainerSummary, ListContainers};
+use crate::{Engine, EngineError, Filters};
+
+/// The keys that Docker's `ps --filter` knows and that mean something here.
+const FILTERS: &[&str] = &[
+    "ancestor", "before", "exited", "health", "id", "is-task", "label", "label!", "name",
+    "network", "since", "status", "volume",
+];
+
+impl Engine {
+    /// Lists, newest first.
+    pub fn list_containers(
+        &self,
+        request: &ListContainers,
+    ) -> Result<Vec<ContainerSummary>, EngineError> {
+        let filters = Criteria::new(self, &request.filters)?;
+        let only_up = !request.all && request.last.is_none() && !filters.names_states();
+        let mut found = Vec::new();
+        for id in self.containers().ids()? {
+            // One that is removed while we look is not there.
+            let Some(mut status) = self.containers().status_of(&id)? else { continue };
+            if is_up(&status) {
+                let Ok(container) = self.containers().get(&id) else { continue };
+                match self.settled(&container) {
+                    Ok(settled) => status = settled,
+                    Err(EngineError::Metadata(_) | EngineError::NoContainer { .. }) => continue,
+                    Err(error) => return Err(error),
+                }
+            }
+            if (only_up && !is_up(&status)) || !filters.allow(&id, &status) {
+                continue;
+            }
+            found.push((id, status));
+        }
+        found.sort_by(|(left_id, left), (right_id, right)| {
+            right.created.cmp(&left.created).then_with(|| left_id.cmp(right_id))
+        });
+        found.truncate(request.last.unwrap_or(usize::MAX));
+        found.into_iter().map(|(id, status)| self.summary(id, status, request.size)).collect()
+    }
+
+    fn summary(
+        &self,
+        id: String,
+        status: Status,
+        size: bool,
+    ) -> Result<ContainerSummary, EngineError> {
+        let size_bytes = match size {
+            true => Some(self.container_size(&self.containers().get(&id)?)?),
+            false => None,
+        };
+        Ok(ContainerSummary {
+            state: state_of(&status),
+            id,
+            name: status.name,
+            image: status.image,
+            image_id: status.image_id,
+            command: status.command,
+            created: status.created,
+            pid: status.pid,
+            exit_code: status.exit_code,
+            started: status.started,
+            finished: status.finished,
+            labels: status.labels,
+            mounts: status.mounts,
+            networks: vec![status.network],
+            size_bytes,
+        })
+    }
+}
+
+/// `ps --filter`, checked and looked up once.
+struct Criteria<'a> {
+    filters: &'a Filters,
+    before: Option<Timestamp>,
+    since: Option<Timestamp>,
+    /// Ids of the images that `ancestor` names.
+    ancestors: BTreeMap<&'a str, Option<String>>,
+}
+
+impl<'a> Criteria<'a> {
+    fn new(engine: &Engine, filters: &'a Filters) -> Result<Self, EngineError> {
+        filters.only(FILTERS)?;
+        let bad = |key: &str, value: &str| EngineError::Invalid {
+            message: format!("invalid filter '{key}={value}'"),
+        };
+        for value in filters.values("status") {
+            let known =
+                ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
+            if !known.contains(&value.as_str()) {
+                return Err(bad("status", value));
+            }
+        }
+        for value in filters.values("exited") {
+            value.parse::<i32>().map_err(|_| bad("exited", value))?;
+        }
+        for value in filters.values("health") {
+            if !["none", "starting", "healthy", "unhealthy"].contains(&value.as_str()) {
+                return Err(bad("health", value));
+            }
+        }
+        filters.flag("is-task")?;
+        let created = |key: &str| match filters.values(key) {
+            [] => Ok(None),
+            [one] => engine.look_up(one).map(|(_, status)| Some(status.created)),
+            _ => {
+                Err(EngineError::Invalid { message: format!("only one '{key}' filter is allowed") })
+            }
+        };
+        let ancestor = |text: &'a String| {
+            (text.as_str(), engine.resolve_image(text).ok().map(|image| image.id.to_string()))
+        };
+        Ok(Self {
+            before: created("before")?,
+            since: created("since")?,
+            ancestors: filters.values("ancestor").iter().map(ancestor).collect(),
+            filters,
+        })
+    }
+
+    /// Whether states are asked for by name, so that containers which do not run count too.
+    fn names_states(&self) -> bool {
+        !self.filters.values("status").is_empty() || !self.filters.values("exited").is_empty()
+    }
+
+    fn allow(&self, id: &str, status: &Status) -> bool {
+        let state = state_of(status);
+        let exited = |code: &str| {
+            state == ContainerState::Exited
+                && code.parse::<i32>().is_ok_and(|code| code == status.exit_code)
+        };
+        let name = |wanted: &str| matches_name(wanted, &status.name);
+        let volume = |wanted: &str| status.mounts.iter().any(|mount| mount == wanted);
+        let ancestor = |wanted: &str| {
+            status.image == wanted
+                || self
+                    .ancestors
+                    .get(wanted)
+                    .is_some_and(|id| id.as_deref() == Some(status.image_id.as_str()))
+        };
+        self.filters.any("id", |wanted| id.starts_with(wanted))
+            && self.filters.any("name", name)
+            && self.filters.any("status", |wanted| wanted == state.as_str())
+            && self.filters.any("exited", exited)
+            && self.filters.any("volume", volume)
+            && self.filters.any("network", |wanted| status.network == wanted)
+            && self.filters.any("ancestor", ancestor)
+            // There are no health checks and no tasks.
+            && self.filters.any("health", |wanted| wanted == "none")
+            && self.filters.any("is-task", |wanted| matches!(wanted, "0" | "false" | "f"))
+            && self.filters.labels_match(&status.labels)
+            && self.before.is_none_or(|before| status.created < before)
+            && self.since.is_none_or(|since| status.created > since)
+    }
+}
+
+/// Docker matches names by regular expression; what people write is a part of the name, with `^`
+/// and `$` for its ends. Everything else stands for itself.
+fn matches_name(wanted: &str, name: &str) -> bool {
+    let (wanted, at_start) = match wanted.strip_prefix('^') {
+        Some(rest) => (rest.strip_prefix('/').unwrap_or(rest), true),
+        None => (wanted.strip_prefix('/').unwrap_or(wanted), false),
+    };
+    match (at_start, wanted.strip_suffix('$')) {
+        (true, Some(whole)) => name == whole,
+        (true, None) => name.starts_with(wanted),
+        (false, Some(end)) => name.ends_with(end),
+        (false, None) => name.contains(wanted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_match_by_part_and_by_ends() {
+        for (wanted, want) in [
+            ("web", true),
+            ("^web$", false),
+            ("^/web1$", true),
+            ("1$", true),
+            ("^eb", false),
+            ("", true),
+        ] {
+            assert_eq!(matches_name(wanted, "web1"), want, "{wanted}");
+        }
+    }
+}

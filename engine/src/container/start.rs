@@ -1,0 +1,181 @@
+//! `run`, `start`, `attach`: a container gets its shim.
+//!
+//! ```text
+//! door                engine                      shim                      init
+//!  run ---------------> spawn_early ------------->  exec, waits
+//!                       make_container
+//!                       plan_launch
+//!                       launch ------------------>  claim (life lock)
+//!                                                   stage: cgroup, mounts ->  made, waits
+//!                                                   running (status.json)     exec
+//!   <------------------ started <-----------------
+//! ```
+//!
+//! The operation lock is held from before the launch until `Started` or `Failed`, so that two
+//! starts of one container follow one another, and a removal waits for the outcome.
+
+use metadata::{Container, OperationLock, Phase, Status};
+use shim::client::{Pending, Session};
+use shim::{ShimError, Streams};
+
+use super::create::Fresh;
+use super::state::is_up;
+use super::{CreateContainer, CreatedContainer, Record, RunningContainer};
+use crate::{Engine, EngineError, reaper};
+
+impl Engine {
+    /// Makes a container and starts it, as fast as the two can be done together.
+    ///
+    /// `on_created` is called when the container exists and before it starts (for `--cidfile`);
+    /// its failure removes the container again. On a failure to start, the container stays with
+    /// its error, unless it is one that is removed automatically.
+    pub fn run_container(
+        &self,
+        request: &CreateContainer,
+        attach: Option<Streams>,
+        on_created: &mut dyn FnMut(&CreatedContainer) -> Result<(), EngineError>,
+    ) -> Result<RunningContainer, EngineError> {
+        // The shim's exec goes on beside our own work, on another processor if there is one.
+        let shim = shim::client::spawn_early()?;
+        let Fresh { container, operation, mut record, status, created } =
+            self.make_container(request, true)?;
+        let CreatedContainer { id, name, mut warnings } = created.clone();
+        let launched = on_created(&created)
+            .and_then(|()| self.launch(shim, &container, &mut record, &status, attach));
+        match launched {
+            Ok((session, more)) => {
+                drop(operation);
+                warnings
+                    .extend(more.into_iter().filter(|warning| !created.warnings.contains(warning)));
+                Ok(RunningContainer { id, name, warnings, session: attach.map(|_| session) })
+            }
+            Err(error) => {
+                self.not_started(&container, &status, &operation, &error)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts a container that does not run; one that runs is attached to, if asked.
+    pub fn start_container(
+        &self,
+        container: &str,
+        attach: Option<Streams>,
+    ) -> Result<RunningContainer, EngineError> {
+        let (found, status) = self.look_up(container)?;
+        let operation = found.lock_operation()?;
+        let now = self.settled_locked(&found)?;
+        if is_up(&now) {
+            drop(operation);
+            if now.phase == Phase::Paused {
+                return Err(EngineError::Conflict {
+                    message: "cannot start a paused container, try unpause instead".into(),
+                });
+            }
+            let session = attach.map(|streams| self.connect(&found, streams)).transpose()?;
+            return Ok(RunningContainer {
+                id: found.id().to_owned(),
+                name: status.name,
+                warnings: Vec::new(),
+                session,
+            });
+        }
+        let mut record: Record = found.record()?;
+        let shim = shim::client::spawn_early()?;
+        match self.launch(shim, &found, &mut record, &now, attach) {
+            Ok((session, warnings)) => {
+                let session = attach.map(|_| session);
+                Ok(RunningContainer {
+                    id: found.id().to_owned(),
+                    name: status.name,
+                    warnings,
+                    session,
+                })
+            }
+            Err(error) => {
+                self.not_started(&found, &now, &operation, &error)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Attaches to a running container.
+    pub fn attach_container(
+        &self,
+        container: &str,
+        attach: Streams,
+    ) -> Result<Session, EngineError> {
+        let (found, status) = self.look_up(container)?;
+        match status.phase {
+            Phase::Running => self.connect(&found, attach),
+            Phase::Paused => Err(EngineError::Conflict {
+                message: "You cannot attach to a paused container, unpause it first".into(),
+            }),
+            _ => Err(EngineError::Conflict {
+                message: "You cannot attach to a stopped container, start it first".into(),
+            }),
+        }
+    }
+
+    pub(crate) fn connect(
+        &self,
+        container: &Container,
+        streams: Streams,
+    ) -> Result<Session, EngineError> {
+        let mut session = shim::client::connect(container.path(), streams)?;
+        session.started()?;
+        Ok(session)
+    }
+
+    fn launch(
+        &self,
+        shim: Pending,
+        container: &Container,
+        record: &mut Record,
+        status: &Status,
+        attach: Option<Streams>,
+    ) -> Result<(Session, Vec<String>), EngineError> {
+        let (launch, mut warnings) =
+            self.plan_launch(container, record, status, attach.unwrap_or(Streams::NONE))?;
+        let mut session = shim.launch(&launch)?;
+        match session.started() {
+            Ok(_) => {
+                // One that has ended and removed itself meanwhile has nothing more to say.
+                warnings
+                    .extend(container.status().map(|status| status.warnings).unwrap_or_default());
+                Ok((session, warnings))
+            }
+            Err(ShimError::Failed { exit_code, message }) => {
+                Err(EngineError::NotStarted { message, exit_code })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes down why a container did not start, or removes one that nobody wants then.
+    fn not_started(
+        &self,
+        container: &Container,
+        status: &Status,
+        operation: &OperationLock,
+        error: &EngineError,
+    ) -> Result<(), EngineError> {
+        // The shim lets go before or after it has told us.
+        container.wait_for_death()?;
+        self.remove_cgroup(&status.cgroup)?;
+        if status.auto_remove {
+            self.remove_locked(container, status, operation, true)?;
+            reaper::spawn(self.root());
+            return Ok(());
+        }
+        container.update_status(|status| {
+            status.launching = false;
+            status.error = error.to_string();
+            status.exit_code = match error {
+                EngineError::NotStarted { exit_code, .. } => i32::from(*exit_code),
+                _ => 128,
+            };
+        })?;
+        Ok(())
+    }
+}

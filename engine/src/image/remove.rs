@@ -1,0 +1,212 @@
+//! `rmi` and `image prune`, by Docker's rules, and the collection of what nothing names.
+
+use std::collections::HashSet;
+
+use content::StoreLock;
+use dockerapi::ImageDeleteResponse;
+use images::ImageRecord;
+use metadata::Phase;
+use oci::{Digest, Reference};
+
+use super::list::created_or_stored;
+use super::{Pruned, RemoveImage};
+use crate::container::Record;
+use crate::{Engine, EngineError, Filters};
+
+/// A container that stands in the way of a removal.
+struct User {
+    id: String,
+    running: bool,
+}
+
+impl Engine {
+    /// Removes a name of an image, and the image with its last name; by id, the image.
+    ///
+    /// A name is only taken away while others are left. An image that a container uses is kept
+    /// unless `force` is given, and always if that container runs.
+    pub fn remove_image(
+        &self,
+        request: &RemoveImage,
+    ) -> Result<Vec<ImageDeleteResponse>, EngineError> {
+        let store = self.store_lock()?;
+        let record = self.image_record(&request.image)?;
+        let names = self.images()?.names_of(&record.id)?;
+        let user = self.user_of(&record.id)?;
+        let mut done = Vec::new();
+        let by_name = named(&request.image, &names);
+        match &by_name {
+            Some(name) => {
+                if names.len() == 1
+                    && !request.force
+                    && let Some(user) = &user
+                {
+                    return Err(conflict(format!(
+                        "unable to remove repository reference \"{}\" (must force) - container {} is using its referenced image {}",
+                        request.image,
+                        short(&user.id),
+                        record.id.short(),
+                    )));
+                }
+                self.images()?.untag(name)?;
+                done.push(untagged(name));
+                // A running container keeps the image, nameless.
+                if names.len() > 1 || user.as_ref().is_some_and(|user| user.running) {
+                    return Ok(done);
+                }
+            }
+            None => {
+                let repositories: HashSet<String> =
+                    names.iter().map(Reference::repository).collect();
+                if repositories.len() > 1 && !request.force {
+                    return Err(conflict(format!(
+                        "unable to delete {} (must be forced) - image is referenced in multiple repositories",
+                        record.id.short(),
+                    )));
+                }
+            }
+        }
+        match &user {
+            Some(user) if user.running => {
+                return Err(conflict(format!(
+                    "unable to delete {} (cannot be forced) - image is being used by running container {}",
+                    record.id.short(),
+                    short(&user.id),
+                )));
+            }
+            Some(user) if !request.force => {
+                return Err(conflict(format!(
+                    "unable to delete {} (must be forced) - image is being used by stopped container {}",
+                    record.id.short(),
+                    short(&user.id),
+                )));
+            }
+            _ => {}
+        }
+        self.delete_image(&record, &mut done)?;
+        drop(store);
+        self.collect_garbage(false)?;
+        Ok(done)
+    }
+
+    /// Removes dangling images (`all`: every image that no container uses) that match (`label`,
+    /// `until`), and collects garbage.
+    pub fn prune_images(&self, all: bool, filters: &Filters) -> Result<Pruned, EngineError> {
+        filters.only(&["dangling", "label", "label!", "until"])?;
+        let all = filters.flag("dangling")?.map_or(all, |dangling| !dangling);
+        let until = filters.until()?;
+        let mut pruned = Pruned::default();
+        {
+            let _store = self.store_lock()?;
+            let users = self.image_users()?;
+            for (record, names) in self.images()?.list()? {
+                let old = until.is_none_or(|until| created_or_stored(&record) < until);
+                let free = !users.contains_key(&record.id.to_string());
+                let labels_fit = (filters.values("label").is_empty()
+                    && filters.values("label!").is_empty())
+                    || self
+                        .resolve_image(&record.id.to_string())
+                        .is_ok_and(|image| filters.labels_match(&image.config.config.labels));
+                if free && old && labels_fit && (all || names.is_empty()) {
+                    self.delete_image(&record, &mut pruned.images)?;
+                }
+            }
+        }
+        pruned.reclaimed_bytes = self.collect_garbage(true)?;
+        Ok(pruned)
+    }
+
+    fn delete_image(
+        &self,
+        record: &ImageRecord,
+        done: &mut Vec<ImageDeleteResponse>,
+    ) -> Result<(), EngineError> {
+        done.extend(self.images()?.remove_record(&record.id)?.iter().map(untagged));
+        done.push(deleted(&record.id));
+        Ok(())
+    }
+
+    /// Removes every blob that no image needs and every layer that no image and no container
+    /// needs; returns the bytes freed.
+    ///
+    /// With `wait`, after everybody who is adding something; otherwise not at all while somebody
+    /// is, since then the next collection does it.
+    pub(crate) fn collect_garbage(&self, wait: bool) -> Result<u64, EngineError> {
+        let root = self.root();
+        let lock = match wait {
+            true => Some(StoreLock::exclusive(root)?),
+            false => StoreLock::try_exclusive(root)?,
+        };
+        let Some(lock) = lock else { return Ok(0) };
+        let live = self.live()?;
+        let blobs = self.content()?.collect(&live.blobs, &lock)?;
+        let layers = self.snapshots()?.collect(&live.layers, &lock)?;
+        drop(lock);
+        crate::reaper::spawn(root);
+        Ok(blobs.freed_bytes + layers.freed_bytes)
+    }
+
+    /// What images and containers need.
+    pub(crate) fn live(&self) -> Result<Live, EngineError> {
+        let mut live = Live::default();
+        for (record, _) in self.images()?.list()? {
+            live.blobs.extend(record.blobs().cloned());
+            live.layers.extend(record.diff_ids.iter().cloned());
+        }
+        for id in self.containers().ids()? {
+            let Ok(container) = self.containers().get(&id) else { continue };
+            // A record that cannot be read is no reason to take its layers away.
+            let record: Record = container.record()?;
+            live.layers.extend(record.diff_ids);
+        }
+        Ok(live)
+    }
+
+    fn user_of(&self, image: &Digest) -> Result<Option<User>, EngineError> {
+        let wanted = image.to_string();
+        let mut found: Option<User> = None;
+        for id in self.containers().ids()? {
+            let Some(status) = self.containers().status_of(&id)? else { continue };
+            if status.image_id != wanted {
+                continue;
+            }
+            let status = match self.containers().get(&id) {
+                Ok(container) => self.settled(&container)?,
+                Err(_) => continue,
+            };
+            let running = matches!(status.phase, Phase::Running | Phase::Paused);
+            if running || found.is_none() {
+                found = Some(User { id, running });
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// What must not be collected.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    pub(crate) blobs: HashSet<Digest>,
+    pub(crate) layers: HashSet<Digest>,
+}
+
+/// The name among `names` that `text` stands for; `None` if it stands for an id.
+fn named(text: &str, names: &[Reference]) -> Option<Reference> {
+    let reference = text.parse::<Reference>().ok()?.with_default_tag();
+    names.iter().find(|name| **name == reference).cloned()
+}
+
+fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+fn conflict(text: String) -> EngineError {
+    EngineError::Conflict { message: format!("conflict: {text}") }
+}
+
+fn untagged(name: &Reference) -> ImageDeleteResponse {
+    ImageDeleteResponse { untagged: Some(name.familiar()), deleted: None }
+}
+
+fn deleted(id: &Digest) -> ImageDeleteResponse {
+    ImageDeleteResponse { untagged: None, deleted: Some(id.to_string()) }
+}

@@ -1,0 +1,140 @@
+//! The shim's way back into the engine: what happens to the record when a process starts and ends.
+//!
+//! This runs in the shim's process, on its one thread, and what it keeps is kept as long as the
+//! container lives: a descriptor, a lock, a path.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use metadata::{Container, Containers, LifeLock, Phase};
+use oci::Timestamp;
+use shim::{Exit, Failure, Hooks, Plan};
+
+use crate::Engine;
+use crate::launch::ForHooks;
+
+/// The whole of a process that was called as `kista-shim`.
+pub fn supervise() -> ExitCode {
+    shim::main(&mut Supervisor::default())
+}
+
+/// What the shim keeps for us.
+#[derive(Default)]
+struct Supervisor {
+    container: Option<Container>,
+    life: Option<LifeLock>,
+    root: PathBuf,
+    auto_remove: bool,
+    removed: bool,
+}
+
+impl Hooks for Supervisor {
+    fn claim(&mut self, plan: &Plan) -> Result<(), Failure> {
+        let told: ForHooks = serde_json::from_value(plan.engine.clone())
+            .map_err(|error| Failure::internal(&error))?;
+        if told.exec {
+            return Ok(());
+        }
+        let containers = Containers::open(&told.root).map_err(|error| Failure::internal(&error))?;
+        let container = containers.get(&told.id).map_err(|error| Failure::internal(&error))?;
+        self.life = container.try_claim_life().map_err(|error| Failure::internal(&error))?;
+        if self.life.is_none() {
+            return Err(Failure {
+                exit_code: 125,
+                message: format!("container {} is running already", told.id),
+            });
+        }
+        self.container = Some(container);
+        self.root = told.root;
+        self.auto_remove = told.auto_remove;
+        Ok(())
+    }
+
+    fn running(&mut self, pid: u32, warnings: &[String]) -> Result<(), Failure> {
+        let Some(container) = &self.container else { return Ok(()) };
+        let shim_pid = rustix::process::getpid().as_raw_nonzero().get();
+        container
+            .update_status(|status| {
+                status.phase = Phase::Running;
+                status.pid = i32::try_from(pid).unwrap_or(0);
+                status.shim_pid = shim_pid;
+                status.launching = false;
+                warnings.clone_into(&mut status.warnings);
+                status.started = Timestamp::now();
+                status.finished = Timestamp::NEVER;
+                status.exit_code = 0;
+                status.oom_killed = false;
+                status.error.clear();
+            })
+            .map(drop)
+            .map_err(|error| Failure::internal(&error))
+    }
+
+    fn failed(&mut self, _failure: &Failure) {
+        // Whoever asked holds the operation lock, is told, and writes it down. Our own part is to
+        // make sure that nothing claims to run.
+        if let Some(container) = &self.container {
+            let _ = container.update_status(|status| {
+                if status.phase == Phase::Running {
+                    status.phase = Phase::Exited;
+                    status.finished = Timestamp::now();
+                }
+                status.pid = 0;
+                status.shim_pid = 0;
+            });
+        }
+    }
+
+    fn exited(&mut self, exit: &Exit) {
+        let Some(container) = &self.container else { return };
+        // A failure leaves `running` behind; the lock, which goes with us, corrects it.
+        let written = container.update_status(|status| {
+            status.phase = Phase::Exited;
+            status.exit_code = i32::from(exit.code);
+            status.oom_killed = exit.oom_killed;
+            status.finished = exit.at;
+            status.pid = 0;
+            status.shim_pid = 0;
+        });
+        if !self.auto_remove {
+            return;
+        }
+        // Out of sight before the client hears of the end, so that its next `ps` is right; the
+        // slow part comes in `finished`.
+        let Ok(status) = written else { return };
+        let Ok(engine) = Engine::open(&self.root) else { return };
+        // Somebody who holds the operation lock is about to remove or stop it, and waits for us.
+        if let Ok(Some(operation)) = container.try_lock_operation() {
+            self.removed = engine.remove_locked(container, &status, &operation, true).is_ok();
+        }
+    }
+
+    fn finished(&mut self) {
+        let auto_remove = self.auto_remove && !self.removed;
+        self.life = None;
+        if auto_remove && let Some(container) = &self.container {
+            remove_at_last(&self.root, container);
+        }
+        self.container = None;
+        if self.removed
+            && let Ok(trash) = sys::trash::Trash::open(&self.root)
+        {
+            let _ = trash.empty();
+        }
+    }
+}
+
+/// `--rm`, when somebody was at the container at the moment of its end.
+fn remove_at_last(root: &std::path::Path, container: &Container) {
+    let Ok(engine) = Engine::open(root) else { return };
+    let Ok(operation) = container.lock_operation() else { return };
+    // Whoever had it may have removed or restarted it.
+    let (Ok(status), Ok(false)) = (container.status(), container.is_alive()) else { return };
+    if status.phase == Phase::Exited
+        && engine.containers().get(container.id()).is_ok()
+        && engine.remove_locked(container, &status, &operation, true).is_ok()
+        && let Ok(trash) = sys::trash::Trash::open(root)
+    {
+        let _ = trash.empty();
+    }
+}

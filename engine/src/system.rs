@@ -1,0 +1,289 @@
+//! The whole house: what is there that should not be, and how to mend it.
+//!
+//! Nothing here is needed for the house to be in order as long as nobody is killed: each finding
+//! is what SIGKILL or a loss of power leaves between two steps, and each is mended the way the
+//! next command that meets it would.
+
+use content::StoreLock;
+use metadata::{Debris, Phase};
+
+use crate::container::{Record, is_up};
+use crate::{Engine, EngineError};
+
+/// One thing that is not as it should be.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// What kind of thing: `container`, `layer`, `cgroup`, `process`...
+    pub subject: &'static str,
+    /// Which one.
+    pub name: String,
+    /// What is wrong with it.
+    pub problem: String,
+    /// Whether it was mended.
+    pub repaired: bool,
+}
+
+/// What an audit found.
+#[derive(Debug, Clone, Default)]
+pub struct CheckReport {
+    /// How many things were looked at.
+    pub checked: u64,
+    /// What is not as it should be.
+    pub findings: Vec<Finding>,
+}
+
+impl CheckReport {
+    fn add(
+        &mut self,
+        subject: &'static str,
+        name: impl Into<String>,
+        problem: impl Into<String>,
+        mend: Option<Result<(), EngineError>>,
+    ) {
+        let mut problem = problem.into();
+        let repaired = match mend {
+            Some(Ok(())) => true,
+            Some(Err(error)) => {
+                problem.push_str(&format!("; repairing it failed: {error}"));
+                false
+            }
+            None => false,
+        };
+        self.findings.push(Finding { subject, name: name.into(), problem, repaired });
+    }
+
+    /// Whether everything is as it should be, or is again.
+    pub fn is_clean(&self) -> bool {
+        self.findings.iter().all(|finding| finding.repaired)
+    }
+}
+
+impl Engine {
+    /// Audits records, processes, cgroups, names, blobs, layers and volumes; mends if asked.
+    ///
+    /// What another process is just doing is no finding.
+    pub fn check(&self, repair: bool) -> Result<CheckReport, EngineError> {
+        let mut report = CheckReport::default();
+        self.check_containers(repair, &mut report)?;
+        self.check_debris(repair, &mut report)?;
+        self.check_cgroups(repair, &mut report)?;
+        self.check_images(&mut report)?;
+        self.check_store(repair, &mut report)?;
+        Ok(report)
+    }
+
+    fn check_containers(&self, repair: bool, report: &mut CheckReport) -> Result<(), EngineError> {
+        for id in self.containers().ids()? {
+            report.checked += 1;
+            let Ok(container) = self.containers().get(&id) else { continue };
+            let status = match container.status() {
+                Ok(status) => status,
+                Err(error) => {
+                    report.add(
+                        "container",
+                        id,
+                        format!("its status cannot be read: {error}"),
+                        None,
+                    );
+                    continue;
+                }
+            };
+            if let Err(error) = container.record::<bundle::PlannedMount>() {
+                report.add(
+                    "container",
+                    id.clone(),
+                    format!("its record cannot be read: {error}"),
+                    None,
+                );
+                continue;
+            }
+            let alive = container.is_alive()?;
+            if is_up(&status) && !alive {
+                let mend = repair.then(|| self.bury(&container).map(drop));
+                report.add(
+                    "container",
+                    id,
+                    "it is written down as running, and its supervisor is gone",
+                    mend,
+                );
+            } else if !alive && status.auto_remove && self.is_left_over(&container, &status)? {
+                let mend = repair.then(|| self.remove_left_over(&container));
+                report.add("container", id, "it was to be removed when it ended", mend);
+            } else if self.containers().name_owner(&status.name)?.as_deref() != Some(&id)
+                && container.try_lock_operation()?.is_some()
+            {
+                let mend = repair
+                    .then(|| self.containers().claim_name(&status.name, &id).map_err(Into::into));
+                report.add(
+                    "container",
+                    id,
+                    format!("its name {:?} does not lead to it", status.name),
+                    mend,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a container with `--rm` has ended, or was never started, with nobody at it.
+    fn is_left_over(
+        &self,
+        container: &metadata::Container,
+        status: &metadata::Status,
+    ) -> Result<bool, EngineError> {
+        let ended = matches!(status.phase, Phase::Exited | Phase::Created);
+        Ok(ended && container.try_lock_operation()?.is_some() && !self.was_only_created(status))
+    }
+
+    /// `create --rm` makes a container that waits for its start.
+    fn was_only_created(&self, status: &metadata::Status) -> bool {
+        status.phase == Phase::Created && !status.launching
+    }
+
+    fn remove_left_over(&self, container: &metadata::Container) -> Result<(), EngineError> {
+        let operation = container.lock_operation()?;
+        if container.is_alive()? {
+            return Ok(());
+        }
+        let status = container.status()?;
+        self.remove_cgroup(&status.cgroup)?;
+        self.remove_locked(container, &status, &operation, true)
+    }
+
+    fn check_debris(&self, repair: bool, report: &mut CheckReport) -> Result<(), EngineError> {
+        for piece in self.containers().debris()? {
+            report.checked += 1;
+            let mend = repair.then(|| self.clear(&piece));
+            match &piece {
+                Debris::Unborn { directory } => {
+                    report.add("container", directory, "its creation was cut off", mend)
+                }
+                Debris::Name { name, id } => report.add(
+                    "name",
+                    name,
+                    format!("it leads to container {id}, which is not there"),
+                    mend,
+                ),
+            }
+        }
+        let trash = sys::trash::Trash::open(self.root())
+            .map_err(EngineError::io("open", self.root().join("trash")))?;
+        if repair {
+            trash.empty().map_err(EngineError::io("empty", self.root().join("trash")))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what a killed creation left, with the anonymous volumes that it had made.
+    fn clear(&self, piece: &Debris) -> Result<(), EngineError> {
+        let volumes = match piece {
+            Debris::Unborn { directory } => {
+                self.containers().unborn_record(directory).map(|record: Record| record.mounts)
+            }
+            Debris::Name { .. } => None,
+        };
+        self.containers().clear(piece)?;
+        if let Some(mounts) = volumes {
+            self.unmake_volumes(&mounts);
+        }
+        Ok(())
+    }
+
+    /// Groups below ours whose container is gone or does not run.
+    fn check_cgroups(&self, repair: bool, report: &mut CheckReport) -> Result<(), EngineError> {
+        let hierarchy = self.hierarchy()?;
+        let parent = cgroups::CgroupPath::new(&self.cgroup_parent())?;
+        for name in hierarchy.children(&parent)? {
+            report.checked += 1;
+            let path = parent.join(&name)?;
+            let Ok(group) = hierarchy.open(&path) else { continue };
+            let processes = group.processes()?;
+            let known = self.containers().get(&name).ok();
+            let in_use = match &known {
+                Some(container) => {
+                    container.is_alive()? || container.try_lock_operation()?.is_none()
+                }
+                None => !processes.is_empty(),
+            };
+            if in_use {
+                continue;
+            }
+            let mend = repair.then(|| self.remove_cgroup(path.as_str()));
+            report.add(
+                "cgroup",
+                path.as_str(),
+                format!("its container does not run ({} processes in it)", processes.len()),
+                mend,
+            );
+        }
+        Ok(())
+    }
+
+    /// Blobs and layers that an image needs and that are not there or damaged.
+    fn check_images(&self, report: &mut CheckReport) -> Result<(), EngineError> {
+        for (record, names) in self.images()?.list()? {
+            report.checked += 1;
+            let name =
+                names.first().map_or_else(|| record.id.to_string(), oci::Reference::familiar);
+            for blob in record.blobs() {
+                if let Err(error) = self.content()?.verify(blob) {
+                    report.add(
+                        "image",
+                        name.clone(),
+                        format!("{error}; load or import the image again"),
+                        None,
+                    );
+                }
+            }
+            for diff_id in &record.diff_ids {
+                if !self.snapshots()?.contains(diff_id)? {
+                    report.add(
+                        "image",
+                        name.clone(),
+                        format!("layer {diff_id} is not unpacked; load or import the image again"),
+                        None,
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What dead writers left, and what nothing names.
+    fn check_store(&self, repair: bool, report: &mut CheckReport) -> Result<(), EngineError> {
+        let Some(lock) = StoreLock::try_exclusive(self.root())? else { return Ok(()) };
+        let live = self.live()?;
+        let blobs: Vec<_> = self
+            .content()?
+            .list()?
+            .into_iter()
+            .filter(|(digest, _)| !live.blobs.contains(digest))
+            .collect();
+        let layers: Vec<_> = self
+            .snapshots()?
+            .list()?
+            .into_iter()
+            .filter(|diff_id| !live.layers.contains(diff_id))
+            .collect();
+        for (digest, _) in &blobs {
+            report.checked += 1;
+            let mend = repair.then(|| {
+                self.content().and_then(|content| Ok(content.remove(digest).map(drop)?))
+            });
+            report.add("blob", digest.to_string(), "no image needs it", mend);
+        }
+        for diff_id in &layers {
+            report.checked += 1;
+            let mend = repair.then(|| {
+                self.snapshots().and_then(|snapshots| Ok(snapshots.remove(diff_id).map(drop)?))
+            });
+            report.add("layer", diff_id.to_string(), "no image and no container needs it", mend);
+        }
+        drop(lock);
+        if repair {
+            self.content()?.sweep()?;
+            self.snapshots()?.sweep()?;
+        }
+        Ok(())
+    }
+}
