@@ -5,6 +5,8 @@
 //! so what is looked for are panics, runaway memory and broken invariants.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use crate::Outcome;
 use crate::process::{cargo, run as spawn};
@@ -36,7 +38,8 @@ pub(crate) fn run(seconds: u64) -> Outcome {
         let artifacts = folder.join("artifacts").join(&name);
         fs::create_dir_all(&corpus)?;
         fs::create_dir_all(&artifacts)?;
-        let mut fuzzer = std::process::Command::new(built.join(&name));
+        seed(&name.to_string_lossy(), &corpus)?;
+        let mut fuzzer = Command::new(built.join(&name));
         fuzzer.arg(&corpus).arg(format!("-artifact_prefix={}/", artifacts.display()));
         fuzzer.arg(format!("-max_total_time={seconds}"));
         fuzzer.args(["-rss_limit_mb=1024", "-timeout=10", "-print_final_stats=0", "-verbosity=0"]);
@@ -46,6 +49,31 @@ pub(crate) fn run(seconds: u64) -> Outcome {
             return Err(format!("{log}\nthe fuzz target {} failed", name.display()).into());
         }
         println!("fuzz: {} for {seconds} s: nothing found", name.display());
+    }
+    Ok(())
+}
+
+/// Honest inputs to start from, where random bytes would never get far.
+fn seed(target: &str, corpus: &Path) -> Outcome {
+    let programs: &[(&str, &[&str])] = match target {
+        "tar" => &[
+            ("tar", &["--format=v7", "-cf", "-", "deny.toml", ".cargo"]),
+            ("tar", &["--format=ustar", "-cf", "-", "deny.toml", ".cargo"]),
+            ("tar", &["--format=gnu", "-cf", "-", "deny.toml", ".cargo"]),
+            ("tar", &["--format=pax", "--xattrs", "-cf", "-", "deny.toml", ".cargo"]),
+        ],
+        "decompress" => &[
+            ("gzip", &["-c", "deny.toml"]),
+            ("xz", &["-c", "deny.toml"]),
+            ("zstd", &["-c", "deny.toml"]),
+        ],
+        _ => &[],
+    };
+    for (index, (program, arguments)) in programs.iter().enumerate() {
+        // A machine without the program fuzzes from fewer seeds.
+        if let Ok(output) = Command::new(program).args(*arguments).current_dir(root()).output() {
+            fs::write(corpus.join(format!("seed-{index}")), output.stdout)?;
+        }
     }
     Ok(())
 }
