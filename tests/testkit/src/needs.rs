@@ -23,14 +23,8 @@ pub enum Need {
     Strace,
     /// zstd and xz.
     Compressors,
-    /// mkfs.ext4 and loop devices, for a small disk of one's own.
-    SmallDisk,
     /// The memory controller on a cgroup v1 hierarchy.
     CgroupV1,
-    /// The memory controller on the cgroup v2 hierarchy.
-    CgroupV2,
-    /// A journald that takes entries.
-    Journald,
 }
 
 impl Need {
@@ -50,19 +44,8 @@ impl Need {
             Self::Skopeo => (in_path("skopeo"), "no skopeo"),
             Self::Strace => (in_path("strace"), "no strace"),
             Self::Compressors => (in_path("zstd") && in_path("xz"), "no zstd or no xz"),
-            Self::SmallDisk => (
-                in_path("mkfs.ext4") && Path::new("/dev/loop-control").exists(),
-                "no mkfs.ext4 or no loop devices",
-            ),
             Self::CgroupV1 => {
                 (Path::new("/sys/fs/cgroup/memory/tasks").exists(), "no v1 memory hierarchy")
-            }
-            Self::CgroupV2 => {
-                let controllers = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
-                (controllers.is_ok_and(|list| list.contains("memory")), "no v2 memory controller")
-            }
-            Self::Journald => {
-                (Path::new("/run/systemd/journal/socket").exists(), "no journald socket")
             }
         };
         (!there).then(|| why.to_owned())
