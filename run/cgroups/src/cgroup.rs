@@ -1,18 +1,15 @@
 //! One control group: the same path in every hierarchy in use.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use oci::runtime::Resources;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::process::Pid;
 
 use crate::hierarchy::{MountPoint, Version};
-use crate::{
-    CgroupError, CgroupPath, Controller, Controllers, Hierarchy, JoinHandle, Options, Stats, file,
-};
+use crate::{CgroupError, CgroupPath, Controller, Controllers, Hierarchy, JoinHandle, file};
 
 /// One control group, in every hierarchy that it has a directory in.
 ///
@@ -34,37 +31,7 @@ pub(crate) struct Group {
     pub(crate) controllers: Controllers,
 }
 
-/// Whether the processes of a group may run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FreezerState {
-    /// They may.
-    Thawed,
-    /// They have been told to stop, and some have not yet.
-    Freezing,
-    /// None runs.
-    Frozen,
-}
-
 impl Hierarchy {
-    /// Makes a group at `path`, with its parents, and sets its limits.
-    ///
-    /// No process is in it yet. On failure everything made here is removed again.
-    ///
-    /// [`CgroupError::Exists`] if there is a group at `path` in any hierarchy in use;
-    /// [`CgroupError::NoController`] if a limit cannot be enforced on this machine.
-    /// Needs write access to the hierarchies: root, or a delegated parent.
-    pub fn create(
-        &self,
-        path: &CgroupPath,
-        resources: &Resources,
-        options: &Options,
-    ) -> Result<Cgroup, CgroupError> {
-        let _ = (resources, options);
-        let cgroup = Cgroup { path: path.clone(), groups: Vec::new() };
-        cgroup.apply(resources)?;
-        Ok(cgroup)
-    }
-
     /// Finds the group at `path` in every hierarchy that has it.
     ///
     /// [`CgroupError::NotFound`] if none has.
@@ -107,6 +74,10 @@ impl Group {
 }
 
 impl Cgroup {
+    pub(crate) fn new(path: CgroupPath, groups: Vec<Group>) -> Self {
+        Self { path, groups }
+    }
+
     /// Where it is, below the mount points.
     pub fn path(&self) -> &CgroupPath {
         &self.path
@@ -114,15 +85,26 @@ impl Cgroup {
 
     /// The directory that holds a controller's files, if the group is in that hierarchy.
     pub fn directory(&self, controller: Controller) -> Option<&Path> {
-        self.groups
-            .iter()
-            .find(|group| group.controllers.contains(controller))
-            .map(|group| group.dir.as_path())
+        self.group_of(controller).map(|group| group.dir.as_path())
     }
 
     /// The group's directory in each hierarchy that it is in, with the hierarchy's version.
     pub fn directories(&self) -> impl Iterator<Item = (&Path, Version)> {
         self.groups.iter().map(|group| (group.dir.as_path(), group.version))
+    }
+
+    pub(crate) fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    pub(crate) fn group_of(&self, controller: Controller) -> Option<&Group> {
+        self.groups.iter().find(|group| group.controllers.contains(controller))
+    }
+
+    /// The directory of version 2, if the group is in that hierarchy.
+    pub(crate) fn unified(&self) -> Option<&Path> {
+        let unified = self.groups.iter().find(|group| group.version == Version::V2);
+        unified.map(|group| group.dir.as_path())
     }
 
     /// Opens the doors by which a process enters, the first one or one that `exec` adds.
@@ -153,49 +135,12 @@ impl Cgroup {
         Ok(handle)
     }
 
-    /// Sets limits; what is absent in `resources` stays as it is.
-    ///
-    /// [`CgroupError::NoController`], [`CgroupError::Unsupported`], [`CgroupError::Value`] and
-    /// [`CgroupError::Refused`] name the limit that could not be set; those before it are set.
-    pub fn apply(&self, resources: &Resources) -> Result<(), CgroupError> {
-        match *resources == Resources::default() {
-            true => Ok(()),
-            false => Err(CgroupError::Unsupported {
-                setting: "resources".to_owned(),
-                reason: "limits are being built",
-            }),
-        }
-    }
-
-    /// Reads the limits that are in force; what was never limited is absent.
-    ///
-    /// Device rules are not read back.
-    pub fn limits(&self) -> Result<Resources, CgroupError> {
-        Ok(Resources::default())
-    }
-
-    /// Reads what the group has used.
-    pub fn stats(&self) -> Result<Stats, CgroupError> {
-        Ok(Stats::default())
-    }
-
-    /// How many processes the kernel killed for want of memory; 0 without a memory controller.
-    pub fn oom_kills(&self) -> Result<u64, CgroupError> {
-        Ok(0)
-    }
-
-    /// A descriptor that becomes readable when the group runs out of memory, or is removed.
-    ///
-    /// `None` without a memory controller. What can be read from it says nothing: read it to
-    /// clear it, and look at [`Cgroup::oom_kills`].
-    pub fn oom_events(&self) -> Result<Option<OwnedFd>, CgroupError> {
-        Ok(None)
-    }
-
     /// The processes in the group and in all below it, in ascending order.
+    ///
+    /// Those in any hierarchy: one that was cut short while it entered is only in some.
     pub fn processes(&self) -> Result<Vec<Pid>, CgroupError> {
         let mut found = Vec::new();
-        if let Some(group) = self.groups.first() {
+        for group in &self.groups {
             collect_processes(&group.dir, &mut found)?;
         }
         found.sort_unstable_by_key(|pid| pid.as_raw_nonzero());
@@ -203,68 +148,92 @@ impl Cgroup {
         Ok(found)
     }
 
-    /// Kills every process in the group and in all below it, and waits until none is left.
-    ///
-    /// [`CgroupError::Busy`] if some are left after `patience`.
-    pub fn kill(&self, patience: Duration) -> Result<(), CgroupError> {
-        let deadline = Instant::now() + patience;
-        loop {
-            let processes = self.processes()?;
-            if processes.is_empty() {
-                return Ok(());
-            }
-            for pid in processes {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            }
-            if Instant::now() > deadline {
-                return Err(CgroupError::Busy { path: self.groups[0].dir.clone() });
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    /// Stops every process of the group, and returns when all stand still.
-    pub fn freeze(&self) -> Result<(), CgroupError> {
-        Err(CgroupError::NoController { controller: "freezer", setting: "pausing".to_owned() })
-    }
-
-    /// Lets the processes run again.
-    pub fn thaw(&self) -> Result<(), CgroupError> {
-        Err(CgroupError::NoController { controller: "freezer", setting: "pausing".to_owned() })
-    }
-
-    /// Whether the processes may run.
-    pub fn freezer_state(&self) -> Result<FreezerState, CgroupError> {
-        Ok(FreezerState::Thawed)
-    }
-
     /// Removes the group and all below it; a group that is gone already is no error.
     ///
-    /// No process may be in it: [`CgroupError::Busy`] if some are left after `patience`. Parents
-    /// stay, see [`Hierarchy::create`].
+    /// No process may be in it: [`CgroupError::Busy`] if some are left after `patience`. A process
+    /// that was killed leaves a moment later than it is reaped. Parents stay.
     pub fn remove(&self, patience: Duration) -> Result<(), CgroupError> {
-        let _ = patience;
-        for group in &self.groups {
-            match rustix::fs::rmdir(&group.dir) {
-                Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-                Err(_) => return Err(CgroupError::Busy { path: group.dir.clone() }),
+        let mut left: Vec<&Path> = self.groups.iter().map(|group| group.dir.as_path()).collect();
+        let mut pause = Pause::until(patience);
+        loop {
+            let mut first = None;
+            left.retain(|dir| match remove_tree(dir) {
+                Ok(()) => false,
+                Err(error) => {
+                    first.get_or_insert(error);
+                    true
+                }
+            });
+            match first {
+                None => return Ok(()),
+                Some(CgroupError::Busy { .. }) if pause.wait() => {}
+                Some(error) => return Err(error),
             }
         }
-        Ok(())
+    }
+}
+
+/// Removes a group and those below it, in one attempt.
+fn remove_tree(dir: &Path) -> Result<(), CgroupError> {
+    match rustix::fs::rmdir(dir) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::BUSY | Errno::NOTEMPTY) => {}
+        Err(errno) => {
+            let source = errno.into();
+            return Err(CgroupError::Io { action: "remove", path: dir.to_owned(), source });
+        }
+    }
+    let below = subdirectories(dir)?;
+    if below.is_empty() {
+        return Err(CgroupError::Busy { path: dir.to_owned() });
+    }
+    for name in below {
+        remove_tree(&dir.join(name))?;
+    }
+    match rustix::fs::rmdir(dir) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(_) => Err(CgroupError::Busy { path: dir.to_owned() }),
+    }
+}
+
+/// Pauses that grow from 50 microseconds to 10 milliseconds, up to a deadline.
+pub(crate) struct Pause {
+    deadline: Instant,
+    next: Duration,
+}
+
+impl Pause {
+    pub(crate) fn until(patience: Duration) -> Self {
+        Self { deadline: Instant::now() + patience, next: Duration::from_micros(50) }
+    }
+
+    /// Sleeps; `false` if the deadline has passed.
+    pub(crate) fn wait(&mut self) -> bool {
+        let now = Instant::now();
+        if now >= self.deadline {
+            return false;
+        }
+        std::thread::sleep(self.next.min(self.deadline - now));
+        self.next = (self.next * 2).min(Duration::from_millis(10));
+        true
     }
 }
 
 /// The names of the groups right below a directory; none if there is no such directory.
-fn subdirectories(dir: &Path) -> Result<Vec<String>, CgroupError> {
+pub(crate) fn subdirectories(dir: &Path) -> Result<Vec<String>, CgroupError> {
     let failed = |source| CgroupError::Io { action: "list", path: dir.to_owned(), source };
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(err) if file::is_absent(&err) => return Ok(Vec::new()),
         Err(source) => return Err(failed(source)),
     };
     let mut names = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(failed)?;
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(err) if file::is_absent(&err) => break, // removed while it was read
+            Err(source) => return Err(failed(source)),
+        };
         // The type comes with the listing here: no stat(2) for the many files.
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             names.extend(entry.file_name().into_string());
@@ -274,10 +243,22 @@ fn subdirectories(dir: &Path) -> Result<Vec<String>, CgroupError> {
 }
 
 fn collect_processes(dir: &Path, found: &mut Vec<Pid>) -> Result<(), CgroupError> {
-    let Some(text) = file::read_optional(dir, "cgroup.procs")? else { return Ok(()) };
+    let text = match file::read_optional(dir, "cgroup.procs") {
+        Ok(Some(text)) => text,
+        Ok(None) => return Ok(()),
+        // A threaded group of version 2 answers so; its threads belong to processes of the group
+        // above.
+        Err(CgroupError::Io { source, .. }) if is_threaded(&source) => String::new(),
+        Err(error) => return Err(error),
+    };
+    // 0 stands for a process of a foreign PID namespace.
     found.extend(text.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)));
     for name in subdirectories(dir)? {
         collect_processes(&dir.join(name), found)?;
     }
     Ok(())
+}
+
+fn is_threaded(err: &io::Error) -> bool {
+    err.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error())
 }

@@ -92,3 +92,40 @@ pub enum CgroupError {
         source: io::Error,
     },
 }
+
+impl CgroupError {
+    /// The flag of `run` and `update` by which a user asked for what failed, if there is one.
+    pub fn flag(&self) -> Option<&'static str> {
+        let setting = match self {
+            Self::NoController { setting, .. }
+            | Self::Unsupported { setting, .. }
+            | Self::Value { setting, .. }
+            | Self::Refused { setting, .. } => setting,
+            _ => return None,
+        };
+        let flag = match setting.as_str() {
+            "memory.limit" => "--memory",
+            "memory.reservation" => "--memory-reservation",
+            "memory.swap" => "--memory-swap",
+            "memory.swappiness" => "--memory-swappiness",
+            "memory.disableOOMKiller" => "--oom-kill-disable",
+            "cpu.shares" => "--cpu-shares",
+            "cpu.quota" => "--cpu-quota",
+            "cpu.period" => "--cpu-period",
+            "cpu.realtimeRuntime" => "--cpu-rt-runtime",
+            "cpu.realtimePeriod" => "--cpu-rt-period",
+            "cpu.cpus" => "--cpuset-cpus",
+            "cpu.mems" => "--cpuset-mems",
+            "pids.limit" => "--pids-limit",
+            "blockIO.weight" => "--blkio-weight",
+            "blockIO.weightDevice" => "--blkio-weight-device",
+            "blockIO.throttleReadBpsDevice" => "--device-read-bps",
+            "blockIO.throttleWriteBpsDevice" => "--device-write-bps",
+            "blockIO.throttleReadIOPSDevice" => "--device-read-iops",
+            "blockIO.throttleWriteIOPSDevice" => "--device-write-iops",
+            "devices" => "--device",
+            _ => return None,
+        };
+        Some(flag)
+    }
+}

@@ -10,7 +10,6 @@ use rustix::fs::{Mode, OFlags};
 use crate::CgroupError;
 
 /// Reads a file whole.
-#[expect(dead_code, reason = "used by the readers of statistics, next")]
 pub(crate) fn read(dir: &Path, name: &str) -> Result<String, CgroupError> {
     let path = dir.join(name);
     std::fs::read_to_string(&path).map_err(|source| CgroupError::Io {
@@ -48,7 +47,6 @@ pub(crate) fn open_for_write(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Writes a value in one write(2), as the kernel demands.
-#[expect(dead_code, reason = "used by the setters of limits, next")]
 pub(crate) fn write(path: &Path, value: &str) -> io::Result<()> {
     let file = open_for_write(path)?;
     rustix::io::write(&file, value.as_bytes())?;
@@ -58,7 +56,6 @@ pub(crate) fn write(path: &Path, value: &str) -> io::Result<()> {
 /// Writes a setting; the error names it as `setting`, in the words of the runtime-spec.
 ///
 /// A file that is not there means that this kernel or this version lacks the setting.
-#[expect(dead_code, reason = "used by the setters of limits, next")]
 pub(crate) fn set(
     dir: &Path,
     name: &str,
@@ -82,7 +79,6 @@ pub(crate) fn set(
 }
 
 /// The first number in a text; `max` is `None`.
-#[expect(dead_code, reason = "used by the readers of statistics, next")]
 pub(crate) fn number(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }

@@ -19,18 +19,27 @@
 //! is not at or below a path that the caller named, and no state is kept elsewhere than in the
 //! kernel.
 
+mod apply;
 mod cgroup;
 mod controller;
+mod create;
+mod devices;
 mod error;
+mod events;
 mod file;
+mod freezer;
 mod hierarchy;
 mod join;
+mod limits;
+mod need;
 mod path;
 mod stats;
 
-pub use cgroup::{Cgroup, FreezerState};
+pub use cgroup::Cgroup;
 pub use controller::{Controller, Controllers};
+pub use devices::default_rules as default_device_rules;
 pub use error::CgroupError;
+pub use freezer::FreezerState;
 pub use hierarchy::{Hierarchy, Manager, Mode, MountPoint, Options, Version};
 pub use join::JoinHandle;
 pub use path::CgroupPath;

@@ -1,6 +1,14 @@
-//! Statistics: what a group has used. The types; reading is by version.
+//! Statistics: what a group has used.
+
+pub(crate) mod parse;
+mod v1;
+mod v2;
 
 use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::hierarchy::Version;
+use crate::{Cgroup, CgroupError, Controller, file};
 
 /// What a group has used, all that the Docker API and runc's `events --stats` show.
 ///
@@ -158,4 +166,85 @@ pub struct PressureLine {
     pub avg300: f64,
     /// Microseconds in all.
     pub total_us: u64,
+}
+
+impl Cgroup {
+    /// Reads what the group has used, with all below it.
+    pub fn stats(&self) -> Result<Stats, CgroupError> {
+        let group = |controller| self.group_of(controller);
+        let mut stats = Stats { cpu: self.cpu_stats()?, ..Stats::default() };
+        if let Some(group) = group(Controller::Memory) {
+            stats.memory = match group.version {
+                Version::V1 => Some(v1::memory(&group.dir)?),
+                Version::V2 => v2::memory(&group.dir)?,
+            };
+        }
+        if let Some(group) = group(Controller::Pids) {
+            stats.pids = match group.version {
+                Version::V1 => Some(v1::pids(&group.dir)?),
+                Version::V2 => v2::pids(&group.dir)?,
+            };
+        }
+        if let Some(group) = group(Controller::Io) {
+            stats.blkio = match group.version {
+                Version::V1 => Some(v1::block_io(&group.dir)?),
+                Version::V2 => v2::block_io(&group.dir)?,
+            };
+        }
+        if let Some(group) = group(Controller::Hugetlb) {
+            stats.hugetlb = match group.version {
+                Version::V1 => v1::hugepages(&group.dir)?,
+                Version::V2 => v2::hugepages(&group.dir)?,
+            };
+        }
+        if let Some(group) = group(Controller::Rdma) {
+            stats.rdma = v2::rdma(&group.dir)?;
+        }
+        Ok(stats)
+    }
+
+    fn cpu_stats(&self) -> Result<Option<CpuStats>, CgroupError> {
+        let (cpu, cpuacct) = (self.group_of(Controller::Cpu), self.group_of(Controller::Cpuacct));
+        // Beside version 1, version 2 knows the times only of those that entered it.
+        if cpu.is_none_or(|group| group.version == Version::V2) && cpuacct.is_none() {
+            return match self.unified() {
+                Some(dir) => v2::cpu(dir),
+                None => Ok(None),
+            };
+        }
+        let mut stats = CpuStats::default();
+        if let Some(group) = cpuacct {
+            v1::cpu_usage(&group.dir, &mut stats)?;
+        }
+        if let Some(group) = cpu {
+            v1::cpu_throttling(&group.dir, &mut stats)?;
+        }
+        Ok(Some(stats))
+    }
+
+    /// How many processes the kernel killed for want of memory; 0 without a memory controller, and
+    /// for a group that is gone.
+    pub fn oom_kills(&self) -> Result<u64, CgroupError> {
+        let Some(group) = self.group_of(Controller::Memory) else { return Ok(0) };
+        let name = match group.version {
+            Version::V1 => "memory.oom_control",
+            Version::V2 => "memory.events",
+        };
+        let text = file::read_optional(&group.dir, name)?.unwrap_or_default();
+        Ok(parse::value_of(&text, "oom_kill").unwrap_or(0))
+    }
+}
+
+/// The sizes of huge pages for which there are files `hugetlb.SIZE` + `suffix`.
+pub(crate) fn page_sizes(dir: &Path, suffix: &str) -> Result<Vec<String>, CgroupError> {
+    let failed = |source| CgroupError::Io { action: "list", path: dir.to_owned(), source };
+    let mut sizes = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let size = name.to_str().and_then(|name| {
+            name.strip_prefix("hugetlb.")?.strip_suffix(suffix).filter(|size| !size.contains('.'))
+        });
+        sizes.extend(size.map(str::to_owned));
+    }
+    Ok(sizes)
 }

@@ -1,0 +1,245 @@
+//! Making a group: directories in each hierarchy, and what each version wants beside them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use oci::runtime::Resources;
+use rustix::fs::Mode as FileMode;
+use rustix::io::Errno;
+
+use crate::cgroup::{Cgroup, Group};
+use crate::hierarchy::{MountPoint, Version};
+use crate::{
+    CgroupError, CgroupPath, Controller, Controllers, Hierarchy, Manager, Mode, Options, file, need,
+};
+
+impl Hierarchy {
+    /// Makes a group at `path`, with its parents, and sets its limits.
+    ///
+    /// No process is in it yet. On failure everything made here is removed again; parents that
+    /// exist are left as they are, and never removed later, as others may be about to use them.
+    ///
+    /// [`CgroupError::Exists`] if there is a group at `path` in any hierarchy in use;
+    /// [`CgroupError::NoController`] if a limit cannot be enforced on this machine.
+    /// Needs write access to the hierarchies: root, or a delegated parent.
+    pub fn create(
+        &self,
+        path: &CgroupPath,
+        resources: &Resources,
+        options: &Options,
+    ) -> Result<Cgroup, CgroupError> {
+        let Manager::Cgroupfs = options.manager;
+        let wanted = need::check(resources, self)?.union(options.controllers);
+        let mut made = Made::default();
+        let made_all = self.make(path, wanted, options, &mut made);
+        let groups = match made_all {
+            Ok(groups) => groups,
+            Err(error) => {
+                made.undo();
+                return Err(error);
+            }
+        };
+        let cgroup = Cgroup::new(path.clone(), groups);
+        if let Err(error) = cgroup.apply(resources) {
+            made.undo();
+            return Err(error);
+        }
+        Ok(cgroup)
+    }
+
+    /// Removes a parent of ours that no group is in any more; one in use is left, without error.
+    pub fn remove_empty(&self, parent: &CgroupPath) -> Result<(), CgroupError> {
+        for mount in self.mounts() {
+            let dir = mount.path.join(parent.as_str());
+            match rustix::fs::rmdir(&dir) {
+                Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => {}
+                Err(errno) => {
+                    let source = errno.into();
+                    return Err(CgroupError::Io { action: "remove", path: dir, source });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn make(
+        &self,
+        path: &CgroupPath,
+        wanted: Controllers,
+        options: &Options,
+        made: &mut Made,
+    ) -> Result<Vec<Group>, CgroupError> {
+        let mut groups = Vec::with_capacity(self.mounts().len());
+        for mount in self.mounts().iter().filter(|mount| self.is_used(mount, wanted, options)) {
+            let group = Group::at(mount, path);
+            made.directory(mount, &group.dir, path)?;
+            if mount.version == Version::V2 {
+                enable(mount, &group.dir, wanted.intersection(mount.controllers))?;
+            } else if mount.controllers.contains(Controller::Cpuset) {
+                fill_cpuset(&group.dir)?;
+            }
+            groups.push(group);
+        }
+        Ok(groups)
+    }
+
+    fn is_used(&self, mount: &MountPoint, wanted: Controllers, options: &Options) -> bool {
+        match (mount.version, self.mode()) {
+            // Beside version 1 it may control nothing; what it still gives is a kill in one step.
+            (Version::V2, Mode::Hybrid) => {
+                options.controllers == Controllers::ALL
+                    || !wanted.intersection(mount.controllers).is_empty()
+            }
+            (Version::V2, _) => true,
+            // systemd kills what is left in a session's group of its own hierarchy at log-out.
+            (Version::V1, _) if mount.controllers.is_empty() => {
+                mount.name.as_deref() == Some("systemd")
+                    && Path::new("/run/systemd/system").exists()
+            }
+            (Version::V1, _) => !wanted.intersection(mount.controllers).is_empty(),
+        }
+    }
+}
+
+/// The directories made, in this order.
+#[derive(Default)]
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    /// Makes the directory of a group, and its parents if they are missing.
+    fn directory(
+        &mut self,
+        mount: &MountPoint,
+        dir: &Path,
+        path: &CgroupPath,
+    ) -> Result<(), CgroupError> {
+        // A parent that was there can be removed by somebody before it is used: twice is bad
+        // luck, more often is something else.
+        for _ in 0..3 {
+            match rustix::fs::mkdir(dir, MODE) {
+                Ok(()) => {
+                    self.0.push(dir.to_owned());
+                    return Ok(());
+                }
+                Err(Errno::EXIST) => return Err(CgroupError::Exists { path: path.to_string() }),
+                Err(Errno::NOENT) => self.parents(mount, path)?,
+                Err(errno) => return Err(cannot_make(dir, errno)),
+            }
+        }
+        Err(cannot_make(dir, Errno::NOENT))
+    }
+
+    fn parents(&mut self, mount: &MountPoint, path: &CgroupPath) -> Result<(), CgroupError> {
+        let mut dir = mount.path.clone();
+        let Some(parent) = path.parent() else { return Ok(()) };
+        for component in parent.as_str().split('/') {
+            dir.push(component);
+            match rustix::fs::mkdir(&dir, MODE) {
+                Ok(()) => self.0.push(dir.clone()),
+                Err(Errno::EXIST) => continue,
+                Err(errno) => return Err(cannot_make(&dir, errno)),
+            }
+            if mount.version == Version::V1 && mount.controllers.contains(Controller::Cpuset) {
+                fill_cpuset(&dir)?;
+                // From here on the kernel does it for each new group below.
+                file::set(&dir, "cgroup.clone_children", "cpu.cpus", 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what was made, as far as nobody uses it.
+    fn undo(self) {
+        for dir in self.0.iter().rev() {
+            let _ = rustix::fs::rmdir(dir);
+        }
+    }
+}
+
+const MODE: FileMode = FileMode::from_raw_mode(0o755);
+
+fn cannot_make(dir: &Path, errno: Errno) -> CgroupError {
+    CgroupError::Io { action: "make", path: dir.to_owned(), source: errno.into() }
+}
+
+/// Gives a version 1 cpuset the processors and nodes of the group above, unless it has some.
+///
+/// A new one has none, and no process can enter it then, unless `cgroup.clone_children` is set
+/// above. cpusets(7).
+fn fill_cpuset(dir: &Path) -> Result<(), CgroupError> {
+    let Some(parent) = dir.parent() else { return Ok(()) };
+    for (name, setting) in [("cpuset.cpus", "cpu.cpus"), ("cpuset.mems", "cpu.mems")] {
+        if file::read(dir, name)?.trim().is_empty() {
+            let above = file::read(parent, name)?;
+            file::set(dir, name, setting, above.trim())?;
+        } else if setting == "cpu.cpus" {
+            return Ok(()); // the kernel has copied both
+        }
+    }
+    Ok(())
+}
+
+/// Lets the groups on the way to `dir` pass `controllers` on. cgroups(7), "cgroup.subtree_control".
+///
+/// Usually the parent does already, and one reading shows it.
+fn enable(mount: &MountPoint, dir: &Path, controllers: Controllers) -> Result<(), CgroupError> {
+    let Some(parent) = dir.parent() else { return Ok(()) };
+    if missing(parent, controllers)?.is_empty() {
+        return Ok(());
+    }
+    let Ok(below) = parent.strip_prefix(&mount.path) else { return Ok(()) };
+    let mut at = mount.path.clone();
+    let mut components = below.components();
+    loop {
+        let missing = missing(&at, controllers)?;
+        if !missing.is_empty() {
+            pass_on(&at, missing)?;
+        }
+        match components.next() {
+            Some(component) => at.push(component),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// What a group does not pass on.
+fn missing(dir: &Path, controllers: Controllers) -> Result<Controllers, CgroupError> {
+    let passed = file::read(dir, "cgroup.subtree_control")?;
+    let passed = passed.split_ascii_whitespace().filter_map(Controller::by_name).collect();
+    Ok(controllers.difference(passed))
+}
+
+fn pass_on(dir: &Path, controllers: Controllers) -> Result<(), CgroupError> {
+    let path = dir.join("cgroup.subtree_control");
+    let all: Vec<String> = controllers.iter().map(|one| format!("+{}", one.name())).collect();
+    // One that cannot be passed on fails them all: then each is tried alone, and those that fail
+    // are missed only by limits that need them, which name the file that is not there.
+    match file::write(&path, &all.join(" ")) {
+        Ok(()) => return Ok(()),
+        Err(err) if is_busy(&err) => {
+            return Err(CgroupError::Unsupported {
+                setting: "a group".to_owned(),
+                reason: "processes live in the group above, which version 2 does not allow; give \
+                         another parent",
+            });
+        }
+        Err(_) => {}
+    }
+    let mut last = None;
+    let passed = all.iter().filter(|one| match file::write(&path, one) {
+        Ok(()) => true,
+        Err(source) => {
+            last = Some(source);
+            false
+        }
+    });
+    match (passed.count(), last) {
+        (0, Some(source)) => Err(CgroupError::Io { action: "write", path, source }),
+        _ => Ok(()),
+    }
+}
+
+/// The "no internal processes" rule. cgroups(7).
+fn is_busy(err: &io::Error) -> bool {
+    err.raw_os_error() == Some(Errno::BUSY.raw_os_error())
+}
