@@ -16,7 +16,9 @@ pub fn mount_detached(mounts: &[Mount]) -> Result<OwnedFd, RuntimeError> {
     match &plans[..] {
         [plan] => match plan.kind {
             MountKind::New { kind, source } => overlay::new_instance(kind, source, plan),
-            MountKind::Bind { .. } | MountKind::Cgroup => Err(spec_error("rootfs", "is no new file system")),
+            MountKind::Bind { .. } | MountKind::Cgroup => {
+                Err(spec_error("rootfs", "is no new file system"))
+            }
         },
         _ => Err(spec_error("rootfs", "has not exactly one mount")),
     }

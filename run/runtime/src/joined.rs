@@ -62,6 +62,12 @@ impl Joined {
     /// time_namespaces(7).
     fn set_clocks(&mut self, plan: &Plan<'_>) -> Result<(), RuntimeError> {
         self.remember("time", LinkNameSpaceType::Time)?;
+        // To where it is already: a caller with threads could not come back, and learns it here.
+        let (own, kind) = self.own.last().expect("remembered just now");
+        if let Err(errno) = move_into_link_name_space(own.as_fd(), Some(*kind)) {
+            self.own.pop();
+            return Err(errno).host(|| "leave the time namespace (with one thread)".into());
+        }
         sys::namespace::unshare(UnshareFlags::NEWTIME).host(|| "make a time namespace".into())?;
         let text =
             plan.linux.time_offsets.iter().fold(String::new(), |mut text, (clock, offset)| {

@@ -1,0 +1,268 @@
+//! Runs one container in a process of its own.
+//!
+//! The runtime wants a caller with one thread, and several tests want a caller with peculiar
+//! descriptors or a short life; so the test binary starts itself again with nothing but
+//! [`driver`] to run, which reads a [`Request`], carries it out and writes a [`Report`].
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio as ProcessStdio};
+
+use oci::Mount;
+use oci::runtime::{Process, Spec};
+use runtime::{
+    Container, Created, Exec, ExecErrorKind, Options, Parent, Rootfs, RuntimeError, Stdio, Target,
+};
+use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
+use serde::{Deserialize, Serialize};
+
+use crate::bundle;
+
+/// What the driver shall do.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Request {
+    pub(crate) spec: Spec,
+    /// Instead of the directory.
+    pub(crate) mounts: Option<Vec<Mount>>,
+    /// Added once the container runs; its output and end are reported instead of init's.
+    pub(crate) exec: Option<Process>,
+    pub(crate) make_cwd: Option<(u32, u32)>,
+    pub(crate) no_pivot: bool,
+    pub(crate) death_signal: bool,
+    /// Open this many inheritable descriptors of a host's directory first.
+    pub(crate) decoys: usize,
+    /// Whether to hold the container open until standard input ends, after saying its pid.
+    pub(crate) hold: bool,
+    dir: PathBuf,
+}
+
+/// What came of it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// The error, with its causes.
+    pub(crate) error: Option<String>,
+    /// 127 and so on, for an error of execution.
+    pub(crate) exec_error: Option<u8>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    #[serde(skip)]
+    pub(crate) stdout: String,
+    #[serde(skip)]
+    pub(crate) stderr: String,
+}
+
+impl Report {
+    /// Standard output of a program that ended well.
+    #[track_caller]
+    pub(crate) fn ok(&self) -> &str {
+        assert_eq!(self.error, None);
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.stdout.trim_end()
+    }
+
+    #[track_caller]
+    pub(crate) fn refused(&self) -> &str {
+        self.error.as_deref().unwrap_or_else(|| panic!("not refused: {self:?}"))
+    }
+}
+
+/// A container to run, with a root file system of its own.
+pub(crate) struct Run {
+    temp: tempfile::TempDir,
+    pub(crate) request: Request,
+}
+
+impl Run {
+    /// `args` in a container with everything as engines have it.
+    pub(crate) fn new(args: &[&str]) -> Self {
+        assert!(rustix::process::geteuid().is_root(), "this test needs root");
+        let temp = tempfile::tempdir().unwrap();
+        bundle::make_rootfs(&temp.path().join("rootfs"));
+        let request =
+            Request { spec: bundle::spec(args), dir: temp.path().to_owned(), ..Request::default() };
+        Self { temp, request }
+    }
+
+    /// A script for the container's shell.
+    pub(crate) fn shell(script: &str) -> Self {
+        Self::new(&["sh", "-c", script])
+    }
+
+    pub(crate) fn edit(mut self, edit: impl FnOnce(&mut Spec)) -> Self {
+        edit(&mut self.request.spec);
+        self
+    }
+
+    pub(crate) fn process(self, edit: impl FnOnce(&mut Process)) -> Self {
+        self.edit(|spec| edit(spec.process.as_mut().unwrap()))
+    }
+
+    pub(crate) fn linux(self, edit: impl FnOnce(&mut oci::runtime::Linux)) -> Self {
+        self.edit(|spec| edit(spec.linux.as_mut().unwrap()))
+    }
+
+    pub(crate) fn request(mut self, edit: impl FnOnce(&mut Request)) -> Self {
+        edit(&mut self.request);
+        self
+    }
+
+    /// The directory beside the root file system.
+    pub(crate) fn dir(&self) -> &Path {
+        self.temp.path()
+    }
+
+    pub(crate) fn rootfs(&self) -> PathBuf {
+        self.temp.path().join("rootfs")
+    }
+
+    /// The driver's command, for tests that start it themselves.
+    pub(crate) fn command(&self) -> Command {
+        let request = serde_json::to_vec(&self.request).unwrap();
+        std::fs::write(self.temp.path().join("request"), request).unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "driver::driver", "--nocapture", "--test-threads=1"])
+            .env("RUNTIME_DRIVER", self.temp.path())
+            .stdin(ProcessStdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self) -> Report {
+        let output = self.command().output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let read = |name: &str| std::fs::read(self.temp.path().join(name)).unwrap_or_default();
+        let mut report: Report = serde_json::from_slice(&read("report")).unwrap();
+        report.stdout = String::from_utf8_lossy(&read("stdout")).into_owned();
+        report.stderr = String::from_utf8_lossy(&read("stderr")).into_owned();
+        report
+    }
+}
+
+/// Not a test: what [`Run`] starts in another process.
+#[test]
+fn driver() {
+    let Some(dir) = std::env::var_os("RUNTIME_DRIVER") else { return };
+    let dir = PathBuf::from(dir);
+    let request = std::fs::read(dir.join("request")).unwrap();
+    let request: Request = serde_json::from_slice(&request).unwrap();
+    // The test framework has a thread of its own; its copy has one in all.
+    let child = sys::process::fork(|| {
+        live(&request);
+        0
+    })
+    .unwrap();
+    let status = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
+    assert_eq!(status.unwrap().unwrap().exit_status(), Some(0));
+}
+
+fn live(request: &Request) {
+    // What dies with its parent dies with the driver.
+    sys::process::set_pdeathsig(Some(Signal::KILL)).unwrap();
+    let dir = &request.dir;
+    let mut report = Report::default();
+    if let Err(error) = carry_out(request, &mut report) {
+        if let RuntimeError::Exec(error) = &error {
+            assert_ne!(error.kind, ExecErrorKind::Other);
+            report.exec_error = Some(error.kind.exit_code());
+        }
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        report.error = Some(text);
+    }
+    std::fs::write(dir.join("report"), serde_json::to_vec(&report).unwrap()).unwrap();
+}
+
+fn carry_out(request: &Request, report: &mut Report) -> Result<(), RuntimeError> {
+    let decoys: Vec<OwnedFd> = (0..request.decoys)
+        .map(|_| {
+            let fd = OwnedFd::from(File::open("/sys/fs/cgroup").unwrap());
+            rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::empty()).unwrap();
+            fd
+        })
+        .collect();
+    let rootfs = request.dir.join("rootfs");
+    let files = [
+        File::open("/dev/null").unwrap(),
+        File::create(request.dir.join("stdout")).unwrap(),
+        File::create(request.dir.join("stderr")).unwrap(),
+    ];
+    let stdio = |terminal: bool| match terminal {
+        true => Stdio::Terminal { size: None },
+        false => Stdio::Fds([files[0].as_fd(), files[1].as_fd(), files[2].as_fd()]),
+    };
+    let options =
+        Options { make_cwd: request.make_cwd, no_pivot: request.no_pivot, ..Options::default() };
+    let death_signal = request.death_signal.then_some(Signal::KILL);
+    let terminal = request.spec.process.as_ref().is_some_and(|process| process.terminal);
+    let created = runtime::create(&Container {
+        id: "test",
+        spec: &request.spec,
+        rootfs: match &request.mounts {
+            Some(mounts) => Rootfs::Mounts(mounts),
+            None => Rootfs::Directory(&rootfs),
+        },
+        seccomp: None,
+        cgroup: None,
+        stdio: stdio(terminal),
+        parent: Parent::Own,
+        death_signal,
+        preserved: &[],
+        options,
+    })?;
+    let init = run(created, report, &request.dir, request.exec.is_some() || request.hold)?;
+    if request.hold {
+        std::fs::write(request.dir.join("pid"), init.pid.as_raw_nonzero().to_string()).unwrap();
+        std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
+    } else if let Some(process) = &request.exec {
+        let outcome = runtime::exec(&Exec {
+            target: Target { pid: init.pid, pidfd: init.pidfd.as_fd() },
+            process,
+            seccomp: None,
+            cgroup: None,
+            stdio: stdio(process.terminal),
+            parent: Parent::Own,
+            death_signal,
+            preserved: &[],
+            options,
+        })
+        .and_then(|created| run(created, report, &request.dir, false));
+        rustix::process::pidfd_send_signal(&init.pidfd, Signal::KILL).unwrap();
+        waitid(WaitId::PidFd(init.pidfd.as_fd()), WaitIdOptions::EXITED).unwrap();
+        outcome?;
+    }
+    drop(decoys);
+    Ok(())
+}
+
+struct Running {
+    pid: rustix::process::Pid,
+    pidfd: OwnedFd,
+}
+
+fn run(
+    created: Created,
+    report: &mut Report,
+    dir: &Path,
+    leave: bool,
+) -> Result<Running, RuntimeError> {
+    let Created { pid, pidfd, console, start, warnings } = created;
+    report.warnings.extend(warnings);
+    let started = start.start();
+    if !leave || started.is_err() {
+        if let Some(console) = console {
+            // The end of a terminal is EIO.
+            let mut copy = File::create(dir.join("stdout")).unwrap();
+            let _ = std::io::copy(&mut File::from(console), &mut copy);
+        }
+        let status = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).unwrap().unwrap();
+        report.code = status.exit_status();
+        report.signal = status.terminating_signal();
+    }
+    started.map(|()| Running { pid, pidfd })
+}

@@ -1,0 +1,216 @@
+//! Attempts to get out, of the kinds that worked on others.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::driver::Run;
+
+/// A directory that must stay as it is, and what is in it.
+fn canary(dir: &Path) -> std::path::PathBuf {
+    let canary = dir.join("canary");
+    std::fs::create_dir(&canary).unwrap();
+    for name in ["ptmx", "null", "file"] {
+        std::fs::write(canary.join(name), "alive").unwrap();
+    }
+    canary
+}
+
+fn assert_untouched(canary: &Path) {
+    let mut names: Vec<_> = std::fs::read_dir(canary)
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            assert_eq!(std::fs::read(entry.path()).unwrap(), b"alive", "{:?}", entry.path());
+            entry.file_name().into_string().unwrap()
+        })
+        .collect();
+    names.sort();
+    assert_eq!(names, ["file", "null", "ptmx"]);
+}
+
+/// CVE-2023-27561, CVE-2023-28642, CVE-2025-54867, CVE-2026-41579, CVE-2026-47766.
+#[test]
+fn links_in_the_place_of_system_directories_are_refused() {
+    let places = ["proc", "sys", "dev", "dev/pts", "dev/shm", "dev/mqueue", "sys/fs/cgroup"];
+    for place in places {
+        for kind in ["absolute", "relative", "chain", "dangling", "file"] {
+            let run = Run::new(&["true"]);
+            let canary = canary(run.dir());
+            let path = run.rootfs().join(place);
+            // What is mounted above would hide the place.
+            let run = run.edit(|spec| {
+                spec.mounts.retain(|mount| {
+                    !format!("/{place}/").starts_with(&format!("{}/", mount.destination))
+                        || mount.destination == format!("/{place}")
+                });
+            });
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let _ = std::fs::remove_dir(&path);
+            let up = "../".repeat(12);
+            match kind {
+                "absolute" => symlink(&canary, &path).unwrap(),
+                "relative" => symlink(format!("{up}{}", canary.display()), &path).unwrap(),
+                "chain" => {
+                    symlink(&canary, run.rootfs().join("hop")).unwrap();
+                    symlink("/hop", &path).unwrap();
+                }
+                "dangling" => symlink("/nowhere", &path).unwrap(),
+                _ => std::fs::write(&path, "").unwrap(),
+            }
+            let out = run.run();
+            assert!(out.refused().contains(&format!("/{place} ")), "{place} {kind}: {out:?}");
+            assert_untouched(&canary);
+        }
+    }
+}
+
+/// CVE-2026-41579: no mount over /dev at all, and /dev is a link.
+#[test]
+fn devices_are_not_made_through_a_link() {
+    let run = Run::new(&["true"]).edit(|spec| {
+        spec.mounts.retain(|mount| !mount.destination.starts_with("/dev"));
+    });
+    let canary = canary(run.dir());
+    std::fs::remove_dir(run.rootfs().join("dev")).unwrap();
+    symlink(&canary, run.rootfs().join("dev")).unwrap();
+    run.run().refused();
+    assert_untouched(&canary);
+}
+
+/// CVE-2025-31133, CVE-2025-62161: what masks is not what the image calls /dev/null.
+#[test]
+fn masks_do_not_come_from_the_container() {
+    for kind in ["link", "file", "fifo"] {
+        let run = Run::shell(
+            "stat -c %t:%T /proc/timer_list; echo x > /proc/timer_list; cat /etc/masked",
+        )
+        .edit(|spec| {
+            spec.mounts.retain(|mount| !mount.destination.starts_with("/dev"));
+            let linux = spec.linux.as_mut().unwrap();
+            linux.masked_paths = vec!["/proc/timer_list".into(), "/etc/masked".into()];
+            linux.devices.clear();
+        });
+        let canary = canary(run.dir());
+        std::fs::write(run.rootfs().join("etc/masked"), "secret").unwrap();
+        let null = run.rootfs().join("dev/null");
+        match kind {
+            "link" => symlink(canary.join("file"), &null).unwrap(),
+            "file" => std::fs::write(&null, "mine").unwrap(),
+            _ => rustix::fs::mknodat(
+                rustix::fs::CWD,
+                &null,
+                rustix::fs::FileType::Fifo,
+                rustix::fs::Mode::from_raw_mode(0o666),
+                0,
+            )
+            .unwrap(),
+        }
+        let out = run.run();
+        match &out.error {
+            // A /dev/null that is something else is an error by itself.
+            Some(error) => assert!(error.contains("/dev/null"), "{error}"),
+            None => assert_eq!(out.ok(), "1:3"),
+        }
+        assert_untouched(&canary);
+    }
+}
+
+/// CVE-2015-3627, CVE-2026-87766: parents of a bind mount's place lead out.
+#[test]
+fn places_of_bind_mounts_stay_inside() {
+    for target in ["absolute", "relative"] {
+        let run = Run::new(&["true"]);
+        let canary = canary(run.dir());
+        let up = "../".repeat(12);
+        let link = run.rootfs().join("srv");
+        match target {
+            "absolute" => symlink(&canary, &link).unwrap(),
+            _ => symlink(format!("{up}{}", canary.display()), &link).unwrap(),
+        }
+        let run = run.edit(|spec| {
+            for destination in ["/srv/file", "/srv/new", "/srv/deep/er"] {
+                spec.mounts.push(oci::Mount {
+                    destination: destination.into(),
+                    kind: Some("bind".into()),
+                    source: Some("/etc/hostname".into()),
+                    ..oci::Mount::default()
+                });
+            }
+        });
+        run.run().ok();
+        assert_untouched(&canary);
+    }
+}
+
+/// CVE-2024-21626: a working directory that is a descriptor of the runtime.
+#[test]
+fn a_working_directory_outside_is_refused() {
+    for number in 0..32 {
+        for process in ["self", "thread-self"] {
+            let cwd = format!("/proc/{process}/fd/{number}");
+            let run = Run::shell("pwd")
+                .process(|process| process.cwd = cwd.clone())
+                .request(|request| request.decoys = 4);
+            assert!(run.run().refused().contains("chdir to cwd"), "{cwd}");
+        }
+        if number > 2 {
+            continue;
+        }
+        let run = Run::shell("pwd").process(|process| process.cwd = "/work".into());
+        symlink(format!("/proc/self/fd/{number}"), run.rootfs().join("work")).unwrap();
+        run.run().refused();
+    }
+}
+
+/// CVE-2024-21626, CVE-2016-8649: nothing but 0, 1 and 2, whatever the caller had open.
+#[test]
+fn no_descriptor_of_the_caller_is_inside() {
+    let script = "ls /proc/self/fd | tr '\\n' ' '; for f in /proc/1/fd/*; do readlink $f; done; true";
+    let out = Run::shell(script).request(|request| request.decoys = 50).run();
+    let lines: Vec<_> = out.ok().lines().collect();
+    // 3 is the directory that ls reads; number one has the shell's own three.
+    assert_eq!(lines[0], "0 1 2 3 /dev/null", "{lines:?}");
+    assert_eq!(lines.len(), 3, "{lines:?}");
+}
+
+/// CVE-2016-9962: whoever joins is out of reach until it is the container's own program.
+#[test]
+fn a_joining_process_shows_nothing_to_the_container() {
+    let spy = "while :; do for p in /proc/[0-9]*; do \
+        for f in $p/fd/*; do l=$(readlink $f) && case $l in /proc/*|pipe*|/dev/null|*/stdout|*/stderr|/|*/fd) ;; \
+        *socket*|*cgroup*|*) echo \"$f $l\" >> /tmp/seen;; esac; done 2>/dev/null; done; done";
+    let mut process = crate::bundle::spec(&["sh", "-c", "true"]).process.unwrap();
+    process.args = vec!["sh".into(), "-c".into(), "cat /tmp/seen 2>/dev/null; true".into()];
+    for _ in 0..5 {
+        let out = Run::shell(spy).request(|request| request.exec = Some(process.clone())).run();
+        assert_eq!(out.ok(), "");
+    }
+}
+
+/// The death of the one who waits is the death of the container.
+#[test]
+fn the_container_dies_with_its_parent() {
+    let run = Run::new(&["sleep", "60"]).request(|request| {
+        request.hold = true;
+        request.death_signal = true;
+    });
+    let mut driver = run
+        .command()
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid = crate::namespaces::wait_for(&run.dir().join("pid"));
+    driver.kill().unwrap();
+    driver.wait().unwrap();
+    let status = format!("/proc/{pid}/status");
+    for _ in 0..500 {
+        match std::fs::read_to_string(&status) {
+            Ok(text) if !text.contains("State:\tZ") => {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            _ => return,
+        }
+    }
+    panic!("{pid} lives on");
+}

@@ -1,0 +1,152 @@
+//! What a container shares with the host, and what not.
+
+use oci::runtime::{IdMapping, Namespace, NamespaceKind, TimeOffset};
+
+use crate::driver::Run;
+
+const KINDS: [&str; 8] = ["pid", "net", "mnt", "ipc", "uts", "user", "cgroup", "time"];
+
+fn host(kind: &str) -> String {
+    std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn each_kind_that_is_asked_for_is_new_and_no_other() {
+    let script = KINDS.map(|kind| format!("readlink /proc/self/ns/{kind}")).join("; ");
+    let out = Run::shell(&script).run();
+    for (kind, inside) in KINDS.iter().zip(out.ok().lines()) {
+        let shared = matches!(*kind, "user" | "time");
+        assert_eq!(inside == host(kind), shared, "{kind}");
+    }
+}
+
+#[test]
+fn the_first_process_is_number_one_with_its_own_names() {
+    let out =
+        Run::shell("echo $$; hostname; ip link show lo up | wc -l; ls /proc | grep -c '^[0-9]'")
+            .run();
+    let lines: Vec<_> = out.ok().lines().collect();
+    assert_eq!(lines[..2], ["1", "testbox"]);
+    assert_ne!(lines[2], "0", "the loopback interface is up");
+    assert!(lines[3].parse::<u32>().unwrap() <= 4, "{lines:?}");
+}
+
+#[test]
+fn a_user_namespace_maps_ids_both_ways() {
+    let out = Run::shell("id -u; cat /proc/self/uid_map; touch /tmp/mine; ls -n /tmp/mine; cat /dev/null && echo null")
+        .linux(|linux| {
+            linux.namespaces.push(Namespace { kind: NamespaceKind::User, path: None });
+            let map = IdMapping { container_id: 0, host_id: 0, size: 1000 };
+            linux.uid_mappings = vec![map];
+            linux.gid_mappings = vec![map];
+        })
+        .run();
+    let lines: Vec<_> = out.ok().lines().collect();
+    assert_eq!(lines[0], "0");
+    assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["0", "0", "1000"]);
+    assert!(lines[3] == "null", "{lines:?}");
+}
+
+#[test]
+fn clocks_are_moved_in_a_time_namespace() {
+    let out = Run::shell("readlink /proc/self/ns/time; cut -d. -f1 /proc/uptime")
+        .linux(|linux| {
+            linux.namespaces.push(Namespace { kind: NamespaceKind::Time, path: None });
+            let offset = TimeOffset { secs: 1_000_000, nanosecs: 0 };
+            linux.time_offsets.insert("boottime".into(), offset);
+        })
+        .run();
+    let lines: Vec<_> = out.ok().lines().collect();
+    assert_ne!(lines[0], host("time"));
+    assert!(lines[1].parse::<u64>().unwrap() >= 1_000_000, "{lines:?}");
+}
+
+#[test]
+fn namespaces_are_joined_by_their_files() {
+    let holder = Run::new(&["sleep", "60"]).request(|request| request.hold = true);
+    let mut driver = holder
+        .command()
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid = wait_for(&holder.dir().join("pid"));
+
+    let join = |kind, name: &str| Namespace { kind, path: Some(format!("/proc/{pid}/ns/{name}")) };
+    let out = Run::shell("readlink /proc/self/ns/net; readlink /proc/self/ns/ipc; ls /proc | grep -c '^[0-9]'; hostname")
+        .edit(|spec| spec.hostname = None)
+        .linux(|linux| {
+            for (kind, name) in [
+                (NamespaceKind::Network, "net"),
+                (NamespaceKind::Ipc, "ipc"),
+                (NamespaceKind::Pid, "pid"),
+                (NamespaceKind::Uts, "uts"),
+            ] {
+                linux.namespaces.retain(|namespace| namespace.kind != kind);
+                linux.namespaces.push(join(kind, name));
+            }
+        })
+        .run();
+    let lines: Vec<_> = out.ok().lines().map(str::to_owned).collect();
+    let theirs = |name: &str| {
+        let link = std::fs::read_link(format!("/proc/{pid}/ns/{name}")).unwrap();
+        link.to_str().unwrap().to_owned()
+    };
+    assert_eq!(lines[..2], [theirs("net"), theirs("ipc")]);
+    assert!(lines[2].parse::<u32>().unwrap() >= 3, "the other's init is seen: {lines:?}");
+    assert_eq!(lines[3], "testbox");
+    drop(driver.stdin.take());
+    driver.wait().unwrap();
+    let pid: i32 = pid.parse().unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(pid).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+}
+
+pub(crate) fn wait_for(path: &std::path::Path) -> String {
+    for _ in 0..1000 {
+        match std::fs::read_to_string(path) {
+            Ok(text) if !text.is_empty() => return text,
+            _ => std::thread::sleep(std::time::Duration::from_millis(10)),
+        }
+    }
+    panic!("{} did not appear", path.display());
+}
+
+#[test]
+fn parameters_are_set_in_the_containers_namespaces_only() {
+    let path = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+    let before = std::fs::read_to_string(path).unwrap();
+    let out = Run::shell(&format!("cat {path}"))
+        .linux(|linux| {
+            let key = "net.ipv4.ip_unprivileged_port_start";
+            linux.sysctl.insert(key.into(), "77".into());
+        })
+        .run();
+    assert_eq!(out.ok(), "77");
+    assert_eq!(std::fs::read_to_string(path).unwrap(), before);
+    for key in ["kernel.core_pattern", "vm.overcommit_memory", "net.ipv4/../../kernel.core_pattern"]
+    {
+        let run = Run::new(&["true"]).linux(|linux| {
+            linux.sysctl.insert(key.into(), "1".into());
+        });
+        assert!(run.run().refused().contains("linux.sysctl"), "{key}");
+    }
+}
+
+#[test]
+fn the_hosts_mount_table_does_not_change() {
+    let table = || std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let before = table();
+    let out = Run::shell("cat /proc/self/mountinfo").run();
+    assert_eq!(table(), before);
+    let inside = out.ok();
+    for place in ["/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/sys/fs/cgroup"]
+    {
+        let found = inside.lines().filter(|line| line.split(' ').nth(4) == Some(place)).count();
+        assert!(found >= 1, "{place} is not mounted: {inside}");
+    }
+    assert!(inside.lines().all(|line| !line.contains("/oldroot")), "{inside}");
+}
