@@ -94,6 +94,12 @@ pub enum ArchiveError {
         /// The cause.
         source: std::io::Error,
     },
+    /// The archive could not be written.
+    #[error("cannot write the archive")]
+    Write {
+        /// The cause.
+        source: std::io::Error,
+    },
     /// The archive is damaged.
     #[error(transparent)]
     Tar(#[from] TarError),

@@ -18,9 +18,9 @@ use crate::{ArchiveError, MANIFEST_LIMIT};
 pub(crate) const INDEX: &str = "index.json";
 
 /// containerd's and docker's annotation: the whole name.
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
+pub(crate) const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// image-spec 1.1.1, annotations.md: some part of the name, by taste of who wrote it.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// How deep indexes may stand in each other.
 const MAX_DEPTH: usize = 4;

@@ -26,6 +26,7 @@ mod layout;
 mod legacy;
 mod load;
 mod members;
+mod save;
 mod store;
 mod words;
 
@@ -34,6 +35,7 @@ pub use content::Durability;
 pub use error::ArchiveError;
 pub use import::{ImportOptions, Imported, from_layer, import};
 pub use load::{LoadOptions, Loaded, LoadedImage, load};
+pub use save::{ImageToSave, save};
 
 /// The stores of one data root.
 #[derive(Debug, Clone)]

@@ -64,7 +64,7 @@ fn a_load_killed_at_any_moment_leaves_only_garbage() {
     assert!(start(&temp.path().join("whole"), &file).wait().unwrap().success());
     let whole = began.elapsed();
 
-    let rounds = 40;
+    let rounds = 25;
     let mut outcomes = [0; 3];
     for round in 0..rounds {
         let root = temp.path().join(format!("root{round}"));

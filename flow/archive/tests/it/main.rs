@@ -8,4 +8,5 @@ mod fixture;
 mod hostile;
 mod import;
 mod layout;
+mod save;
 mod skopeo;

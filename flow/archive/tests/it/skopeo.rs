@@ -58,3 +58,29 @@ fn skopeo_reads_the_store_in_place_and_we_what_it_writes() {
         check(&other);
     }
 }
+
+#[test]
+fn skopeo_reads_what_we_save() {
+    if !needs_skopeo() {
+        return;
+    }
+    let (_temp, stores) = stores();
+    let layers = [layer("a", "one"), layer("b", "two")];
+    let layers = [layers[0].as_slice(), &layers[1]];
+    let id = crate::save::loaded(&stores, &layers, "app:1");
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("saved");
+    let names = vec!["app:1".parse().unwrap()];
+    let image = archive::ImageToSave { id: id.clone(), names };
+    archive::save(std::fs::File::create(&file).unwrap(), &stores, &[image]).unwrap();
+
+    for source in ["docker-archive:{}", "docker-archive:{}:app:1", "oci-archive:{}"] {
+        let source = source.replace("{}", file.to_str().unwrap());
+        let back = temp.path().join("back");
+        copy(&source, &format!("oci-archive:{}:back:1", back.display()), temp.path());
+        let (_temp, other) = crate::fixture::stores();
+        let loaded = load(&other, &std::fs::read(&back).unwrap()).unwrap();
+        assert_eq!(other.images.get(&loaded.images[0].id).unwrap().diff_ids.len(), 2);
+        std::fs::remove_file(&back).unwrap();
+    }
+}
