@@ -40,12 +40,14 @@ impl Watch<'_> {
         self.hooks.exited(&Exit { code, signal, oom_killed, at });
         status(self.pidfd.as_fd(), WaitIdOptions::empty())?;
 
+        // Who knows of the end finds nobody to attach to.
+        let was_listening = self.listener.take().is_some();
         for client in self.clients.iter_mut().filter(|client| client.streams.is_some()) {
             client.send_frame(Frame::Exited { code });
         }
         // The connections of those who have everything close here: nothing below is theirs.
         self.clients.retain(|client| client.state == State::Here && client.is_behind());
-        if self.listener.take().is_some() {
+        if was_listening {
             let _ = rustix::fs::unlinkat(&self.dir, ATTACH_SOCKET, AtFlags::empty());
         }
         if let Some(path) = self.own_cgroup.take() {
