@@ -76,7 +76,7 @@ impl Hierarchy {
             if mount.version == Version::V2 {
                 enable(mount, &group.dir, wanted.intersection(mount.controllers))?;
             } else if mount.controllers.contains(Controller::Cpuset) {
-                fill_cpuset(&group.dir)?;
+                fill_cpuset(&mount.path, &group.dir)?;
             }
             groups.push(group);
         }
@@ -140,7 +140,7 @@ impl Made {
                 Err(errno) => return Err(cannot_make(&dir, errno)),
             }
             if mount.version == Version::V1 && mount.controllers.contains(Controller::Cpuset) {
-                fill_cpuset(&dir)?;
+                copy_cpuset(&mount.path, &dir)?;
                 // From here on the kernel does it for each new group below.
                 file::set(&dir, "cgroup.clone_children", "cpu.cpus", 1)?;
             }
@@ -162,19 +162,32 @@ fn cannot_make(dir: &Path, errno: Errno) -> CgroupError {
     CgroupError::Io { action: "make", path: dir.to_owned(), source: errno.into() }
 }
 
-/// Gives a version 1 cpuset the processors and nodes of the group above, unless it has some.
+/// Gives a new version 1 cpuset the processors and nodes of the group above, unless the kernel has.
 ///
 /// A new one has none, and no process can enter it then, unless `cgroup.clone_children` is set
 /// above. cpusets(7).
-fn fill_cpuset(dir: &Path) -> Result<(), CgroupError> {
+fn fill_cpuset(top: &Path, dir: &Path) -> Result<(), CgroupError> {
+    // We set the flag on parents only when they have both: then one shows the other.
+    match file::read(dir, "cpuset.cpus")?.trim().is_empty() {
+        true => copy_cpuset(top, dir),
+        false => Ok(()),
+    }
+}
+
+/// Copies from the group above what a cpuset lacks; that one may be just being made by somebody
+/// else, and is then filled here as well.
+fn copy_cpuset(top: &Path, dir: &Path) -> Result<(), CgroupError> {
     let Some(parent) = dir.parent() else { return Ok(()) };
     for (name, setting) in [("cpuset.cpus", "cpu.cpus"), ("cpuset.mems", "cpu.mems")] {
-        if file::read(dir, name)?.trim().is_empty() {
-            let above = file::read(parent, name)?;
-            file::set(dir, name, setting, above.trim())?;
-        } else if setting == "cpu.cpus" {
-            return Ok(()); // the kernel has copied both
+        if !file::read(dir, name)?.trim().is_empty() {
+            continue;
         }
+        let mut above = file::read(parent, name)?;
+        if above.trim().is_empty() && parent != top {
+            copy_cpuset(top, parent)?;
+            above = file::read(parent, name)?;
+        }
+        file::set(dir, name, setting, above.trim())?;
     }
     Ok(())
 }

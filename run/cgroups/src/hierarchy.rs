@@ -107,8 +107,8 @@ impl Hierarchy {
         Self::from_mountinfo(&table)
     }
 
-    /// A version 2 hierarchy, mounted at `top`.
-    pub(crate) fn unified(top: &Path) -> Result<Self, CgroupError> {
+    /// A version 2 hierarchy, mounted at `top`: for places other than the usual one.
+    pub fn unified(top: &Path) -> Result<Self, CgroupError> {
         let controllers = available(top)?;
         let mount = MountPoint {
             path: top.to_owned(),
