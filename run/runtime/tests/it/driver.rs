@@ -34,6 +34,8 @@ pub(crate) struct Request {
     pub(crate) decoys: usize,
     /// Whether to hold the container open until standard input ends, after saying its pid.
     pub(crate) hold: bool,
+    /// Whether to make a cgroup of its own, with `linux.resources`, under a random name.
+    pub(crate) cgroup: bool,
     dir: PathBuf,
 }
 
@@ -200,6 +202,9 @@ fn carry_out(request: &Request, report: &mut Report) -> Result<(), RuntimeError>
         Options { make_cwd: request.make_cwd, no_pivot: request.no_pivot, ..Options::default() };
     let death_signal = request.death_signal.then_some(Signal::KILL);
     let terminal = request.spec.process.as_ref().is_some_and(|process| process.terminal);
+    let filter = request.spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+    let filter = filter.map(|filter| seccomp::compile(filter, seccomp::Arch::NATIVE).unwrap());
+    let cgroup = request.cgroup.then(|| OwnCgroup::new(&request.spec));
     let created = runtime::create(&Container {
         id: "test",
         spec: &request.spec,
@@ -207,8 +212,8 @@ fn carry_out(request: &Request, report: &mut Report) -> Result<(), RuntimeError>
             Some(mounts) => Rootfs::Mounts(mounts),
             None => Rootfs::Directory(&rootfs),
         },
-        seccomp: None,
-        cgroup: None,
+        seccomp: filter.as_ref(),
+        cgroup: cgroup.as_ref().map(|own| &own.0),
         stdio: stdio(terminal),
         parent: Parent::Own,
         death_signal,
@@ -223,8 +228,8 @@ fn carry_out(request: &Request, report: &mut Report) -> Result<(), RuntimeError>
         let outcome = runtime::exec(&Exec {
             target: Target { pid: init.pid, pidfd: init.pidfd.as_fd() },
             process,
-            seccomp: None,
-            cgroup: None,
+            seccomp: filter.as_ref(),
+            cgroup: cgroup.as_ref().map(|own| &own.0),
             stdio: stdio(process.terminal),
             parent: Parent::Own,
             death_signal,
@@ -238,6 +243,29 @@ fn carry_out(request: &Request, report: &mut Report) -> Result<(), RuntimeError>
     }
     drop(decoys);
     Ok(())
+}
+
+/// Removed when dropped, as long as nobody is in it.
+struct OwnCgroup(cgroups::Cgroup);
+
+impl OwnCgroup {
+    fn new(spec: &Spec) -> Self {
+        let path = format!("kista-test/{}", sys::names::random_hex::<8>());
+        let path = cgroups::CgroupPath::new(&path).unwrap();
+        let resources = spec.linux.as_ref().and_then(|linux| linux.resources.clone());
+        let hierarchy = cgroups::Hierarchy::detect().unwrap();
+        let options = cgroups::Options::default();
+        Self(hierarchy.create(&path, &resources.unwrap_or_default(), &options).unwrap())
+    }
+}
+
+impl Drop for OwnCgroup {
+    fn drop(&mut self) {
+        self.0.remove(std::time::Duration::from_secs(5)).unwrap();
+        let parent = cgroups::CgroupPath::new("kista-test").unwrap();
+        // Another test may have something there.
+        let _ = cgroups::Hierarchy::detect().unwrap().remove_empty(&parent);
+    }
 }
 
 struct Running {

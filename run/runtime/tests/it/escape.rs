@@ -165,7 +165,8 @@ fn a_working_directory_outside_is_refused() {
 /// CVE-2024-21626, CVE-2016-8649: nothing but 0, 1 and 2, whatever the caller had open.
 #[test]
 fn no_descriptor_of_the_caller_is_inside() {
-    let script = "ls /proc/self/fd | tr '\\n' ' '; for f in /proc/1/fd/*; do readlink $f; done; true";
+    let script =
+        "ls /proc/self/fd | tr '\\n' ' '; for f in /proc/1/fd/*; do readlink $f; done; true";
     let out = Run::shell(script).request(|request| request.decoys = 50).run();
     let lines: Vec<_> = out.ok().lines().collect();
     // 3 is the directory that ls reads; number one has the shell's own three.

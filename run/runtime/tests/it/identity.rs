@@ -42,7 +42,7 @@ fn as_user(process: &mut Process) {
 fn a_user_has_no_capability_and_exactly_its_groups() {
     let run = Run::shell(&format!("{STATUS}; cat /secret 2>/dev/null || echo unreadable"));
     std::fs::write(run.rootfs().join("secret"), "x").unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o0);
     std::fs::set_permissions(run.rootfs().join("secret"), mode).unwrap();
     let out = run.process(as_user).run();
     let status = out.ok();
