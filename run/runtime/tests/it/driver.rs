@@ -34,6 +34,12 @@ pub(crate) struct Request {
     pub(crate) decoys: usize,
     /// Whether to hold the container open until standard input ends, after saying its pid.
     pub(crate) hold: bool,
+    /// As `hold`, but the container is not started, and ends.
+    pub(crate) only_create: bool,
+    /// Enter this program again through its read-only mount first.
+    pub(crate) guarded: bool,
+    /// Make the container from a copy of the driver, as the driver's child.
+    pub(crate) sibling: bool,
     /// Whether to make a cgroup of its own, with `linux.resources`, under a random name.
     pub(crate) cgroup: bool,
     dir: PathBuf,
@@ -121,9 +127,14 @@ impl Run {
 
     /// The driver's command, for tests that start it themselves.
     pub(crate) fn command(&self) -> Command {
+        self.command_of(&std::env::current_exe().unwrap())
+    }
+
+    /// The same from another copy of the program.
+    pub(crate) fn command_of(&self, program: &Path) -> Command {
         let request = serde_json::to_vec(&self.request).unwrap();
         std::fs::write(self.temp.path().join("request"), request).unwrap();
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut command = Command::new(program);
         command
             .args(["--exact", "driver::driver", "--nocapture", "--test-threads=1"])
             .env("RUNTIME_DRIVER", self.temp.path())
@@ -149,10 +160,44 @@ fn driver() {
     let dir = PathBuf::from(dir);
     let request = std::fs::read(dir.join("request")).unwrap();
     let request: Request = serde_json::from_slice(&request).unwrap();
+    if request.guarded && !sys::exe::is_exe_readonly().unwrap() {
+        return enter_guarded();
+    }
     // The test framework has a thread of its own; its copy has one in all.
     let child = sys::process::fork(|| {
         live(&request);
         0
+    })
+    .unwrap();
+    let status = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
+    assert_eq!(status.unwrap().unwrap().exit_status(), Some(0));
+}
+
+/// What whoever enters containers does first.
+fn enter_guarded() {
+    let exe = sys::exe::self_exe_readonly().unwrap();
+    let strings = |texts: Vec<std::ffi::OsString>| -> Vec<std::ffi::CString> {
+        let bytes = texts.into_iter().map(std::os::unix::ffi::OsStringExt::into_vec);
+        bytes.map(|text| std::ffi::CString::new(text).unwrap()).collect()
+    };
+    let args = strings(std::env::args_os().collect());
+    let env = strings(
+        std::env::vars_os()
+            .map(|(mut name, value)| {
+                name.push("=");
+                name.push(value);
+                name
+            })
+            .collect(),
+    );
+    let own = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let child = sys::process::spawn(&sys::process::Spawn {
+        program: sys::process::Program::Fd(exe.as_fd()),
+        args: &args.iter().map(|text| text.as_c_str()).collect::<Vec<_>>(),
+        env: &env.iter().map(|text| text.as_c_str()).collect::<Vec<_>>(),
+        fds: &[(own[0], 0), (own[1], 1), (own[2], 2)],
+        new_session: false,
+        death_signal: None,
     })
     .unwrap();
     let status = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
@@ -205,7 +250,8 @@ fn carry_out(request: &Request, report: &mut Report) -> Result<(), RuntimeError>
     let filter = request.spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
     let filter = filter.map(|filter| seccomp::compile(filter, seccomp::Arch::NATIVE).unwrap());
     let cgroup = request.cgroup.then(|| OwnCgroup::new(&request.spec));
-    let created = runtime::create(&Container {
+    let parent = if request.sibling { Parent::Sibling } else { Parent::Own };
+    let container = Container {
         id: "test",
         spec: &request.spec,
         rootfs: match &request.mounts {
@@ -215,11 +261,22 @@ fn carry_out(request: &Request, report: &mut Report) -> Result<(), RuntimeError>
         seccomp: filter.as_ref(),
         cgroup: cgroup.as_ref().map(|own| &own.0),
         stdio: stdio(terminal),
-        parent: Parent::Own,
+        parent,
         death_signal,
         preserved: &[],
         options,
-    })?;
+    };
+    let created = match request.sibling {
+        false => runtime::create(&container)?,
+        true => from_a_stage(&container)?,
+    };
+    if request.only_create {
+        std::fs::write(request.dir.join("pid"), created.pid.as_raw_nonzero().to_string()).unwrap();
+        std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
+        drop(created.start);
+        waitid(WaitId::PidFd(created.pidfd.as_fd()), WaitIdOptions::EXITED).unwrap();
+        return Ok(());
+    }
     let init = run(created, report, &request.dir, request.exec.is_some() || request.hold)?;
     if request.hold {
         std::fs::write(request.dir.join("pid"), init.pid.as_raw_nonzero().to_string()).unwrap();
@@ -243,6 +300,32 @@ fn carry_out(request: &Request, report: &mut Report) -> Result<(), RuntimeError>
     }
     drop(decoys);
     Ok(())
+}
+
+/// Makes a container in a copy of this process, which then ends: what the shim does.
+fn from_a_stage(container: &Container<'_>) -> Result<Created, RuntimeError> {
+    let (near, far) = sys::socket::pair(rustix::net::SocketType::SEQPACKET).unwrap();
+    let stage = sys::process::fork(|| {
+        let created = runtime::create(container).unwrap();
+        let pid = created.pid.as_raw_nonzero().get().to_ne_bytes();
+        let start = created.start.into_fd();
+        let fds = [created.pidfd.as_fd(), start.as_fd()];
+        sys::socket::send(far.as_fd(), &pid, &fds, rustix::net::SendFlags::empty()).unwrap();
+        0
+    })
+    .unwrap();
+    let mut pid = [0; 4];
+    let flags = rustix::net::RecvFlags::empty();
+    let (_, mut fds) = sys::socket::receive(near.as_fd(), &mut pid, 2, flags).unwrap();
+    waitid(WaitId::PidFd(stage.pidfd.as_fd()), WaitIdOptions::EXITED).unwrap();
+    let start = runtime::StartHandle::from_fd(fds.pop().unwrap());
+    Ok(Created {
+        pid: rustix::process::Pid::from_raw(i32::from_ne_bytes(pid)).unwrap(),
+        pidfd: fds.pop().unwrap(),
+        console: None,
+        start,
+        warnings: Vec::new(),
+    })
 }
 
 /// Removed when dropped, as long as nobody is in it.

@@ -215,3 +215,37 @@ fn the_container_dies_with_its_parent() {
     }
     panic!("{pid} lives on");
 }
+
+/// CVE-2019-5736: the program that enters containers cannot be written to through any of them.
+#[test]
+fn our_own_program_stays_as_it_is() {
+    use rustix::fs::{Mode, OFlags};
+    for guarded in [true, false] {
+        let run = Run::new(&["true"]).request(|request| {
+            request.guarded = guarded;
+            request.only_create = true;
+        });
+        // A copy, so that nobody else keeps it busy.
+        let program = run.dir().join("program");
+        std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        let mut driver = run
+            .command_of(&program)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let pid = crate::namespaces::wait_for(&run.dir().join("pid"));
+        let exe = rustix::fs::open(format!("/proc/{pid}/exe"), OFlags::PATH, Mode::empty());
+        let exe = exe.unwrap();
+        drop(driver.stdin.take());
+        assert!(driver.wait().unwrap().success());
+
+        let again = sys::fs::fd_path(std::os::fd::AsFd::as_fd(&exe));
+        let opened = rustix::fs::open(again, OFlags::WRONLY, Mode::empty()).map(drop);
+        match guarded {
+            true => assert_eq!(opened, Err(rustix::io::Errno::ROFS)),
+            // The control: without the guard the attempt succeeds.
+            false => assert_eq!(opened, Ok(())),
+        }
+    }
+}

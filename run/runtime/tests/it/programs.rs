@@ -93,3 +93,21 @@ fn bad_specs_are_refused_by_the_name_of_the_field() {
         assert!(run.run().refused().starts_with(field), "{field}");
     }
 }
+
+#[test]
+fn a_stage_makes_the_container_its_parents_child() {
+    let out = Run::shell("echo done; exit 3")
+        .request(|request| {
+            request.sibling = true;
+            request.death_signal = true;
+        })
+        .run();
+    assert_eq!((out.code, out.stdout.as_str()), (Some(3), "done\n"));
+}
+
+#[test]
+fn a_container_that_nobody_starts_ends() {
+    let run = Run::new(&["sleep", "60"]).request(|request| request.only_create = true);
+    // Standard input ends at once.
+    run.run();
+}
