@@ -63,6 +63,31 @@ impl Hierarchy {
     }
 }
 
+impl Hierarchy {
+    /// Removes the group at `path`, with all below it, killing what still runs there. None there is
+    /// no error.
+    ///
+    /// The cheap way to end a container: a group that is empty, as it is when the first process of
+    /// a PID namespace is gone, costs one rmdir(2) in each hierarchy. `patience` counts twice, for
+    /// killing and for removing; errors as of [`Cgroup::kill`] and [`Cgroup::remove`].
+    pub fn destroy(&self, path: &CgroupPath, patience: Duration) -> Result<(), CgroupError> {
+        let mut left = Vec::new();
+        for mount in self.mounts() {
+            let group = Group::at(mount, path);
+            match rustix::fs::rmdir(&group.dir) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(_) => left.push(group),
+            }
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        let cgroup = Cgroup::new(path.clone(), left);
+        cgroup.kill(patience)?;
+        cgroup.remove(patience)
+    }
+}
+
 impl Group {
     pub(crate) fn at(mount: &MountPoint, path: &CgroupPath) -> Self {
         Self {
@@ -76,6 +101,39 @@ impl Group {
 impl Cgroup {
     pub(crate) fn new(path: CgroupPath, groups: Vec<Group>) -> Self {
         Self { path, groups }
+    }
+
+    pub(crate) fn add(&mut self, groups: Vec<Group>) {
+        self.groups.extend(groups);
+    }
+
+    /// Moves every process of the group to `dir`, a group of a version 1 hierarchy.
+    pub(crate) fn move_into(&self, dir: &Path) -> Result<(), CgroupError> {
+        let path = dir.join("cgroup.procs");
+        let procs = file::open_for_write(&path).map_err(|source| CgroupError::Io {
+            action: "open",
+            path: path.clone(),
+            source,
+        })?;
+        let mut moved: Vec<Pid> = Vec::new();
+        loop {
+            // Children of a process that is not moved yet are born outside.
+            let mut found = self.processes()?;
+            found.retain(|pid| !moved.contains(pid));
+            if found.is_empty() {
+                return Ok(());
+            }
+            for pid in found {
+                let number = pid.as_raw_nonzero().to_string();
+                match rustix::io::write(&procs, number.as_bytes()) {
+                    Ok(_) | Err(Errno::SRCH) => moved.push(pid),
+                    Err(errno) => {
+                        let (path, source) = (path.clone(), errno.into());
+                        return Err(CgroupError::Io { action: "move a process to", path, source });
+                    }
+                }
+            }
+        }
     }
 
     /// Where it is, below the mount points.

@@ -47,6 +47,34 @@ impl Hierarchy {
         Ok(cgroup)
     }
 
+    /// Takes a group into the hierarchies that new limits need, with its processes.
+    ///
+    /// For a group made with fewer controllers than all. Processes are moved one by one, and again
+    /// until no new one is found; to be followed by [`Cgroup::apply`].
+    /// [`CgroupError::NoController`] as for [`Hierarchy::create`].
+    pub fn extend(&self, cgroup: &mut Cgroup, resources: &Resources) -> Result<(), CgroupError> {
+        let needed = need::check(resources, self)?;
+        let has = |controller| cgroup.group_of(controller).is_some();
+        let missing: Controllers = needed.iter().filter(|one| !has(*one)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut made = Made::default();
+        let options = Options { controllers: missing, ..Options::default() };
+        let new = match self.make(&cgroup.path().clone(), missing, &options, &mut made) {
+            Ok(new) => new,
+            Err(error) => {
+                made.undo();
+                return Err(error);
+            }
+        };
+        for group in &new {
+            cgroup.move_into(&group.dir)?;
+        }
+        cgroup.add(new);
+        Ok(())
+    }
+
     /// Removes a parent of ours that no group is in any more; one in use is left, without error.
     pub fn remove_empty(&self, parent: &CgroupPath) -> Result<(), CgroupError> {
         for mount in self.mounts() {

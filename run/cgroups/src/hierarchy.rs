@@ -43,9 +43,26 @@ pub struct Options {
     pub manager: Manager,
     /// The controllers that the group gets besides those of its limits, where the machine has them.
     ///
-    /// All by default, and not only those in use: in a hierarchy that a container has not entered,
-    /// its cgroup namespace begins at the top, and shows it every other group of the machine.
+    /// All by default, so that everything is counted and any limit can be set later. Each version 1
+    /// hierarchy costs some 30 microseconds in the life of a container (making, entering,
+    /// removing), and memory of the kernel; [`Options::ESSENTIAL`] has half of them.
     pub controllers: Controllers,
+}
+
+impl Options {
+    /// The controllers without which a container cannot be held, watched, paused or counted:
+    /// memory, tasks, devices, freezer and processor time. [`Hierarchy::extend`] adds others when
+    /// limits come later.
+    pub const ESSENTIAL: Self = Self {
+        manager: Manager::Cgroupfs,
+        controllers: Controllers::of(&[
+            Controller::Memory,
+            Controller::Pids,
+            Controller::Devices,
+            Controller::Freezer,
+            Controller::Cpuacct,
+        ]),
+    };
 }
 
 impl Default for Options {
@@ -59,8 +76,6 @@ impl Default for Options {
 pub struct MountPoint {
     /// Where it is mounted.
     pub path: PathBuf,
-    /// The group that is at the mount point, from the top of the hierarchy; `/` on most hosts.
-    pub root: String,
     /// Which file system.
     pub version: Version,
     /// What it controls; for version 2, what is available at the mount point.
@@ -92,31 +107,56 @@ const TOP: &str = "/sys/fs/cgroup";
 impl Hierarchy {
     /// Finds out what is mounted.
     ///
-    /// Costs one statfs(2) and one small file where version 2 is mounted in the usual place, and
-    /// otherwise one reading of `/proc/self/mountinfo`.
+    /// Where everything is mounted as distributions do, it costs one small file and a statfs(2) for
+    /// each hierarchy; otherwise `/proc/self/mountinfo` is read, which can be long.
     ///
     /// [`CgroupError::NotMounted`] if there is nothing of the kind.
     pub fn detect() -> Result<Self, CgroupError> {
-        let top = rustix::fs::statfs(TOP);
-        if top.is_ok_and(|stat| stat.f_type as u64 == CGROUP2_SUPER_MAGIC) {
-            return Self::unified(Path::new(TOP));
+        let top = Path::new(TOP);
+        if is_mounted(top, CGROUP2_SUPER_MAGIC) {
+            return Self::unified(top);
         }
-        let table = fs::read_to_string("/proc/self/mountinfo").map_err(|source| {
-            CgroupError::Io { action: "read", path: "/proc/self/mountinfo".into(), source }
-        })?;
-        Self::from_mountinfo(&table)
+        let own = read("/proc/self/cgroup").and_then(|table| own_groups(&table))?;
+        match Self::usual(top, &own)? {
+            Some(mounts) => Ok(Self { mode: mode(&mounts)?, mounts, own: own.into() }),
+            None => Self::from_mountinfo(&read("/proc/self/mountinfo")?),
+        }
+    }
+
+    /// The mounts of the hierarchies that this process is in, by their usual names below `top`:
+    /// `cpu,cpuacct`, `systemd`, `unified`. `None` if one has another place.
+    fn usual(top: &Path, own: &[OwnGroup]) -> Result<Option<Vec<MountPoint>>, CgroupError> {
+        let mut mounts = Vec::with_capacity(own.len());
+        for OwnGroup { controllers: names, .. } in own {
+            let unified = names.is_empty();
+            let name = names.strip_prefix("name=");
+            let path = match (unified, name) {
+                (true, _) => top.join("unified"),
+                (false, Some(name)) => top.join(name),
+                (false, None) => top.join(names),
+            };
+            if unified {
+                // It is always listed, mounted or not.
+                if is_mounted(&path, CGROUP2_SUPER_MAGIC) {
+                    let (version, controllers) = (Version::V2, available(&path)?);
+                    mounts.push(MountPoint { path, version, controllers, name: None });
+                }
+            } else if is_mounted(&path, CGROUP_SUPER_MAGIC) {
+                let controllers = names.split(',').filter_map(Controller::by_name).collect();
+                let name = name.map(str::to_owned);
+                mounts.push(MountPoint { path, version: Version::V1, controllers, name });
+            } else {
+                return Ok(None);
+            }
+        }
+        Ok((!mounts.is_empty()).then_some(mounts))
     }
 
     /// A version 2 hierarchy, mounted at `top`: for places other than the usual one.
     pub fn unified(top: &Path) -> Result<Self, CgroupError> {
         let controllers = available(top)?;
-        let mount = MountPoint {
-            path: top.to_owned(),
-            root: "/".to_owned(),
-            version: Version::V2,
-            controllers,
-            name: None,
-        };
+        let mount =
+            MountPoint { path: top.to_owned(), version: Version::V2, controllers, name: None };
         Ok(Self { mode: Mode::V2, mounts: vec![mount], own: OnceCell::new() })
     }
 
@@ -132,7 +172,8 @@ impl Hierarchy {
             let malformed =
                 || CgroupError::Malformed { file: "/proc/self/mountinfo", line: line.to_owned() };
             let mut front = front.split(' ').skip(2);
-            let (Some(device), Some(root), Some(path)) = (front.next(), front.next(), front.next())
+            let (Some(device), Some(_root), Some(path)) =
+                (front.next(), front.next(), front.next())
             else {
                 return Err(malformed());
             };
@@ -157,19 +198,9 @@ impl Hierarchy {
                     (set, name.map(str::to_owned))
                 }
             };
-            mounts.push(MountPoint { path, root: unescape(root), version, controllers, name });
+            mounts.push(MountPoint { path, version, controllers, name });
         }
-        let v1 = mounts.iter().any(|mount| {
-            mount.version == Version::V1 && (!mount.controllers.is_empty() || mount.name.is_some())
-        });
-        let v2 = mounts.iter().any(|mount| mount.version == Version::V2);
-        let mode = match (v1, v2) {
-            (true, true) => Mode::Hybrid,
-            (true, false) => Mode::V1,
-            (false, true) => Mode::V2,
-            (false, false) => return Err(CgroupError::NotMounted),
-        };
-        Ok(Self { mode, mounts, own: OnceCell::new() })
+        Ok(Self { mode: mode(&mounts)?, mounts, own: OnceCell::new() })
     }
 
     /// How control groups are mounted.
@@ -192,19 +223,14 @@ impl Hierarchy {
         self.mounts.iter().find(|mount| mount.controllers.contains(controller))
     }
 
-    /// The group that this process is in, below the mount point; empty if it is at the mount point
-    /// itself, `None` if it is not below.
-    ///
-    /// Reads `/proc/self/cgroup` at the first call, and keeps the answer.
-    pub fn own_group(&self, mount: &MountPoint) -> Result<Option<String>, CgroupError> {
+    /// The group that this process is in, from the top of the hierarchy or of its cgroup namespace;
+    /// `None` if it is in no such hierarchy. Without a slash at either end.
+    pub fn own_group(&self, mount: &MountPoint) -> Result<Option<&str>, CgroupError> {
         let own = match self.own.get() {
             Some(own) => own,
             None => {
-                let table = fs::read_to_string("/proc/self/cgroup").map_err(|source| {
-                    CgroupError::Io { action: "read", path: "/proc/self/cgroup".into(), source }
-                })?;
-                let parsed = own_groups(&table)?;
-                self.own.get_or_init(|| parsed)
+                let own = read("/proc/self/cgroup").and_then(|table| own_groups(&table))?;
+                self.own.get_or_init(|| own)
             }
         };
         let line = own.iter().find(|line| match (mount.version, &mount.name) {
@@ -216,13 +242,34 @@ impl Hierarchy {
                 .filter_map(Controller::by_name)
                 .any(|controller| mount.controllers.contains(controller)),
         });
-        Ok(line.and_then(|line| {
-            let below = line.path.strip_prefix(mount.root.trim_end_matches('/'))?;
-            (below.is_empty() || below.starts_with('/')).then(|| below.trim_matches('/').to_owned())
-        }))
+        Ok(line.map(|line| line.path.trim_matches('/')))
     }
 }
 
+fn mode(mounts: &[MountPoint]) -> Result<Mode, CgroupError> {
+    let has = |version| mounts.iter().any(|mount| mount.version == version);
+    match (has(Version::V1), has(Version::V2)) {
+        (true, true) => Ok(Mode::Hybrid),
+        (true, false) => Ok(Mode::V1),
+        (false, true) => Ok(Mode::V2),
+        (false, false) => Err(CgroupError::NotMounted),
+    }
+}
+
+fn read(path: &'static str) -> Result<String, CgroupError> {
+    fs::read_to_string(path).map_err(|source| CgroupError::Io {
+        action: "read",
+        path: path.into(),
+        source,
+    })
+}
+
+fn is_mounted(path: &Path, magic: u64) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type as u64 == magic)
+}
+
+/// `f_type` of version 1. statfs(2).
+const CGROUP_SUPER_MAGIC: u64 = 0x0027_e0eb;
 /// `f_type` of version 2. statfs(2).
 const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
 
@@ -341,7 +388,29 @@ mod tests {
         let found = Hierarchy::detect().unwrap();
         assert!(!found.controllers().is_empty());
         for mount in found.mounts() {
-            found.own_group(mount).unwrap();
+            assert!(found.own_group(mount).unwrap().is_some(), "{mount:?}");
         }
+    }
+
+    /// The short way and the long way lead to the same place.
+    #[test]
+    fn the_mount_table_says_the_same() {
+        let quick = Hierarchy::detect().unwrap();
+        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let thorough = Hierarchy::from_mountinfo(&table).unwrap();
+        assert_eq!(quick.mode(), thorough.mode());
+        let sorted = |hierarchy: &Hierarchy| {
+            let mut mounts = hierarchy.mounts().to_vec();
+            mounts.sort_by(|one, other| one.path.cmp(&other.path));
+            mounts
+        };
+        assert_eq!(sorted(&quick), sorted(&thorough));
+    }
+
+    #[test]
+    fn a_hierarchy_in_an_unusual_place_needs_the_mount_table() {
+        let own = own_groups("1:cpu:/\n0::/\n").unwrap();
+        let nowhere = tempfile::tempdir().unwrap();
+        assert_eq!(Hierarchy::usual(nowhere.path(), &own).unwrap(), None);
     }
 }

@@ -332,3 +332,29 @@ fn only_the_controllers_asked_for() {
         assert_eq!(error.flag(), Some("--memory"));
     }
 }
+
+#[test]
+fn later_limits_bring_their_controllers() {
+    if !needs_root() {
+        return;
+    }
+    let parent = Parent::new();
+    let path = parent.path("grows");
+    let mut group =
+        parent.hierarchy.create(&path, &Resources::default(), &Options::ESSENTIAL).unwrap();
+    let child = enter(&group.join_handle().unwrap(), sleep);
+    eventually("it enters", || group.stats().unwrap().pids.is_some_and(|p| p.current == 1));
+    let cpu = Cpu { shares: Some(300), cpus: Some("0".to_owned()), ..Cpu::default() };
+    let resources = Resources { cpu: Some(cpu), ..Resources::default() };
+    parent.hierarchy.extend(&mut group, &resources).unwrap();
+    group.apply(&resources).unwrap();
+    let read = group.limits().unwrap().cpu.unwrap();
+    assert_eq!((read.shares, read.cpus.as_deref()), (Some(300), Some("0")));
+    let procs = group.directory(Controller::Cpu).unwrap().join("cgroup.procs");
+    let inside = std::fs::read_to_string(procs).unwrap();
+    assert_eq!(inside.trim(), child.pid.as_raw_nonzero().to_string());
+    parent.hierarchy.destroy(&path, PATIENCE).unwrap();
+    assert_eq!(wait(&child), -9);
+    assert!(parent.children().is_empty());
+    parent.hierarchy.destroy(&path, PATIENCE).unwrap(); // nothing there: no error
+}
