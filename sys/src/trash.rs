@@ -26,7 +26,9 @@ const NAME: &CStr = c"trash";
 impl Trash {
     /// Opens the trash of a data root; makes it if it is not there.
     pub fn open(root: &Path) -> io::Result<Self> {
-        let root = rustix::fs::openat(CWD, root, DIRECTORY, Mode::empty())?;
+        // The root itself may be a link; nothing below it is.
+        let flags = DIRECTORY.difference(OFlags::NOFOLLOW);
+        let root = rustix::fs::openat(CWD, root, flags, Mode::empty())?;
         Self::open_at(root.as_fd())
     }
 

@@ -14,7 +14,7 @@ use crate::{SnapshotError, Snapshots, failed};
 pub struct Collected {
     /// The DiffIDs of what is gone.
     pub removed: Vec<Digest>,
-    /// The space that this freed on disk.
+    /// The sum of their files' sizes, which the disk has back once they are swept.
     pub freed_bytes: u64,
 }
 
@@ -41,25 +41,29 @@ impl Snapshots {
         Ok(found)
     }
 
-    /// Removes every layer that is not in `live`.
+    /// Takes away every layer that is not in `live`: into the trash, one rename each.
     ///
-    /// `live` must have been computed under the same lock, and hold the layers of all images and of
-    /// all containers. Goes on past a layer that cannot be removed and returns the first such error
-    /// at the end.
+    /// [`Snapshots::sweep`] deletes them, which may take long and needs no lock. `live` must have
+    /// been computed under the same lock, and hold the layers of all images and of all containers.
+    /// Goes on past a layer that cannot be moved and returns the first such error at the end.
     pub fn collect(
         &self,
         live: &HashSet<Digest>,
         _lock: &ExclusiveLock,
     ) -> Result<Collected, SnapshotError> {
+        let trash = self.trash()?;
         let mut collected = Collected::default();
         let mut first = None;
         for diff_id in self.list()? {
             if live.contains(&diff_id) {
                 continue;
             }
-            match self.remove(&diff_id) {
-                Ok(freed) => {
-                    collected.freed_bytes += freed;
+            // One that cannot be relied on has no figures.
+            let bytes = self.usable(&diff_id)?.map_or(0, |record| record.usage.bytes);
+            match self.discard(&trash, &diff_id) {
+                Ok(discarded) => {
+                    drop(discarded);
+                    collected.freed_bytes += bytes;
                     collected.removed.push(diff_id);
                 }
                 Err(SnapshotError::NotFound { .. }) => {}

@@ -36,7 +36,7 @@ use content::Durability;
 use oci::Digest;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use sys::trash::Trash;
+use sys::trash::{Discarded, Trash};
 
 pub use collect::{Collected, Swept};
 pub use layer::{LayerUsage, NewLayer};
@@ -93,8 +93,8 @@ impl Snapshots {
     /// Opens the layers of the data root `root`, which must exist; makes `layers` if it does not.
     pub fn open(root: impl AsRef<Path>) -> Result<Self, SnapshotError> {
         let path = root.as_ref().join("layers");
-        let root = open_directory(CWD, root.as_ref())
-            .map_err(|errno| failed("open", root.as_ref(), errno))?;
+        let root =
+            open_root(root.as_ref()).map_err(|errno| failed("open", root.as_ref(), errno))?;
         let layers = match open_directory(&root, c"layers") {
             Err(Errno::NOENT) => {
                 make_directory(&root, c"layers", 0o700)
@@ -176,18 +176,23 @@ impl Snapshots {
     /// to know.
     pub fn remove(&self, diff_id: &Digest) -> Result<u64, SnapshotError> {
         let trash = self.trash()?;
-        let path = self.inner.path.join(diff_id.hex());
+        self.discard(&trash, diff_id)?
+            .delete()
+            .map(|removed| removed.bytes)
+            .map_err(|source| failed("remove", &self.inner.path.join(diff_id.hex()), source))
+    }
+
+    /// Moves a layer into the trash.
+    fn discard<'a>(
+        &self,
+        trash: &'a Trash,
+        diff_id: &Digest,
+    ) -> Result<Discarded<'a>, SnapshotError> {
         let name = CString::new(diff_id.hex()).expect("digits have no NUL");
-        match trash.put(self.inner.layers.as_fd(), &name) {
-            Ok(discarded) => discarded
-                .delete()
-                .map(|removed| removed.bytes)
-                .map_err(|source| failed("remove", &path, source)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(SnapshotError::NotFound { diff_id: diff_id.clone() })
-            }
-            Err(source) => Err(failed("remove", &path, source)),
-        }
+        trash.put(self.inner.layers.as_fd(), &name).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => SnapshotError::NotFound { diff_id: diff_id.clone() },
+            _ => failed("remove", &self.inner.path.join(diff_id.hex()), error),
+        })
     }
 
     /// The layer's record, if the layer can be relied on.
@@ -215,6 +220,12 @@ fn failed(action: &'static str, path: &Path, source: impl Into<io::Error>) -> Sn
 fn open_directory(at: impl AsFd, name: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(at, name, flags, Mode::empty())
+}
+
+/// The data root itself may be a link; nothing below it is.
+fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, Mode::empty())
 }
 
 fn make_directory(at: impl AsFd, name: impl rustix::path::Arg, mode: u32) -> Result<(), Errno> {

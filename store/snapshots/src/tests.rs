@@ -123,8 +123,22 @@ fn collection_removes_exactly_what_is_not_live() {
     let lock = StoreLock::exclusive(temp.path()).unwrap();
     let collected = snapshots.collect(&HashSet::from([keep.clone()]), &lock).unwrap();
     assert_eq!(collected.removed, [gone]);
-    assert!(collected.freed_bytes > 0);
+    assert_eq!(collected.freed_bytes, 4);
     assert_eq!(snapshots.list().unwrap(), [keep]);
+    assert_eq!(fs::read_dir(temp.path().join("trash")).unwrap().count(), 1);
+    drop(lock);
+    snapshots.sweep().unwrap();
+    assert_eq!(fs::read_dir(temp.path().join("trash")).unwrap().count(), 0);
+}
+
+#[test]
+fn the_data_root_may_be_a_link() {
+    let temp = tempfile::tempdir().unwrap();
+    fs::create_dir(temp.path().join("real")).unwrap();
+    std::os::unix::fs::symlink("real", temp.path().join("link")).unwrap();
+    let snapshots = Snapshots::open(temp.path().join("link")).unwrap();
+    let diff_id = layer(&snapshots, "text");
+    snapshots.remove(&diff_id).unwrap();
 }
 
 #[test]

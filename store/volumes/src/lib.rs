@@ -87,8 +87,8 @@ impl Volumes {
     /// Opens the volumes of the data root `root`, which must exist; makes `volumes` if it does not.
     pub fn open(root: impl AsRef<Path>) -> Result<Self, VolumeError> {
         let path = root.as_ref().join("volumes");
-        let root = open_directory(CWD, root.as_ref())
-            .map_err(|errno| failed("open", root.as_ref(), errno))?;
+        let root =
+            open_root(root.as_ref()).map_err(|errno| failed("open", root.as_ref(), errno))?;
         let volumes = match open_directory(&root, "volumes") {
             Err(Errno::NOENT) => {
                 match rustix::fs::mkdirat(&root, "volumes", Mode::from_raw_mode(0o700)) {
@@ -280,6 +280,12 @@ fn failed(action: &'static str, path: &Path, source: impl Into<io::Error>) -> Vo
 fn open_directory(at: impl AsFd, name: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(at, name, flags, Mode::empty())
+}
+
+/// The data root itself may be a link; nothing below it is.
+fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, Mode::empty())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Stores, layers and archives for the tests, all made here.
 
 use std::io::{Cursor, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use archive::{ArchiveError, Durability, LoadOptions, Loaded, Stores};
@@ -101,6 +102,18 @@ pub(crate) fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
     json!({"mediaType": media_type, "digest": sha256(bytes), "size": bytes.len()})
 }
 
+/// A tmpfs of `size` that is mounted nowhere, and the path that leads there.
+pub(crate) fn detached_tmpfs(size: &str) -> (OwnedFd, String) {
+    use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create};
+    let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
+    rustix::mount::fsconfig_set_string(context.as_fd(), "size", size).unwrap();
+    fsconfig_create(context.as_fd()).unwrap();
+    let flags = FsMountFlags::FSMOUNT_CLOEXEC;
+    let tmpfs = rustix::mount::fsmount(context.as_fd(), flags, MountAttrFlags::empty()).unwrap();
+    let path = format!("/proc/self/fd/{}", tmpfs.as_raw_fd());
+    (tmpfs, path)
+}
+
 /// Everything that may be named is named, everything named is there, nothing else is left after
 /// a collection.
 pub(crate) fn check(stores: &Stores) {
@@ -121,6 +134,7 @@ pub(crate) fn check(stores: &Stores) {
     stores.content.collect(&blobs, &lock).unwrap();
     stores.snapshots.collect(&layers, &lock).unwrap();
     drop(lock);
+    stores.snapshots.sweep().unwrap();
     assert_eq!(stores.content.list().unwrap().len(), blobs.len());
     assert_eq!(stores.snapshots.list().unwrap().len(), layers.len());
     for folder in ["ingest", "trash"] {

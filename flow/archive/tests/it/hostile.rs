@@ -191,6 +191,46 @@ fn an_archive_cut_short_leaves_nothing() {
     }
 }
 
+/// An error with all its causes, as a user sees it.
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_is_named_and_the_store_stays_as_it_was() {
+    if !needs_root() {
+        return;
+    }
+    let big = layer("big", vec![7; 700 << 10]);
+    let archive = |layer: &[u8]| {
+        Tar::default()
+            .file("l.tar", layer)
+            .file("c", config(&[layer]))
+            .file("manifest.json", manifest("c", &["l.tar"], &["big"]))
+            .bytes()
+    };
+    // Too small for the blob, and then for the files that come out of it.
+    for size in ["512k", "1200k"] {
+        let (_tmpfs, path) = detached_tmpfs(size);
+        let stores = open(path.as_ref());
+        load(&stores, &archive(&layer("small", "here before"))).unwrap();
+        for error in [
+            load(&stores, &archive(&big)).unwrap_err(),
+            archive::import(big.as_slice(), None, &stores, &Default::default()).unwrap_err(),
+        ] {
+            let text = chain(&error);
+            assert!(text.contains("No space left on device"), "{text}");
+            assert!(text.contains(&path) || text.contains("etc/big"), "{text}");
+        }
+        assert_eq!(stores.images.list().unwrap().len(), 1);
+        assert_eq!(stores.content.list().unwrap().len(), 3);
+        check(&stores);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     /// A flipped byte is refused, or it was one that means nothing (a time, an owner's name); an
