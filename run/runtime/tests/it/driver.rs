@@ -38,6 +38,8 @@ pub(crate) struct Request {
     pub(crate) only_create: bool,
     /// Enter this program again through its read-only mount first.
     pub(crate) guarded: bool,
+    /// Do it all so often again, whatever comes of it; the report is of the last.
+    pub(crate) repeat: usize,
     /// Make the container from a copy of the driver, as the driver's child.
     pub(crate) sibling: bool,
     /// Whether to make a cgroup of its own, with `linux.resources`, under a random name.
@@ -208,6 +210,10 @@ fn live(request: &Request) {
     // What dies with its parent dies with the driver.
     sys::process::set_pdeathsig(Some(Signal::KILL)).unwrap();
     let dir = &request.dir;
+    for _ in 0..request.repeat {
+        // Errors are what the test provokes.
+        let _ = carry_out(request, &mut Report::default());
+    }
     let mut report = Report::default();
     if let Err(error) = carry_out(request, &mut report) {
         if let RuntimeError::Exec(error) = &error {

@@ -249,3 +249,69 @@ fn our_own_program_stays_as_it_is() {
         }
     }
 }
+
+/// Exchanges two names as fast as it goes until dropped.
+struct Racer {
+    stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    thread: Option<std::thread::JoinHandle<u64>>,
+}
+
+impl Racer {
+    fn start(one: std::path::PathBuf, two: std::path::PathBuf) -> Self {
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let stopped = std::sync::Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut swaps = 0;
+            while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                let flags = rustix::fs::RenameFlags::EXCHANGE;
+                let cwd = rustix::fs::CWD;
+                rustix::fs::renameat_with(cwd, &one, cwd, &two, flags).unwrap();
+                swaps += 1;
+            }
+            swaps
+        });
+        Self { stop, thread: Some(thread) }
+    }
+
+    fn swaps(mut self) -> u64 {
+        self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+/// CVE-2019-19921, CVE-2021-30465, CVE-2024-45310: a volume that another container has too, in
+/// which a place and its parents become links while mounts are put there.
+#[test]
+fn a_race_for_a_place_is_not_won() {
+    let run = Run::new(&["true"]);
+    let canary = canary(run.dir());
+    let volume = run.dir().join("volume");
+    std::fs::create_dir_all(volume.join("place/deep")).unwrap();
+    symlink(format!("{}{}", "../".repeat(12), canary.display()), volume.join("link")).unwrap();
+    let table = || std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let before = table();
+    let run = run
+        .edit(|spec| {
+            let bind = |source: &Path, destination: &str| oci::Mount {
+                destination: destination.into(),
+                kind: Some("bind".into()),
+                source: Some(source.to_str().unwrap().into()),
+                ..oci::Mount::default()
+            };
+            spec.mounts.push(bind(&volume, "/vol"));
+            spec.mounts.push(bind(Path::new("/etc/hostname"), "/vol/place/file"));
+            spec.mounts.push(bind(Path::new("/etc"), "/vol/place/missing/very/deep"));
+            let linux = spec.linux.as_mut().unwrap();
+            linux.masked_paths.push("/vol/place/deep".into());
+            linux.readonly_paths.push("/vol/place".into());
+        })
+        .request(|request| request.repeat = 300);
+    let racer = Racer::start(volume.join("place"), volume.join("link"));
+    run.run();
+    let swaps = racer.swaps();
+    assert!(swaps > 1000, "not exercised: {swaps} exchanges");
+    assert_untouched(&canary);
+    assert_eq!(table(), before);
+    // What the link led to instead: the same path, inside.
+    assert!(run.rootfs().join(canary.strip_prefix("/").unwrap()).exists(), "never met the link");
+}
