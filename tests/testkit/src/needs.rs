@@ -92,9 +92,13 @@ fn in_path(program: &str) -> bool {
     std::env::split_paths(&path).chain(sbin).any(|folder| folder.join(program).exists())
 }
 
-/// Whether the file is an ELF program that asks for no interpreter.
+/// Whether the file is an ELF program that asks for no interpreter. elf(5), Elf64_Ehdr.
 fn is_static(path: &str) -> bool {
-    std::fs::read(path).is_ok_and(|file| {
-        file.starts_with(b"\x7fELF") && !file.windows(9).any(|bytes| bytes == b"ld-linux-")
-    })
+    const INTERPRETER: u8 = 3;
+    let Ok(file) = std::fs::read(path) else { return false };
+    let half =
+        |at: usize| file.get(at..at + 2).map_or(0, |b| usize::from(b[0]) | usize::from(b[1]) << 8);
+    let (table, size, count) = (half(32), half(54), half(56));
+    let asks = (0..count).any(|index| file.get(table + index * size) == Some(&INTERPRETER));
+    file.starts_with(b"\x7fELF") && !asks
 }

@@ -120,12 +120,12 @@ fn removing_unties_names_and_then_deletes() {
 fn an_image_in_use_is_kept() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
-    let container = kista.ok(&["create", "--name", "c", "busybox", "echo", "still"]);
+    let container = kista.ok(&["create", "--name", "box", "busybox", "echo", "still"]);
     kista.run(&["rmi", "busybox"]).fails(1, &container[..12]);
     kista.ok(&["rmi", "-f", "busybox"]);
-    assert_eq!(kista.ok(&["start", "-a", "c"]), "still", "only the name went");
+    assert_eq!(kista.ok(&["start", "-a", "box"]), "still", "only the name went");
     assert!(kista.ok(&["images", "-a"]).contains("<none>"));
-    kista.ok(&["rm", "c"]);
+    kista.ok(&["rm", "box"]);
     kista.ok(&["image", "prune", "-f"]);
     assert_eq!(kista.ok(&["images", "-aq"]), "");
 }
@@ -167,7 +167,11 @@ fn a_root_file_system_is_imported() {
     assert_eq!(kista.ok(&["run", "--rm", "mine:1"]), "changed");
     let anonymous = kista.command(&["import", "-"]).stdin(tar).run().ok();
     assert_eq!(kista.ok(&["run", "--rm", &anonymous, "echo", "x"]), "x");
-    kista.command(&["import", "-c", "NONSENSE x", "-", "bad"]).stdin("").run().fails(1, "NONSENSE");
+    kista
+        .command(&["import", "-c", "NONSENSE x", "-", "bad"])
+        .stdin("")
+        .run()
+        .fails(1, "nonsense is not a valid change command");
 }
 
 #[test]
@@ -234,8 +238,14 @@ fn attributes_of_files_are_kept() {
     (entry.uid, entry.gid, entry.mtime) = (1234, 70_000, 1_000_000_000);
     entry.content = b"x";
     layer.entry(&entry);
-    let mut hard = testkit::tar::Entry::new("hard", testkit::tar::Kind::HardLink);
-    hard.link = "f";
+    // A hard link's header speaks of the same file.
+    let hard = testkit::tar::Entry {
+        path: "hard",
+        kind: testkit::tar::Kind::HardLink,
+        link: "f",
+        content: b"",
+        ..entry.clone()
+    };
     layer.entry(&hard);
     kista.load(&Image::busybox("app").layer(layer.finish()));
     let out = kista.ok(&["run", "--rm", "app", "stat", "-c", "%a %u %g %h %Y", "/f"]);

@@ -9,7 +9,7 @@ fn a_container_tells_what_was_asked_for() {
     let id = kista.ok(&[
         "create",
         "--name",
-        "c",
+        "box",
         "-it",
         "-e",
         "A=1",
@@ -42,10 +42,10 @@ fn a_container_tells_what_was_asked_for() {
         "top",
         "-b",
     ]);
-    let all = kista.inspect("c");
+    let all = kista.inspect("box");
     for (pointer, expected) in [
         ("/Id", id.as_str()),
-        ("/Name", "/c"),
+        ("/Name", "/box"),
         ("/Path", "top"),
         ("/Config/Image", "busybox"),
         ("/Config/User", "app"),
@@ -78,9 +78,9 @@ fn a_container_tells_what_was_asked_for() {
 fn formats() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
-    kista.ok(&["create", "--name", "c", "--label", "a=b", "-e", "A=1", "busybox", "echo", "x"]);
+    kista.ok(&["create", "--name", "box", "--label", "a=b", "-e", "A=1", "busybox", "echo", "x"]);
     for (format, expected) in [
-        ("{{.Name}} {{.State.Status}}", "/c created"),
+        ("{{.Name}} {{.State.Status}}", "/box created"),
         ("{{json .Config.Cmd}}", "[\"echo\",\"x\"]"),
         ("{{index .Config.Labels \"a\"}}|{{.Config.Labels.nope}}", "b|<no value>"),
         ("{{range .Config.Cmd}}{{.}};{{end}}", "echo;x;"),
@@ -89,14 +89,14 @@ fn formats() {
         ("{{.State.ExitCode}}{{println}}", "0\n"),
     ] {
         assert_eq!(
-            kista.run(&["inspect", "-f", format, "c"]).stdout,
+            kista.run(&["inspect", "-f", format, "box"]).stdout,
             format!("{expected}\n"),
             "{format}"
         );
     }
-    kista.run(&["inspect", "-f", "{{.Foo}}", "c"]).fails(1, "Foo");
+    kista.run(&["inspect", "-f", "{{.Foo}}", "box"]).fails(1, "Foo");
     kista
-        .run(&["inspect", "-f", "{{", "c"])
+        .run(&["inspect", "-f", "{{", "box"])
         .fails(1, "template parsing error: template: :1: unclosed action");
 }
 
@@ -120,8 +120,8 @@ fn kinds_are_told_apart() {
 fn times_and_results_of_a_run() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
-    kista.run(&["run", "--name", "c", "busybox", "sh", "-c", "exit 12"]);
-    let state = kista.inspect("c")["State"].take();
+    kista.run(&["run", "--name", "box", "busybox", "sh", "-c", "exit 12"]);
+    let state = kista.inspect("box")["State"].take();
     assert_eq!(state["ExitCode"], 12);
     assert_eq!(state["Status"], "exited");
     assert_eq!(state["OOMKilled"], false);

@@ -8,20 +8,20 @@ use testkit::{Kista, needs, wait_until};
 fn the_states_of_a_container() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
-    let id = kista.ok(&super::idle(&["create", "--name", "c", "busybox"]));
-    let status = || kista.format("{{.State.Status}}", "c");
+    let id = kista.ok(&super::idle(&["create", "--name", "box", "busybox"]));
+    let status = || kista.format("{{.State.Status}}", "box");
     assert_eq!(status(), "created");
-    assert_eq!(kista.ok(&["start", "c"]), "c");
+    assert_eq!(kista.ok(&["start", "box"]), "box");
     assert_eq!(status(), "running");
-    assert_eq!(kista.ok(&["start", "c"]), "c", "a second start changes nothing");
-    let pid: u32 = kista.format("{{.State.Pid}}", "c").parse().unwrap();
+    assert_eq!(kista.ok(&["start", "box"]), "box", "a second start changes nothing");
+    let pid: u32 = kista.format("{{.State.Pid}}", "box").parse().unwrap();
     assert!(std::path::Path::new(&format!("/proc/{pid}")).exists());
     assert_eq!(kista.ok(&["stop", &id[..10]]), id[..10]);
     assert_eq!(status(), "exited");
-    assert_eq!(kista.format("{{.State.Pid}} {{.State.ExitCode}}", "c"), "0 0");
-    assert_eq!(kista.ok(&["stop", "c"]), "c", "a stop of what is stopped changes nothing");
-    assert_eq!(kista.ok(&["rm", "c"]), "c");
-    kista.run(&["inspect", "c"]).fails(1, "No such object: c");
+    assert_eq!(kista.format("{{.State.Pid}} {{.State.ExitCode}}", "box"), "0 0");
+    assert_eq!(kista.ok(&["stop", "box"]), "box", "a stop of what is stopped changes nothing");
+    assert_eq!(kista.ok(&["rm", "box"]), "box");
+    kista.run(&["inspect", "box"]).fails(1, "No such object: box");
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn stop_insists_after_the_grace() {
         "run",
         "-d",
         "--name",
-        "c",
+        "box",
         "busybox",
         "sh",
         "-c",
@@ -40,19 +40,19 @@ fn stop_insists_after_the_grace() {
     ];
     kista.ok(&deaf);
     let start = Instant::now();
-    kista.ok(&["stop", "-t", "1", "c"]);
+    kista.ok(&["stop", "-t", "1", "box"]);
     assert!(start.elapsed() >= Duration::from_secs(1));
     assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
-    assert_eq!(kista.format("{{.State.ExitCode}}", "c"), "137");
+    assert_eq!(kista.format("{{.State.ExitCode}}", "box"), "137");
 }
 
 #[test]
 fn stop_does_not_wait_for_one_that_has_no_handler() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
-    kista.ok(&["run", "-d", "--name", "c", "busybox", "sleep", "1000"]);
+    kista.ok(&["run", "-d", "--name", "box", "busybox", "sleep", "1000"]);
     let start = Instant::now();
-    kista.ok(&["stop", "c"]);
+    kista.ok(&["stop", "box"]);
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
@@ -65,7 +65,7 @@ fn the_stop_signal_is_the_containers() {
         "run",
         "-d",
         "--name",
-        "c",
+        "box",
         "--stop-signal",
         "SIGUSR2",
         "busybox",
@@ -73,9 +73,9 @@ fn the_stop_signal_is_the_containers() {
         "-c",
         script,
     ]);
-    wait_until("the trap", || kista.ok(&["logs", "c"]).contains("ready").then_some(()));
-    kista.ok(&["stop", "c"]);
-    assert_eq!(kista.format("{{.State.ExitCode}}", "c"), "21");
+    wait_until("the trap", || kista.ok(&["logs", "box"]).contains("ready").then_some(()));
+    kista.ok(&["stop", "box"]);
+    assert_eq!(kista.format("{{.State.ExitCode}}", "box"), "21");
 }
 
 #[test]
@@ -83,26 +83,26 @@ fn kill_sends_the_signal_named() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
     let script = "trap 'echo hup' HUP; echo ready; while :; do sleep 0.1; done";
-    kista.ok(&["run", "-d", "--name", "c", "busybox", "sh", "-c", script]);
-    wait_until("the trap", || kista.ok(&["logs", "c"]).contains("ready").then_some(()));
+    kista.ok(&["run", "-d", "--name", "box", "busybox", "sh", "-c", script]);
+    wait_until("the trap", || kista.ok(&["logs", "box"]).contains("ready").then_some(()));
     for signal in ["HUP", "SIGHUP", "1"] {
-        assert_eq!(kista.ok(&["kill", "-s", signal, "c"]), "c");
+        assert_eq!(kista.ok(&["kill", "-s", signal, "box"]), "box");
     }
-    wait_until("hup", || kista.ok(&["logs", "c"]).contains("hup").then_some(()));
-    kista.run(&["kill", "-s", "NONSENSE", "c"]).fails(1, "Invalid signal: NONSENSE");
-    kista.ok(&["kill", "c"]);
-    assert_eq!(kista.ok(&["wait", "c"]), "137");
-    kista.run(&["kill", "c"]).fails(1, "is not running");
+    wait_until("hup", || kista.ok(&["logs", "box"]).contains("hup").then_some(()));
+    kista.run(&["kill", "-s", "NONSENSE", "box"]).fails(1, "Invalid signal: NONSENSE");
+    kista.ok(&["kill", "box"]);
+    assert_eq!(kista.ok(&["wait", "box"]), "137");
+    kista.run(&["kill", "box"]).fails(1, "is not running");
 }
 
 #[test]
 fn wait_prints_the_exit_codes() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
-    kista.ok(&["run", "-d", "--name", "a", "busybox", "sh", "-c", "sleep 0.3; exit 4"]);
-    kista.ok(&["run", "-d", "--name", "b", "busybox", "sh", "-c", "exit 5"]);
-    assert_eq!(kista.ok(&["wait", "a", "b"]), "4\n5");
-    let out = kista.run(&["wait", "nope", "a"]);
+    kista.ok(&["run", "-d", "--name", "one", "busybox", "sh", "-c", "sleep 0.3; exit 4"]);
+    kista.ok(&["run", "-d", "--name", "two", "busybox", "sh", "-c", "exit 5"]);
+    assert_eq!(kista.ok(&["wait", "one", "two"]), "4\n5");
+    let out = kista.run(&["wait", "nope", "one"]);
     out.fails(1, "No such container: nope");
     assert_eq!(out.stdout, "4\n");
 }
@@ -112,9 +112,9 @@ fn files_live_as_long_as_the_container() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
     let script = "cat /kept 2>/dev/null; echo again >> /kept; rm -rf /home /etc/group";
-    kista.ok(&["create", "--name", "c", "busybox", "sh", "-c", script]);
-    kista.ok(&["start", "-a", "c"]);
-    assert_eq!(kista.ok(&["start", "-a", "c"]), "again");
+    kista.ok(&["create", "--name", "box", "busybox", "sh", "-c", script]);
+    kista.ok(&["start", "-a", "box"]);
+    assert_eq!(kista.ok(&["start", "-a", "box"]), "again");
     let other = kista.run(&["run", "--rm", "busybox", "sh", "-c", "ls /home /etc/group /kept"]);
     assert!(other.stdout.contains("app") && other.stderr.contains("/kept"), "{}", other.stdout);
 }
@@ -123,24 +123,24 @@ fn files_live_as_long_as_the_container() {
 fn a_running_container_is_not_removed() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
-    kista.ok(&super::idle(&["run", "-d", "--name", "c", "busybox"]));
-    kista.run(&["rm", "c"]).fails(1, "container is running");
-    assert_eq!(kista.format("{{.State.Running}}", "c"), "true");
-    let out = kista.run(&["rm", "-f", "nope", "c"]);
+    kista.ok(&super::idle(&["run", "-d", "--name", "box", "busybox"]));
+    kista.run(&["rm", "box"]).fails(1, "container is running");
+    assert_eq!(kista.format("{{.State.Running}}", "box"), "true");
+    let out = kista.run(&["rm", "-f", "nope", "box"]);
     assert_eq!(out.code, 0, "-f does not mind what is not there: {}", out.stderr);
-    assert_eq!(out.stdout, "c\n");
-    kista.run(&["rm", "c"]).fails(1, "No such container: c");
+    assert_eq!(out.stdout, "box\n");
+    kista.run(&["rm", "box"]).fails(1, "No such container: box");
 }
 
 #[test]
 fn one_failure_does_not_spare_the_rest() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
-    kista.ok(&["create", "--name", "a", "busybox"]);
-    kista.ok(&["create", "--name", "b", "busybox"]);
-    let out = kista.run(&["rm", "a", "nope", "b"]);
+    kista.ok(&["create", "--name", "one", "busybox"]);
+    kista.ok(&["create", "--name", "two", "busybox"]);
+    let out = kista.run(&["rm", "one", "nope", "two"]);
     out.fails(1, "No such container: nope");
-    assert_eq!(out.stdout, "a\nb\n");
+    assert_eq!(out.stdout, "one\ntwo\n");
 }
 
 #[test]
@@ -161,14 +161,15 @@ fn prefixes_of_ids_name_containers_and_may_be_ambiguous() {
 fn a_container_survives_whoever_started_it() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
-    let mut child = kista.command(&super::idle(&["run", "--name", "c", "busybox"])).spawn();
+    let mut child = kista.command(&super::idle(&["run", "--name", "box", "busybox"])).spawn();
     wait_until("the container", || {
-        (kista.run(&["inspect", "-f", "{{.State.Running}}", "c"]).stdout == "true\n").then_some(())
+        (kista.run(&["inspect", "-f", "{{.State.Running}}", "box"]).stdout == "true\n")
+            .then_some(())
     });
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(kista.ok(&["exec", "c", "echo", "here"]), "here");
-    kista.ok(&["stop", "c"]);
+    assert_eq!(kista.ok(&["exec", "box", "echo", "here"]), "here");
+    kista.ok(&["stop", "box"]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn memory_is_limited() {
     let out = kista.run(&[
         "run",
         "--name",
-        "c",
+        "box",
         "--memory",
         "16m",
         "--memory-swap",
@@ -25,7 +25,7 @@ fn memory_is_limited() {
         hungry,
     ]);
     assert_eq!(out.code, 137, "{}", out.stderr);
-    assert_eq!(kista.format("{{.State.OOMKilled}} {{.State.ExitCode}}", "c"), "true 137");
+    assert_eq!(kista.format("{{.State.OOMKilled}} {{.State.ExitCode}}", "box"), "true 137");
     kista
         .run(&["run", "--rm", "--memory", "1k", "busybox", "true"])
         .fails(125, "Minimum memory limit allowed is 6MB");

@@ -3,9 +3,9 @@
 use testkit::{Kista, needs, wait_until};
 
 fn written(kista: &Kista, flags: &[&str], script: &str) {
-    let start = ["run", "-d", "--name", "c"];
+    let start = ["run", "-d", "--name", "box"];
     kista.ok(&[&start, flags, &["busybox", "sh", "-c", script]].concat());
-    kista.ok(&["wait", "c"]);
+    kista.ok(&["wait", "box"]);
 }
 
 #[test]
@@ -13,7 +13,7 @@ fn both_streams_are_kept_apart() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
     written(&kista, &[], "echo one; echo two >&2; printf three");
-    let out = kista.run(&["logs", "c"]);
+    let out = kista.run(&["logs", "box"]);
     assert_eq!((out.code, &*out.stdout, &*out.stderr), (0, "one\nthree", "two\n"));
 }
 
@@ -22,10 +22,10 @@ fn tail_and_timestamps() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
     written(&kista, &[], "seq 1000");
-    assert_eq!(kista.ok(&["logs", "--tail", "2", "c"]), "999\n1000");
-    assert_eq!(kista.ok(&["logs", "-n", "0", "c"]), "");
-    assert_eq!(kista.ok(&["logs", "--tail", "all", "c"]).lines().count(), 1000);
-    let line = kista.ok(&["logs", "-t", "--tail", "1", "c"]);
+    assert_eq!(kista.ok(&["logs", "--tail", "2", "box"]), "999\n1000");
+    assert_eq!(kista.ok(&["logs", "-n", "0", "box"]), "");
+    assert_eq!(kista.ok(&["logs", "--tail", "all", "box"]).lines().count(), 1000);
+    let line = kista.ok(&["logs", "-t", "--tail", "1", "box"]);
     let (time, text) = line.split_once(' ').unwrap();
     assert_eq!(text, "1000");
     assert!(time.len() == 30 && time.ends_with('Z') && time.as_bytes()[10] == b'T', "{time}");
@@ -36,19 +36,19 @@ fn since_and_until() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
     written(&kista, &[], "echo early; sleep 1.2; echo late");
-    let stamped = kista.ok(&["logs", "-t", "c"]);
+    let stamped = kista.ok(&["logs", "-t", "box"]);
     let late = stamped.lines().last().unwrap().split(' ').next().unwrap();
-    assert_eq!(kista.ok(&["logs", "--since", late, "c"]), "late");
-    assert_eq!(kista.ok(&["logs", "--since", "1h", "c"]), "early\nlate");
-    assert_eq!(kista.ok(&["logs", "--until", "1h", "c"]), "");
+    assert_eq!(kista.ok(&["logs", "--since", late, "box"]), "late");
+    assert_eq!(kista.ok(&["logs", "--since", "1h", "box"]), "early\nlate");
+    assert_eq!(kista.ok(&["logs", "--until", "1h", "box"]), "");
 }
 
 #[test]
 fn following_ends_with_the_container() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
-    kista.ok(&["run", "-d", "--name", "c", "busybox", "sh", "-c", "echo a; sleep 0.5; echo b"]);
-    assert_eq!(kista.ok(&["logs", "-f", "c"]), "a\nb");
+    kista.ok(&["run", "-d", "--name", "box", "busybox", "sh", "-c", "echo a; sleep 0.5; echo b"]);
+    assert_eq!(kista.ok(&["logs", "-f", "box"]), "a\nb");
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn the_file_has_dockers_format() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
     written(&kista, &[], "echo 'a \"quoted\" <line>'");
-    let path = kista.format("{{.LogPath}}", "c");
+    let path = kista.format("{{.LogPath}}", "box");
     let text = std::fs::read_to_string(path).unwrap();
     let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
     assert_eq!(line["log"], "a \"quoted\" <line>\n");
@@ -70,7 +70,7 @@ fn logs_are_bounded() {
     let kista = Kista::with_busybox();
     let bounds = ["--log-opt", "max-size=20k", "--log-opt", "max-file=3"];
     written(&kista, &bounds, "seq 20000");
-    let path = std::path::PathBuf::from(kista.format("{{.LogPath}}", "c"));
+    let path = std::path::PathBuf::from(kista.format("{{.LogPath}}", "box"));
     let folder = path.parent().unwrap();
     let files = std::fs::read_dir(folder).unwrap().flatten().filter(|entry| {
         entry
@@ -80,7 +80,7 @@ fn logs_are_bounded() {
     });
     let sizes: Vec<u64> = files.map(|entry| entry.metadata().unwrap().len()).collect();
     assert!(sizes.len() == 3 && sizes.iter().all(|size| *size <= 22_000), "{sizes:?}");
-    let out = kista.ok(&["logs", "c"]);
+    let out = kista.ok(&["logs", "box"]);
     assert_eq!(out.lines().last(), Some("20000"));
     let first: u32 = out.lines().next().unwrap().parse().unwrap();
     assert_eq!(out.lines().count() as u32, 20_000 - first + 1, "no line is missing in between");
@@ -91,7 +91,7 @@ fn without_a_log_there_is_none() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
     written(&kista, &["--log-driver", "none"], "echo x");
-    kista.run(&["logs", "c"]).fails(1, "configured logging driver does not support reading");
+    kista.run(&["logs", "box"]).fails(1, "configured logging driver does not support reading");
     kista.run(&["logs", "nope"]).fails(1, "No such container: nope");
 }
 
@@ -100,9 +100,9 @@ fn the_local_driver_reads_back_the_same() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
     written(&kista, &["--log-driver", "local"], "echo one; echo two >&2; seq 5");
-    let out = kista.run(&["logs", "c"]);
+    let out = kista.run(&["logs", "box"]);
     assert_eq!((&*out.stdout, &*out.stderr), ("one\n1\n2\n3\n4\n5\n", "two\n"));
-    assert_eq!(kista.ok(&["logs", "--tail", "1", "c"]), "5");
+    assert_eq!(kista.ok(&["logs", "--tail", "1", "box"]), "5");
 }
 
 #[test]
@@ -110,12 +110,12 @@ fn output_goes_to_the_log_when_nobody_is_attached_any_more() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
     let script = "echo first; sleep 0.5; echo second";
-    let mut child = kista.command(&["run", "--name", "c", "busybox", "sh", "-c", script]).spawn();
+    let mut child = kista.command(&["run", "--name", "box", "busybox", "sh", "-c", script]).spawn();
     wait_until("the first line", || {
-        kista.run(&["logs", "c"]).stdout.contains("first").then_some(())
+        kista.run(&["logs", "box"]).stdout.contains("first").then_some(())
     });
     child.kill().unwrap();
     child.wait().unwrap();
-    kista.ok(&["wait", "c"]);
-    assert_eq!(kista.ok(&["logs", "c"]), "first\nsecond");
+    kista.ok(&["wait", "box"]);
+    assert_eq!(kista.ok(&["logs", "box"]), "first\nsecond");
 }

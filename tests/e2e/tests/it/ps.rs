@@ -23,7 +23,7 @@ fn the_table() {
     }
     assert_eq!(lines.len(), 4);
     assert!(lines[1].ends_with("new") && lines[1].contains("Created"), "newest first: {table}");
-    assert!(lines[1].contains("\"echo 'a very long …\""), "{table}");
+    assert!(lines[1].contains("\"echo 'a very long c…\""), "{table}");
     assert!(lines[2].contains("Exited (3) "), "{table}");
     assert!(lines[3].contains("Up ") && lines[3].ends_with("up"), "{table}");
     let running = kista.ok(&["ps"]);
@@ -89,7 +89,7 @@ fn quiet_prints_ids() {
 fn what_ends_by_itself_is_seen_as_ended() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
-    kista.ok(&["run", "-d", "--name", "c", "busybox", "sh", "-c", "sleep 0.2; exit 9"]);
+    kista.ok(&["run", "-d", "--name", "box", "busybox", "sh", "-c", "sleep 0.2; exit 9"]);
     wait_until("the end", || {
         kista.ok(&["ps", "-a", "--format", "{{.Status}}"]).starts_with("Exited (9)").then_some(())
     });

@@ -67,7 +67,7 @@ fn the_images_command_is_run_and_can_be_replaced() {
     assert_eq!(kista.ok(&["run", "--rm", "--entrypoint", "echo", "app"]), "");
     assert_eq!(kista.ok(&["run", "--rm", "--entrypoint", "echo", "app", "a", "b"]), "a b");
     kista.load(&Image::busybox("bare").config("Cmd", json!(null)));
-    kista.run(&["run", "--rm", "bare"]).fails(125, "no command specified");
+    kista.run(&["run", "--rm", "bare"]).fails(125, "No command specified");
 }
 
 #[test]

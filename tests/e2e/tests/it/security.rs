@@ -35,13 +35,13 @@ fn namespaces_of_the_host_or_of_another_container_on_request() {
         let host = fs::read_link(format!("/proc/self/ns/{name}")).unwrap();
         assert_eq!(shown(flags, name), host.to_str().unwrap(), "{flags:?}");
     }
-    kista.ok(&super::idle(&["run", "-d", "--ipc", "shareable", "--name", "c", "busybox"]));
+    kista.ok(&super::idle(&["run", "-d", "--ipc", "shareable", "--name", "box", "busybox"]));
     for (flags, name) in [
-        (&["--network", "container:c"], "net"),
-        (&["--pid", "container:c"], "pid"),
-        (&["--ipc", "container:c"], "ipc"),
+        (&["--network", "container:box"], "net"),
+        (&["--pid", "container:box"], "pid"),
+        (&["--ipc", "container:box"], "ipc"),
     ] {
-        let theirs = kista.ok(&["exec", "c", "readlink", &format!("/proc/self/ns/{name}")]);
+        let theirs = kista.ok(&["exec", "box", "readlink", &format!("/proc/self/ns/{name}")]);
         assert_eq!(shown(flags, name), theirs, "{flags:?}");
     }
 }
@@ -160,20 +160,20 @@ fn no_descriptor_comes_in_from_outside() {
     let fds = kista.ok(&["run", "--rm", "busybox", "ls", "/proc/self/fd"]);
     // 3 is the directory that ls reads.
     assert_eq!(fds, "0\n1\n2\n3");
-    kista.ok(&super::idle(&["run", "-d", "--name", "c", "busybox"]));
-    assert_eq!(kista.ok(&["exec", "c", "ls", "/proc/self/fd"]), "0\n1\n2\n3");
-    assert_eq!(kista.ok(&["exec", "c", "ls", "/proc/1/fd"]), "0\n1\n2");
+    kista.ok(&super::idle(&["run", "-d", "--name", "box", "busybox"]));
+    assert_eq!(kista.ok(&["exec", "box", "ls", "/proc/self/fd"]), "0\n1\n2\n3");
+    assert_eq!(kista.ok(&["exec", "box", "ls", "/proc/1/fd"]), "0\n1\n2");
 }
 
 #[test]
 fn the_hosts_mount_table_does_not_change() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
-    kista.ok(&super::idle(&["run", "-d", "--name", "c", "-v", "data:/d", "busybox"]));
+    kista.ok(&super::idle(&["run", "-d", "--name", "box", "-v", "data:/d", "busybox"]));
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let root = kista.root().to_str().unwrap();
     assert!(!mounts.contains(root), "{mounts}");
-    let inside = kista.ok(&["exec", "c", "cat", "/proc/self/mountinfo"]);
+    let inside = kista.ok(&["exec", "box", "cat", "/proc/self/mountinfo"]);
     let points: Vec<&str> = inside.lines().filter_map(|line| line.split(' ').nth(4)).collect();
     assert!(points.contains(&"/") && points.contains(&"/d"), "{points:?}");
     assert!(points.iter().all(|point| !point.contains("kista")), "{points:?}");
@@ -201,8 +201,8 @@ fn a_privileged_container_sees_the_devices() {
 fn a_death_of_the_parent_is_the_death_of_the_container() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
-    kista.ok(&super::idle(&["run", "-d", "--name", "c", "busybox"]));
-    let pid: i32 = kista.format("{{.State.Pid}}", "c").parse().unwrap();
+    kista.ok(&super::idle(&["run", "-d", "--name", "box", "busybox"]));
+    let pid: i32 = kista.format("{{.State.Pid}}", "box").parse().unwrap();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap();
     testkit::audit::kill(parent.parse().unwrap());
@@ -213,9 +213,9 @@ fn a_death_of_the_parent_is_the_death_of_the_container() {
         "inspect",
         "-f",
         "{{.State.Status}} {{.State.ExitCode}} {{.State.Running}}",
-        "c",
+        "box",
     ]);
     assert_eq!(state, "exited 137 false");
-    kista.ok(&["start", "c"]);
-    assert_eq!(kista.ok(&["exec", "c", "echo", "again"]), "again");
+    kista.ok(&["start", "box"]);
+    assert_eq!(kista.ok(&["exec", "box", "echo", "again"]), "again");
 }

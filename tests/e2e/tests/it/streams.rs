@@ -94,7 +94,7 @@ fn signals_to_the_command_reach_the_container() {
 fn a_reader_that_goes_away_does_not_hang_the_command() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
-    let mut child = kista.command(&["run", "--rm", "--name", "y", "busybox", "yes"]).spawn();
+    let mut child = kista.command(&["run", "--rm", "--name", "yes", "busybox", "yes"]).spawn();
     let mut some = [0; 100];
     child.stdout.take().unwrap().read_exact(&mut some).unwrap();
     let status = testkit::wait_until("the end of run", || child.try_wait().unwrap());

@@ -8,7 +8,7 @@ use testkit::{Kista, needs};
 fn a_house_in_order() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
-    kista.ok(&super::idle(&["run", "-d", "--name", "c", "-v", "data:/d", "busybox"]));
+    kista.ok(&super::idle(&["run", "-d", "--name", "box", "-v", "data:/d", "busybox"]));
     kista.ok(&["create", "busybox"]);
     let out = kista.run(&["system", "check"]);
     assert_eq!(out.code, 0, "{}{}", out.stdout, out.stderr);

@@ -27,8 +27,8 @@ fn control_c_interrupts_what_runs_in_the_terminal() {
     let kista = Kista::with_busybox();
     let mut terminal = kista.command(&["run", "-it", "--rm", "busybox", "sh"]).terminal();
     terminal.expect("/ # ");
-    terminal.send("sleep 1000\n");
-    terminal.expect("sleep 1000");
+    terminal.send("sh -c 'echo up; exec sleep 1000'\n");
+    terminal.expect("\nup");
     terminal.send("\u{3}");
     terminal.expect("/ # ");
     terminal.send("exit\n");
@@ -39,27 +39,27 @@ fn control_c_interrupts_what_runs_in_the_terminal() {
 fn the_detach_keys_leave_it_running() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
-    let mut terminal = kista.command(&["run", "-it", "--name", "t", "busybox", "sh"]).terminal();
+    let mut terminal = kista.command(&["run", "-it", "--name", "term", "busybox", "sh"]).terminal();
     terminal.expect("/ # ");
     terminal.send("kept=yes\n");
     terminal.expect("/ # ");
     terminal.send("\u{10}\u{11}");
     assert_eq!(terminal.wait().0, 0);
-    assert_eq!(kista.format("{{.State.Status}}", "t"), "running");
-    let mut again = kista.command(&["attach", "--detach-keys", "ctrl-x,x", "t"]).terminal();
+    assert_eq!(kista.format("{{.State.Status}}", "term"), "running");
+    let mut again = kista.command(&["attach", "--detach-keys", "ctrl-x,x", "term"]).terminal();
     again.send("echo $kept\n");
     again.expect("yes");
     again.send("\u{18}x");
     assert_eq!(again.wait().0, 1);
-    kista.ok(&["rm", "-f", "t"]);
+    kista.ok(&["rm", "-f", "term"]);
 }
 
 #[test]
 fn an_exec_in_a_terminal() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
-    kista.ok(&super::idle(&["run", "-d", "--name", "t", "busybox"]));
-    let mut terminal = kista.command(&["exec", "-it", "t", "sh"]).terminal();
+    kista.ok(&super::idle(&["run", "-d", "--name", "term", "busybox"]));
+    let mut terminal = kista.command(&["exec", "-it", "term", "sh"]).terminal();
     terminal.expect("/ # ");
     terminal.send("stty size; exit 4\n");
     terminal.expect("24 80");

@@ -90,14 +90,14 @@ fn a_new_volume_starts_with_what_the_image_has_there() {
     layer.directory("srv/", 0o750).file("srv/page", 0o640, b"content\n").symlink("srv/l", "page");
     kista.load(&Image::busybox("app").layer(layer.finish()).config("Volumes", json!({"/srv": {}})));
     let script = "cat /srv/l; stat -c %a /srv; echo more > /srv/new";
-    assert_eq!(kista.ok(&["run", "--name", "c", "app", "sh", "-c", script]), "content\n750");
+    assert_eq!(kista.ok(&["run", "--name", "box", "app", "sh", "-c", script]), "content\n750");
     let volumes = kista.ok(&["volume", "ls", "-q"]);
     assert!(volumes.len() == 64, "the image's volume is an anonymous one: {volumes}");
-    kista.ok(&["rm", "-v", "c"]);
+    kista.ok(&["rm", "-v", "box"]);
     assert_eq!(kista.ok(&["volume", "ls", "-q"]), "");
-    kista.ok(&["run", "--rm", "-v", "v:/srv", "app", "sh", "-c", "echo changed > /srv/page"]);
-    assert_eq!(kista.ok(&["run", "--rm", "-v", "v:/srv", "app", "cat", "/srv/page"]), "changed");
-    let nocopy = ["run", "--rm", "-v", "w:/srv:nocopy", "app", "ls", "/srv"];
+    kista.ok(&["run", "--rm", "-v", "vol:/srv", "app", "sh", "-c", "echo changed > /srv/page"]);
+    assert_eq!(kista.ok(&["run", "--rm", "-v", "vol:/srv", "app", "cat", "/srv/page"]), "changed");
+    let nocopy = ["run", "--rm", "-v", "other:/srv:nocopy", "app", "ls", "/srv"];
     assert_eq!(kista.ok(&nocopy), "");
 }
 
@@ -185,7 +185,7 @@ fn prune_removes_what_nothing_uses() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
     kista.ok(&["volume", "create", "unused"]);
-    kista.ok(&["create", "--name", "c", "-v", "/anon", "-v", "used:/u", "busybox"]);
+    kista.ok(&["create", "--name", "box", "-v", "/anon", "-v", "used:/u", "busybox"]);
     let anonymous: Vec<String> = kista
         .ok(&["volume", "ls", "-q"])
         .lines()
