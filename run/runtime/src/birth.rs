@@ -6,7 +6,7 @@ use rustix::process::{DumpableBehavior, Signal, WaitId, WaitIdOptions};
 use sys::process::{Child, CloneFlags};
 
 use crate::error::Step;
-use crate::message::{self, FromChild};
+use crate::message::{self, FromCaller, FromChild};
 use crate::{Created, Parent, RuntimeError, StartHandle};
 
 /// The flag that makes a child the caller's sibling, if it shall be one.
@@ -55,15 +55,21 @@ impl Drop for Hidden {
     }
 }
 
-/// Waits until the child is ready.
+/// Waits until the child is ready; `hooks` is what is due before it enters its root.
 pub(crate) fn await_ready(
     socket: BorrowedFd<'_>,
+    mut hooks: impl FnMut() -> Result<(), RuntimeError>,
 ) -> Result<(Option<OwnedFd>, Vec<String>), RuntimeError> {
-    match message::from_child(socket)? {
-        Some(FromChild::Ready { warnings, console }) => Ok((console, warnings)),
-        Some(FromChild::Failed(error)) => Err(error),
-        Some(FromChild::HooksDue) => Err(message::out_of_turn()),
-        None => Err(RuntimeError::Died { how: String::new() }),
+    loop {
+        match message::from_child(socket)? {
+            Some(FromChild::Ready { warnings, console }) => return Ok((console, warnings)),
+            Some(FromChild::Failed(error)) => return Err(error),
+            Some(FromChild::HooksDue) => {
+                hooks()?;
+                message::to_child(socket, FromCaller::Continue, &[])?;
+            }
+            None => return Err(RuntimeError::Died { how: String::new() }),
+        }
     }
 }
 

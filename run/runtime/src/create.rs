@@ -1,6 +1,7 @@
 //! The caller's side of making a container.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use oci::runtime::NamespaceKind;
 use rustix::net::SocketType;
@@ -8,6 +9,7 @@ use sys::process::{Child, CloneFlags};
 
 use crate::birth::{self, Hidden};
 use crate::error::Step;
+use crate::hooks::{self, HookPoint};
 use crate::init::{self, Init};
 use crate::joined::{self, Joined};
 use crate::message::{self, FromCaller};
@@ -22,7 +24,16 @@ use crate::{Container, Created, RuntimeError, idmap};
 ///
 /// runtime-spec 1.3.0, runtime.md, "Create".
 pub fn create(container: &Container<'_>) -> Result<Created, RuntimeError> {
-    let mut plan = Plan::new(container)?;
+    make(container, None)
+}
+
+/// As [`create`], for a container that has a bundle: then it may have hooks, and they are called.
+pub fn create_in(container: &Container<'_>, bundle: &Path) -> Result<Created, RuntimeError> {
+    make(container, Some(bundle))
+}
+
+fn make(container: &Container<'_>, bundle: Option<&Path>) -> Result<Created, RuntimeError> {
+    let mut plan = Plan::new(container, bundle)?;
     let cgroup = birth::join_handle(container.cgroup)?;
     let cgroup = cgroup.as_ref();
     let (near, far) =
@@ -48,8 +59,15 @@ pub fn create(container: &Container<'_>) -> Result<Created, RuntimeError> {
     };
     drop((joined, hidden));
     let near = near.expect("taken only in the child");
-    let outcome =
-        provide(&plan, &child, near.as_fd()).and_then(|()| birth::await_ready(near.as_fd()));
+    let call_hooks = || {
+        let pid = child.pid.as_raw_nonzero().get();
+        let state = hooks::state(container, bundle, "creating", pid);
+        let all = container.spec.hooks.as_ref();
+        hooks::run(HookPoint::Prestart, all, &state)?;
+        hooks::run(HookPoint::CreateRuntime, all, &state)
+    };
+    let outcome = provide(&plan, &child, near.as_fd())
+        .and_then(|()| birth::await_ready(near.as_fd(), call_hooks));
     birth::conclude(outcome, child, near, container.parent)
 }
 

@@ -51,7 +51,7 @@ pub fn exec(request: &Exec<'_>) -> Result<Created, RuntimeError> {
     };
     drop((joined, hidden));
     let near = near.expect("taken only in the child");
-    let outcome = birth::await_ready(near.as_fd());
+    let outcome = birth::await_ready(near.as_fd(), || Err(message::out_of_turn()));
     birth::conclude(outcome, child, near, request.parent)
 }
 
@@ -106,7 +106,7 @@ impl Joiner<'_, '_> {
             Ok(joined) => joined,
             Err(error) => return Err((error, self.socket)),
         };
-        self.plan.become_it(root.as_fd(), self.socket, terminal)
+        self.plan.become_it(root.as_fd(), self.socket, terminal, || Ok(()))
     }
 
     #[allow(clippy::type_complexity, reason = "the two ends of a terminal")]

@@ -2,19 +2,21 @@
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
-use oci::runtime::NamespaceKind;
+use oci::runtime::{NamespaceKind, State};
 use rustix::fs::{Gid, Mode, Uid};
 use rustix::process::DumpableBehavior;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
 use crate::console;
 use crate::error::Step;
+use crate::hooks::{self, HookPoint};
 use crate::message::{self, FromCaller};
 use crate::mounts::{self, OwnMounts};
 use crate::plan::Plan;
 use crate::process::Failed;
-use crate::{RuntimeError, devices, limits, source, sysctl};
+use crate::{Container, RuntimeError, devices, limits, source, sysctl};
 
 /// What the child has.
 pub(crate) struct Init<'a, 'b> {
@@ -42,7 +44,12 @@ impl Init<'_, '_> {
             Ok(made) => made,
             Err(error) => return Err((error, self.socket)),
         };
-        self.plan.process.become_it(root.as_fd(), self.socket, terminal)
+        let (container, bundle) = (self.plan.container, self.plan.bundle);
+        let hooks = || {
+            let state = || container_state(container, bundle, "created");
+            run_hooks(container, HookPoint::StartContainer, state)
+        };
+        self.plan.process.become_it(root.as_fd(), self.socket, terminal, hooks)
     }
 
     /// Everything that makes the container, up to its root being the root.
@@ -116,8 +123,23 @@ impl Init<'_, '_> {
         mounts::mask(root.as_fd(), &plan.linux.masked_paths, null)?;
         mounts::make_read_only(root.as_fd(), &plan.linux.readonly_paths)?;
         mounts::finish_root(plan, root.as_fd())?;
+        self.call_hooks()?;
         mounts::enter_root(plan, root.as_fd())?;
         Ok(root)
+    }
+
+    /// What is due before the root is entered: the caller's hooks, then the container's.
+    fn call_hooks(&self) -> Result<(), RuntimeError> {
+        use HookPoint::{CreateContainer, CreateRuntime, Prestart};
+        let container = self.plan.container;
+        let has = |point: HookPoint| !point.of(container.spec.hooks.as_ref()).is_empty();
+        if has(Prestart) || has(CreateRuntime) {
+            message::send_hooks_due(self.socket.as_fd())
+                .inside(|| "ask for hooks to be called".into())?;
+            self.await_caller(FromCaller::Continue, &mut Vec::new());
+        }
+        let state = || container_state(container, self.plan.bundle, "creating");
+        run_hooks(container, CreateContainer, state)
     }
 
     fn receive_sources(&self) -> Result<Vec<OwnedFd>, RuntimeError> {
@@ -203,6 +225,24 @@ impl Init<'_, '_> {
         }
         Ok(())
     }
+}
+
+fn run_hooks(
+    container: &Container<'_>,
+    point: HookPoint,
+    state: impl FnOnce() -> State,
+) -> Result<(), RuntimeError> {
+    let hooks = container.spec.hooks.as_ref();
+    match point.of(hooks).is_empty() {
+        true => Ok(()),
+        false => hooks::run(point, hooks, &state()),
+    }
+}
+
+/// The state as a hook inside sees it: init is itself there.
+fn container_state(container: &Container<'_>, bundle: Option<&Path>, status: &str) -> State {
+    let pid = rustix::process::getpid().as_raw_nonzero().get();
+    hooks::state(container, bundle, status, pid)
 }
 
 /// Out of reach of whoever is in the same pid namespace, and never without a parent.

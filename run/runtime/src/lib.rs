@@ -28,6 +28,7 @@ mod detached;
 mod devices;
 mod error;
 mod exec;
+pub mod hooks;
 mod idmap;
 mod init;
 mod joined;
@@ -49,7 +50,7 @@ mod target;
 pub use container::{
     Container, Created, Exec, Options, Parent, Rootfs, Stdio, Target, TerminalSize,
 };
-pub use create::create;
+pub use create::{create, create_in};
 pub use detached::mount_detached;
 pub use error::{ExecError, ExecErrorKind, RuntimeError};
 pub use exec::exec;

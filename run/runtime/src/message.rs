@@ -38,7 +38,6 @@ pub(crate) enum FromCaller {
     /// Descriptors that the plan names by their order.
     Sources = b's',
     /// Go on after hooks.
-    #[allow(dead_code, reason = "said by hooks, next")]
     Continue = b'c',
     /// Execute the program.
     Go = b'g',
@@ -135,7 +134,6 @@ pub(crate) fn await_caller(
     }
 }
 
-#[allow(dead_code, reason = "said by hooks, next")]
 pub(crate) fn send_hooks_due(socket: BorrowedFd<'_>) -> io::Result<()> {
     sys::socket::send(socket, &[HOOKS_DUE], &[], SendFlags::empty()).map(drop)
 }

@@ -3,6 +3,7 @@
 //! Pure, but for the lengths of texts: nothing is opened here.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use oci::runtime::{IdMapping, Linux, NamespaceKind, Spec};
 use sys::mount::Propagation;
@@ -11,12 +12,14 @@ use sys::process::CloneFlags;
 use crate::error::spec_error;
 use crate::options::{self, Bind, MountOptions};
 use crate::process::ProcessPlan;
-use crate::{Container, Rootfs, RuntimeError, sysctl};
+use crate::{Container, Rootfs, RuntimeError, hooks, sysctl};
 
 /// A container, ready to be made.
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
     pub(crate) container: &'a Container<'a>,
+    /// Where its config.json is, for hooks.
+    pub(crate) bundle: Option<&'a Path>,
     pub(crate) linux: &'a Linux,
     pub(crate) namespaces: Namespaces<'a>,
     /// What makes the root, when it is not a directory.
@@ -76,8 +79,12 @@ pub(crate) enum MountKind<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub(crate) fn new(container: &'a Container<'a>) -> Result<Self, RuntimeError> {
+    pub(crate) fn new(
+        container: &'a Container<'a>,
+        bundle: Option<&'a Path>,
+    ) -> Result<Self, RuntimeError> {
         let spec = container.spec;
+        hooks::check(spec.hooks.as_ref(), bundle.is_some())?;
         let linux = spec.linux.as_ref().ok_or_else(|| spec_error("linux", "is missing"))?;
         let namespaces = namespaces(linux)?;
         check_namespaces(spec, linux, &namespaces)?;
@@ -124,7 +131,7 @@ impl<'a> Plan<'a> {
             container.options,
             container.death_signal,
         )?;
-        Ok(Self { container, linux, namespaces, rootfs, mounts, propagation, process })
+        Ok(Self { container, bundle, linux, namespaces, rootfs, mounts, propagation, process })
     }
 
     /// Whether something of the host is bound over all of /dev: then it is left as it is.

@@ -133,15 +133,16 @@ impl<'a> ProcessPlan<'a> {
     /// All the rest. Returns only with the reason why not.
     ///
     /// `root` is the root directory. The process is in all its namespaces. `terminal` is the pair
-    /// of a terminal's ends, the far end first.
+    /// of a terminal's ends, the far end first. `hooks` is what is due right before the program.
     pub(crate) fn become_it(
         &mut self,
         root: BorrowedFd<'_>,
         mut socket: OwnedFd,
         terminal: Option<(OwnedFd, OwnedFd)>,
+        hooks: impl FnOnce() -> Result<(), RuntimeError>,
     ) -> Result<Infallible, Failed> {
         match self.prepare(root, &mut socket, terminal) {
-            Ok(program) => match self.execute(&program, socket.as_fd()) {
+            Ok(program) => match self.execute(&program, socket.as_fd(), hooks) {
                 Ok(never) => match never {},
                 Err(error) => Err((error, socket)),
             },
@@ -284,11 +285,13 @@ impl<'a> ProcessPlan<'a> {
         &self,
         program: &Program,
         socket: BorrowedFd<'_>,
+        hooks: impl FnOnce() -> Result<(), RuntimeError>,
     ) -> Result<Infallible, RuntimeError> {
         if !message::await_caller(socket, FromCaller::Go, &mut Vec::new()) {
             // Nobody wants this process any more.
             sys::process::exit_now(0);
         }
+        hooks()?;
         if let Some(filter) = self.seccomp {
             filter.load().inside(|| "load the seccomp filter".into())?;
             if !self.process.no_new_privileges {

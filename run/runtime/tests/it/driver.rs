@@ -273,6 +273,7 @@ fn carry_out(request: &Request, report: &mut Report) -> Result<(), RuntimeError>
         options,
     };
     let created = match request.sibling {
+        false if request.spec.hooks.is_some() => runtime::create_in(&container, &request.dir)?,
         false => runtime::create(&container)?,
         true => from_a_stage(&container)?,
     };

@@ -7,6 +7,7 @@ mod driver;
 mod escape;
 mod execs;
 mod filesystem;
+mod hooks;
 mod identity;
 mod namespaces;
 mod programs;
