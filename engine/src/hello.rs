@@ -8,7 +8,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use archive::Durability;
-use oci::{ContainerDefaults, History, ImageConfig, Platform, Reference};
+use oci::{ContainerDefaults, History, ImageConfig, Platform, Reference, Timestamp};
 
 use crate::image::Image;
 use crate::{Engine, EngineError};
@@ -29,7 +29,9 @@ impl Engine {
     pub(crate) fn make_embedded_image(&self) -> Result<Image, EngineError> {
         let executable = std::fs::File::open("/proc/self/exe")
             .map_err(EngineError::io("open", "/proc/self/exe"))?;
+        let created = Some(Timestamp::now());
         let config = ImageConfig {
+            created,
             platform: Platform::host(),
             config: ContainerDefaults {
                 entrypoint: vec![PROGRAM.into()],
@@ -43,7 +45,7 @@ impl Engine {
             EngineError::Invalid { message: error.to_string() }
         })?;
         let layer = layer(executable).map_err(EngineError::io("read", "/proc/self/exe"))?;
-        let history = History { comment: "embedded in kista".into(), ..History::default() };
+        let history = History { created, comment: "embedded in kista".into(), ..History::default() };
         let name = name.with_default_tag();
         archive::from_layer(
             &layer[..],
