@@ -15,6 +15,10 @@ pub struct DockerProfile {
     default_action: String,
     #[serde(default)]
     default_errno_ret: Option<u32>,
+    /// Podman's files say the same in a word, for its own newer code.
+    #[serde(default)]
+    #[expect(dead_code, reason = "the number is there as well")]
+    default_errno: Option<String>,
     #[serde(default)]
     architectures: Option<Vec<String>>,
     #[serde(default)]
@@ -48,6 +52,9 @@ struct Rule {
     action: String,
     #[serde(default)]
     errno_ret: Option<u32>,
+    #[serde(default)]
+    #[expect(dead_code, reason = "Podman's word for the number")]
+    errno: Option<String>,
     #[serde(default)]
     args: Option<Vec<SeccompArg>>,
     #[serde(default)]
@@ -89,19 +96,28 @@ impl DockerProfile {
         let architectures = self.architectures(native)?;
         let mut syscalls = Vec::new();
         for rule in self.syscalls.unwrap_or_default() {
-            let holds = |condition: &Condition| condition.parts(capabilities, native, kernel);
             let included = match &rule.includes {
-                Some(condition) => holds(condition)?.into_iter().flatten().all(|part| part),
+                Some(condition) => {
+                    let has = |caps: &[String]| caps.iter().all(|cap| capabilities.has(cap));
+                    condition.parts(has, native, kernel)?.into_iter().flatten().all(|part| part)
+                }
                 None => true,
             };
             let excluded = match &rule.excludes {
-                Some(condition) => holds(condition)?.into_iter().flatten().any(|part| part),
+                Some(condition) => {
+                    let has = |caps: &[String]| caps.iter().any(|cap| capabilities.has(cap));
+                    condition.parts(has, native, kernel)?.into_iter().flatten().any(|part| part)
+                }
                 None => false,
             };
             if !included || excluded {
                 continue;
             }
             let mut names = rule.names.unwrap_or_default();
+            if rule.name.is_some() && !names.is_empty() {
+                let what = "'name' and 'names' are both given";
+                return Err(SeccompError::Contradiction { what });
+            }
             names.extend(rule.name);
             syscalls.push(SeccompRule {
                 names,
@@ -139,15 +155,15 @@ impl DockerProfile {
 }
 
 impl Condition {
-    /// Whether each part that is given holds.
+    /// Whether each part that is given holds; `has` says it of capabilities.
     fn parts(
         &self,
-        capabilities: Capabilities,
+        has: impl Fn(&[String]) -> bool,
         native: Arch,
         kernel: (u32, u32),
     ) -> Result<[Option<bool>; 3], SeccompError> {
         let given = |list: &Option<Vec<String>>| list.clone().filter(|list| !list.is_empty());
-        let caps = given(&self.caps).map(|caps| caps.iter().all(|cap| capabilities.has(cap)));
+        let caps = given(&self.caps).map(|caps| has(&caps));
         let arches =
             given(&self.arches).map(|arches| arches.iter().any(|arch| arch == native.go_name()));
         let min_kernel = match self.min_kernel.as_deref().filter(|text| !text.is_empty()) {
@@ -192,6 +208,24 @@ mod tests {
     fn conditions_are_decided() {
         assert_eq!(names(&[], (6, 18)), ["read", "clone3", "ptrace", "modify_ldt"]);
         assert_eq!(names(&["CAP_SYS_ADMIN"], (4, 7)), ["read", "mount", "modify_ldt"]);
+    }
+
+    /// One of several capabilities excludes; all of them include.
+    #[test]
+    fn exclusions_need_one_capability_and_inclusions_all() {
+        let text = r#"{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrno": "EPERM", "syscalls": [
+            {"names": ["a"], "action": "SCMP_ACT_ERRNO", "errno": "EPERM", "excludes": {"caps": ["CAP_BPF", "CAP_SYSLOG"]}},
+            {"names": ["b"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_BPF", "CAP_SYSLOG"]}}
+        ]}"#;
+        for (capabilities, want) in
+            [(&[][..], &["a"][..]), (&["CAP_BPF"], &[]), (&["CAP_BPF", "CAP_SYSLOG"], &["b"])]
+        {
+            let profile = DockerProfile::parse(text).unwrap();
+            let set = Capabilities::from_names(capabilities);
+            let filter = profile.filter(set, Arch::X86_64, (6, 1)).unwrap();
+            let names: Vec<_> = filter.syscalls.iter().flat_map(|rule| &rule.names).collect();
+            assert_eq!(names, want);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! of the rules, with libseccomp, and with what is known of the profiles.
 
 mod interpreter;
+mod kernel;
 mod libseccomp;
 mod model;
 mod profiles;
