@@ -1,6 +1,10 @@
 //! Giving memory back: pages of the executable that the kernel can read again from its file.
 #![allow(unsafe_code)]
 
+use rustix::event::{PollFd, Timespec};
+use rustix::io::Errno;
+use rustix::mm::{Advice, madvise};
+
 /// The parts of this process that are mapped from files and never written: text and constants of
 /// the executable and of its libraries. A few of them.
 #[derive(Debug, Clone, Default)]
@@ -11,6 +15,8 @@ pub struct CleanPages {
 
 impl CleanPages {
     const MOST: usize = 16;
+    /// More than the code of [`CleanPages::poll`].
+    const POLL_BYTES: usize = 1024;
 
     /// Finds them.
     ///
@@ -20,26 +26,50 @@ impl CleanPages {
         // SAFETY: the callback has the type that the function wants and gets back the pointer
         // given here, which outlives the call.
         unsafe { libc::dl_iterate_phdr(Some(note), (&raw mut found).cast()) };
+        found.set_poll_apart();
         found
-    }
-
-    /// Takes them out of this process's memory. What is touched again comes back from the page
-    /// cache, a few microseconds each.
-    ///
-    /// madvise(2), `MADV_DONTNEED`.
-    #[inline]
-    pub fn release(&self) {
-        for &(start, length) in &self.ranges[..self.count] {
-            // SAFETY: the range is a private mapping of a file that this process cannot write
-            // to, so that its pages hold nothing but the file's content, and reading them
-            // again gives the same. Nothing is unmapped.
-            unsafe { libc::madvise(start as *mut libc::c_void, length, libc::MADV_DONTNEED) };
-        }
     }
 
     /// How many bytes are mapped.
     pub fn bytes(&self) -> usize {
         self.ranges[..self.count].iter().map(|(_, length)| length).sum()
+    }
+
+    /// Takes all of them out of this process's memory, and waits as `poll` does.
+    ///
+    /// While it waits, a page or two of code are left. What is touched afterwards comes back from
+    /// the page cache, a few microseconds each.
+    ///
+    /// madvise(2), `MADV_DONTNEED`; poll(2).
+    #[inline(never)]
+    pub fn poll(&self, fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<usize, Errno> {
+        for &(start, length) in self.ranges.iter().take(self.count) {
+            // By rustix, which makes its system calls right here, so that no other page of code
+            // is needed until something happens.
+            // SAFETY: the range is a private mapping of a file that this process cannot write
+            // to, so that its pages hold nothing but the file's content, and reading them
+            // again gives the same. Nothing is unmapped.
+            let _ = unsafe { madvise(start as *mut _, length, Advice::LinuxDontNeed) };
+        }
+        rustix::event::poll(fds, timeout)
+    }
+
+    /// Gives the code of [`CleanPages::poll`] a mapping of its own.
+    ///
+    /// For a page that is touched the kernel maps what is around it and in memory as well: 64
+    /// KiB, since Linux 6.18 whole large folios. It does not go beyond the mapping.
+    fn set_poll_apart(&self) {
+        let page = rustix::param::page_size();
+        let code = Self::poll as *const () as usize;
+        let start = code & !(page - 1);
+        let end = (code + Self::POLL_BYTES).next_multiple_of(page);
+        let is_inside = |(from, length): &(usize, usize)| *from <= start && end <= from + length;
+        if self.ranges[..self.count].iter().any(is_inside) {
+            // SAFETY: the advice leaves the content as it is. It only says that the pages are not
+            // to be in a core file, which they are not anyway, and by that makes the mapping
+            // another one than those beside it.
+            let _ = unsafe { madvise(start as *mut _, end - start, Advice::LinuxDontDump) };
+        }
     }
 }
 
@@ -91,7 +121,8 @@ mod tests {
     fn the_program_goes_on_after_its_text_was_released() {
         let pages = CleanPages::find();
         assert!(pages.bytes() > 0);
-        pages.release();
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        assert_eq!(pages.poll(&mut [], Some(&now)), Ok(0));
         assert_eq!(format!("{:?}", Some(1)), "Some(1)");
     }
 }

@@ -67,9 +67,8 @@ fn run(args: &[OsString]) -> Result<u8, Failure> {
         if let Some(code) = reap(&child).map_err(|error| internal("cannot wait", &error))? {
             return Ok(code);
         }
-        clean.release();
         let mut fds = [PollFd::new(&signals, PollFlags::IN)];
-        match rustix::event::poll(&mut fds, None) {
+        match clean.poll(&mut fds, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(internal("cannot wait for signals", &errno)),
         }

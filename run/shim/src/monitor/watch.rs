@@ -162,7 +162,7 @@ impl<'h> Watch<'h> {
             let mut sources = Vec::with_capacity(8);
             let mut fds = self.fds(&mut sources);
             let count = match self.is_quiet {
-                true => wait_quietly(&self.clean, &mut fds, timeout.as_ref()),
+                true => self.clean.poll(&mut fds, timeout.as_ref()),
                 false => rustix::event::poll(&mut fds, timeout.as_ref()),
             };
             match count {
@@ -318,18 +318,6 @@ impl<'h> Watch<'h> {
         }
         self.clients.retain(|client| client.state == State::Here);
     }
-}
-
-/// Waits with as little of this program in memory as can be: once more than the text was given
-/// back, only this function is needed, and it is short.
-#[inline(never)]
-fn wait_quietly(
-    clean: &CleanPages,
-    fds: &mut [PollFd<'_>],
-    timeout: Option<&Timespec>,
-) -> Result<usize, Errno> {
-    clean.release();
-    rustix::event::poll(fds, timeout)
 }
 
 fn timespec(duration: Duration) -> Timespec {
