@@ -32,6 +32,8 @@ fn run(directory: &str, archive: &str, runs: usize) -> Result<(), Box<dyn Error>
         let root = tempfile::tempdir_in(directory)?;
         let snapshots = Snapshots::open(root.path())?;
         let source = File::open(archive)?;
+        // What earlier runs left to be written is not this one's cost.
+        rustix::fs::sync();
         let begin = Instant::now();
         let unpacked = unpack::layer(source, Expected::default(), &snapshots)?;
         let seconds = begin.elapsed().as_secs_f64();

@@ -24,7 +24,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            entries: 2_000_000,
+            entries: 1_000_000,
             bytes: 256 << 30,
             file_bytes: 1 << 40,
             sparse_regions: 1 << 18,

@@ -60,8 +60,8 @@ pub(super) enum Scope {
 impl Pax {
     /// Adds the records of one extended header; later ones override earlier ones.
     ///
-    /// Global records that would give every file the same name, length or holes are refused:
-    /// half of the readers ignore them and half do not.
+    /// Global records that would give every file the same name, length, holes or attributes are
+    /// refused: half of the readers ignore them and half do not.
     pub(super) fn add(
         &mut self,
         mut records: &[u8],
@@ -94,10 +94,12 @@ impl Pax {
         scope: Scope,
         most_regions: usize,
     ) -> Result<(), &'static str> {
-        let one_file =
-            matches!(key, b"path" | b"linkpath" | b"size") || key.starts_with(b"GNU.sparse.");
+        let one_file = matches!(key, b"path" | b"linkpath" | b"size")
+            || [&b"GNU.sparse."[..], b"SCHILY.xattr.", b"LIBARCHIVE.xattr."]
+                .iter()
+                .any(|prefix| key.starts_with(prefix));
         if one_file && scope == Scope::Global {
-            return Err("a global PAX header names or sizes files");
+            return Err("a global PAX header has what belongs to one file");
         }
         match key {
             b"path" => self.path = name(value)?,
@@ -360,6 +362,7 @@ mod tests {
         let mut pax = Pax::default();
         assert!(pax.add(b"10 path=a\n", Scope::Global, 8).is_err());
         assert!(pax.add(b"10 size=1\n", Scope::Global, 8).is_err());
+        assert!(pax.add(b"25 SCHILY.xattr.user.a=b\n", Scope::Global, 8).is_err());
         assert!(pax.add(b"17 comment=abcde\n10 uid=12\n", Scope::Global, 8).is_ok());
         assert_eq!(pax.uid, Some(12));
     }
