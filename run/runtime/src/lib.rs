@@ -18,6 +18,7 @@
 //! entered through [`sys::exe::self_exe_readonly`], since the new process still is that program
 //! until it executes its own (CVE-2019-5736).
 
+mod aside;
 mod birth;
 mod caps;
 mod console;
@@ -47,6 +48,7 @@ mod start;
 mod sysctl;
 mod target;
 
+pub use aside::{hold_mounts, new_network};
 pub use container::{
     Container, Created, Exec, Options, Parent, Rootfs, Stdio, Target, TerminalSize,
 };
