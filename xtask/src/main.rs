@@ -4,6 +4,7 @@
 //! the product depends on it.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to a developer")]
 
+mod bench;
 mod ci;
 mod compat;
 mod dist;
@@ -27,6 +28,7 @@ usage: cargo xtask TASK
   licences            licences and bans of deny.toml, from the lock file
   compat [--check]    write docs/compat/docker-cli.md from the built kista, or compare with it
   fuzz [SECONDS]      run every fuzz target for a while
+  bench WHAT [RUNS]   Kista beside its peers: run, engines, runtimes, images or all
   dist                build the static kista of a release, into target/dist
 ";
 
@@ -42,6 +44,11 @@ fn main() -> ExitCode {
         ["fuzz"] => fuzz::run(60),
         ["fuzz", seconds] => match seconds.parse() {
             Ok(seconds) => fuzz::run(seconds),
+            Err(_) => Err(USAGE.into()),
+        },
+        ["bench", what] => bench::run(what, 30),
+        ["bench", what, runs] => match runs.parse() {
+            Ok(runs) => bench::run(what, runs),
             Err(_) => Err(USAGE.into()),
         },
         ["dist"] => dist::run(),

@@ -97,7 +97,7 @@ fn formats() {
     kista.run(&["inspect", "-f", "{{.Foo}}", "box"]).fails(1, "Foo");
     kista
         .run(&["inspect", "-f", "{{", "box"])
-        .fails(1, "template parsing error: template: :1: unclosed action");
+        .fails(64, "template parsing error: template: :1: unclosed action");
 }
 
 #[test]

@@ -1,0 +1,72 @@
+//! `bench`: Kista beside its peers, on this machine, in one run.
+//!
+//! An absolute figure moves by half from hour to hour, so a claim is a ratio: the commands are
+//! run in turns, A B C A B C, and the ratio is taken turn by turn. Whole commands are timed
+//! from outside, as a shell sees them. Peers that are not here are named as absent.
+
+mod engines;
+mod images;
+mod measure;
+mod peers;
+mod runtimes;
+
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+
+use measure::Table;
+
+use crate::workspace::Workspace;
+use crate::{Outcome, dist};
+
+/// What the groups need to know.
+pub(crate) struct Bench {
+    /// The released `kista`.
+    kista: PathBuf,
+    /// How often each command is run; slow ones less often.
+    runs: usize,
+    /// A new directory, on the disk where images would be.
+    work: tempfile::TempDir,
+}
+
+/// A name, and what measures it.
+type Group = (&'static str, fn(&Bench) -> Result<Vec<Table>, Box<dyn Error>>);
+
+/// `run` is the life of containers, `images` is unpacking, `all` is both.
+pub(crate) fn run(what: &str, runs: usize) -> Outcome {
+    let workspace = Workspace::load(false)?;
+    let kista = match std::env::var_os("KISTA_BIN") {
+        Some(path) => path.into(),
+        None => dist::build()?,
+    };
+    let folder = workspace.target_directory.join("bench");
+    fs::create_dir_all(&folder)?;
+    let work = tempfile::Builder::new().prefix("work-").tempdir_in(&folder)?;
+    let bench = Bench { kista, runs, work };
+    let mut tables: Vec<Table> = Vec::new();
+    let groups: &[Group] = match what {
+        "run" => &[("engines", engines::measure), ("runtimes", runtimes::measure)],
+        "engines" => &[("engines", engines::measure)],
+        "runtimes" => &[("runtimes", runtimes::measure)],
+        "images" => &[("images", images::measure)],
+        "all" => &[
+            ("engines", engines::measure),
+            ("runtimes", runtimes::measure),
+            ("images", images::measure),
+        ],
+        _ => return Err(format!("there is no benchmark {what}").into()),
+    };
+    for (name, group) in groups {
+        eprintln!("bench: {name}");
+        let found = group(&bench)?;
+        for table in &found {
+            println!("{}", table.markdown());
+        }
+        tables.extend(found);
+    }
+    let json = serde_json::Value::from_iter(tables.iter().map(Table::json));
+    let path = folder.join(format!("{what}.json"));
+    fs::write(&path, serde_json::to_vec_pretty(&json)?)?;
+    eprintln!("bench: {}", path.display());
+    Ok(())
+}

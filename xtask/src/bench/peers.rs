@@ -1,0 +1,181 @@
+//! The engines that are compared: how each is called, and what it needs around it.
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::Bench;
+
+/// An engine with a data directory of its own.
+pub(crate) struct Engine {
+    pub(crate) name: String,
+    program: PathBuf,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    /// What `load` wants besides.
+    load: Vec<String>,
+    /// Its daemon, ended with the engine.
+    daemon: Option<Daemon>,
+}
+
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Ok(pid) = i32::try_from(self.0.id()) {
+            // dockerd wants to be asked, so that it ends its containerd too.
+            let _ = Command::new("kill").arg(pid.to_string()).status();
+        }
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while matches!(self.0.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Engine {
+    /// Calls it.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).args(arguments).envs(self.environment.iter().cloned());
+        command
+    }
+
+    /// What it prints; an error if it fails.
+    pub(crate) fn output(&self, arguments: &[&str]) -> Result<String, Box<dyn Error>> {
+        let output = self.command(arguments).stdin(Stdio::null()).output()?;
+        if !output.status.success() {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("{} {arguments:?}: {stderr}", self.name).into());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// A command that loads an archive.
+    pub(crate) fn load(&self, archive: &Path) -> Command {
+        let mut command = self.command(&["load"]);
+        command.args(&self.load).arg("-i").arg(archive);
+        command
+    }
+
+    /// How it names an image that it loaded under a name without a domain.
+    pub(crate) fn image(&self, name: &str) -> String {
+        if self.name.starts_with("podman") { format!("localhost/{name}") } else { name.to_owned() }
+    }
+}
+
+/// Kista first, then the peers that are here; the second list says why others are not.
+pub(crate) fn engines(bench: &Bench) -> (Vec<Engine>, Vec<String>) {
+    let mut found = vec![kista(bench)];
+    let mut absent = Vec::new();
+    for peer in [docker(bench), podman(bench, "runc")] {
+        match peer {
+            Ok(engine) => found.push(engine),
+            Err(err) => absent.push(err.to_string()),
+        }
+    }
+    (found, absent)
+}
+
+pub(crate) fn kista(bench: &Bench) -> Engine {
+    let root = bench.work.path().join("kista").to_string_lossy().into_owned();
+    Engine {
+        name: "kista".into(),
+        program: bench.kista.clone(),
+        arguments: Vec::new(),
+        environment: vec![("KISTA_ROOT".into(), root)],
+        load: Vec::new(),
+        daemon: None,
+    }
+}
+
+fn docker(bench: &Bench) -> Result<Engine, Box<dyn Error>> {
+    let client = find("docker").ok_or("docker: no client")?;
+    let server = find("dockerd").ok_or("docker: no dockerd")?;
+    let folder = bench.work.path().join("docker");
+    fs::create_dir_all(&folder)?;
+    let socket = folder.join("socket");
+    let child = Command::new(server)
+        .arg("--data-root")
+        .arg(folder.join("data"))
+        .arg("--exec-root")
+        .arg(folder.join("exec"))
+        .arg("--pidfile")
+        .arg(folder.join("pid"))
+        .arg("--host")
+        .arg(format!("unix://{}", socket.display()))
+        .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-masq=false"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(folder.join("log"))?)
+        .spawn()?;
+    let mut engine = Engine {
+        name: "docker".into(),
+        program: client,
+        arguments: vec!["--host".into(), format!("unix://{}", socket.display())],
+        environment: Vec::new(),
+        load: Vec::new(),
+        daemon: Some(Daemon(child)),
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Ok(version) = engine.output(&["version", "--format", "{{.Server.Version}}"]) {
+            engine.name = format!("docker {}", version.split('+').next().unwrap_or(&version));
+            return Ok(engine);
+        }
+        let ended = engine.daemon.as_mut().is_some_and(|d| !matches!(d.0.try_wait(), Ok(None)));
+        if ended || Instant::now() > deadline {
+            let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+            let last = log.lines().last().unwrap_or("says nothing");
+            return Err(format!("docker: dockerd does not start: {last}").into());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Podman with a given OCI runtime.
+pub(crate) fn podman(bench: &Bench, runtime: &str) -> Result<Engine, Box<dyn Error>> {
+    let program = find("podman").ok_or("podman: not installed")?;
+    let runtime_path = find(runtime).ok_or(format!("podman: no {runtime}"))?;
+    let folder = bench.work.path().join(format!("podman-{runtime}"));
+    fs::create_dir_all(&folder)?;
+    // Its default limits are higher than root may set on some machines.
+    let config = folder.join("containers.conf");
+    fs::write(
+        &config,
+        "[containers]\ndefault_ulimits = [\"nofile=10000:10000\", \"nproc=4000:4000\"]\n\
+         [engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n",
+    )?;
+    let policy = folder.join("policy.json");
+    fs::write(&policy, r#"{"default": [{"type": "insecureAcceptAnything"}]}"#)?;
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let mut engine = Engine {
+        name: String::new(),
+        program,
+        arguments: vec![
+            "--root".into(),
+            text(&folder.join("root")),
+            "--runroot".into(),
+            text(&folder.join("run")),
+            "--runtime".into(),
+            text(&runtime_path),
+        ],
+        environment: vec![("CONTAINERS_CONF".into(), text(&config))],
+        load: vec!["--signature-policy".into(), text(&policy)],
+        daemon: None,
+    };
+    let version = engine.output(&["version", "--format", "{{.Client.Version}}"])?;
+    engine.name = format!("podman {version} + {runtime}");
+    Ok(engine)
+}
+
+/// A program's path, also in the directories of the administrator.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
+}

@@ -1,0 +1,129 @@
+//! Beside what only starts processes: runc, crun, bubblewrap.
+//!
+//! crun refuses a machine with both cgroup versions, so all of this runs in a mount namespace
+//! without the unified one, where that is mounted beside version 1. The bundle is `runc spec`'s
+//! own with another root and command; it has no seccomp filter, which Kista's run has.
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::Bench;
+use super::measure::{Table, time};
+use super::peers::{Engine, find, kista, podman};
+
+/// Tells the program that it runs in the namespace already.
+const INSIDE: &str = "KISTA_BENCH_INSIDE";
+const UNIFIED: &str = "/sys/fs/cgroup/unified";
+
+/// A name, and what makes the command of one turn.
+type Contender = (String, Box<dyn Fn() -> Command>);
+
+pub(super) fn measure(bench: &Bench) -> Result<Vec<Table>, Box<dyn Error>> {
+    if Path::new(UNIFIED).exists() && std::env::var_os(INSIDE).is_none() {
+        return inside(bench);
+    }
+    let rootfs = bench.work.path().join("rootfs");
+    fs::create_dir_all(&rootfs)?;
+    let archive = bench.work.path().join("rootfs.tar");
+    fs::write(&archive, testkit::image::busybox_layer())?;
+    time(Command::new("tar").arg("-xpf").arg(&archive).arg("-C").arg(&rootfs))?;
+    let image = bench.work.path().join("busybox.tar");
+    fs::write(&image, testkit::Image::busybox("busybox").docker_archive())?;
+
+    let mut contenders: Vec<Contender> = Vec::new();
+    let mut absent = Vec::new();
+    let add_engine = |engine: Engine, contenders: &mut Vec<Contender>| {
+        time(&mut engine.load(&image))?;
+        let name = engine.image("busybox");
+        contenders.push((
+            engine.name.clone(),
+            Box::new(move || engine.command(&["run", "--rm", "--network", "none", &name, "true"])),
+        ));
+        Ok::<(), Box<dyn Error>>(())
+    };
+    add_engine(kista(bench), &mut contenders)?;
+    let bundle = bundle(bench, &rootfs);
+    for runtime in ["runc", "crun"] {
+        match (find(runtime), &bundle) {
+            (None, _) => absent.push(format!("{runtime}: not installed")),
+            (_, Err(err)) => absent.push(format!("{runtime}: no bundle: {err}")),
+            (Some(program), Ok(bundle)) => {
+                let state = bench.work.path().join(format!("state-{runtime}"));
+                let bundle = bundle.clone();
+                contenders.push((
+                    format!("{runtime} run"),
+                    Box::new(move || {
+                        let mut command = Command::new(&program);
+                        command.arg("--root").arg(&state).args(["run", "--bundle"]).arg(&bundle);
+                        command.arg("kista-bench");
+                        command
+                    }),
+                ));
+            }
+        }
+    }
+    match find("bwrap") {
+        None => absent.push("bubblewrap: not installed".into()),
+        Some(program) => contenders.push((
+            "bwrap".into(),
+            Box::new(move || {
+                let mut command = Command::new(&program);
+                command.args(["--unshare-all", "--ro-bind"]).arg(&rootfs).arg("/");
+                command.args(["--proc", "/proc", "--dev", "/dev", "/bin/true"]);
+                command
+            }),
+        )),
+    }
+    match podman(bench, "crun") {
+        Err(err) => absent.push(err.to_string()),
+        Ok(engine) => match add_engine(engine, &mut contenders) {
+            Ok(()) => {}
+            Err(err) => absent.push(format!("podman + crun: {err}")),
+        },
+    }
+    // A contender that cannot even do it once is named and left out.
+    contenders.retain(|(name, command)| match time(&mut command()) {
+        Ok(_) => true,
+        Err(err) => {
+            absent.push(format!("{name}: {err}"));
+            name == "kista"
+        }
+    });
+    let names = contenders.iter().map(|(name, _)| name.clone()).collect();
+    let mut table = Table::new("Beside what starts processes only", "ms", names);
+    table.absent = absent;
+    table.turns("run of true", bench.runs, |index| Ok(Some(time(&mut contenders[index].1())?)))?;
+    Ok(vec![table])
+}
+
+/// Does it all again in a mount namespace, and prints from there.
+fn inside(bench: &Bench) -> Result<Vec<Table>, Box<dyn Error>> {
+    let script = format!("umount {UNIFIED} && exec \"$0\" bench runtimes {}", bench.runs);
+    let status = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", &script])
+        .arg(std::env::current_exe()?)
+        .env(INSIDE, "1")
+        .env("KISTA_BIN", &bench.kista)
+        .status()?;
+    if status.success() { Ok(Vec::new()) } else { Err(format!("bench runtimes: {status}").into()) }
+}
+
+fn bundle(bench: &Bench, rootfs: &Path) -> Result<PathBuf, Box<dyn Error>> {
+    let folder = bench.work.path().join("bundle");
+    fs::create_dir_all(&folder)?;
+    let runc = find("runc").ok_or("no runc to write one")?;
+    time(Command::new(runc).arg("spec").current_dir(&folder))?;
+    let path = folder.join("config.json");
+    let mut spec: Value = serde_json::from_slice(&fs::read(&path)?)?;
+    spec["process"]["terminal"] = false.into();
+    spec["process"]["args"] = serde_json::json!(["true"]);
+    // More than root may set on some machines.
+    spec["process"]["rlimits"] = serde_json::json!([]);
+    spec["root"]["path"] = rootfs.to_string_lossy().into_owned().into();
+    fs::write(&path, spec.to_string())?;
+    Ok(folder)
+}
