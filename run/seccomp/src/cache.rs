@@ -122,11 +122,12 @@ fn decode(bytes: &[u8], key: &[u8; SUM_BYTES]) -> Option<Program> {
 /// A number that changes with the source of the compiler, so that none of its mistakes survives
 /// its repair in a cache. (FNV-1a.)
 const COMPILER: u64 = {
-    const SOURCES: [&[u8]; 7] = [
+    const SOURCES: [&[u8]; 8] = [
         include_bytes!("arch.rs"),
         include_bytes!("bpf.rs"),
         include_bytes!("compile.rs"),
         include_bytes!("policy.rs"),
+        include_bytes!("rules.rs"),
         include_bytes!("syscalls.rs"),
         include_bytes!("tree.rs"),
         include_bytes!("wire.rs"),

@@ -18,6 +18,7 @@ mod error;
 mod policy;
 pub mod profile;
 mod program;
+mod rules;
 mod syscalls;
 #[cfg(test)]
 mod tests;

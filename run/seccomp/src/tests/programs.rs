@@ -216,7 +216,7 @@ fn a_rule() -> impl Strategy<Value = oci::runtime::SeccompRule> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_filter_does_what_its_rules_say(
