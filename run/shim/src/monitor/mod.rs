@@ -62,16 +62,23 @@ fn supervise(hooks: &mut dyn Hooks) -> io::Result<()> {
         None => Outcome::Nothing,
     };
     // The channel is closed: the stage has said all it had to, or ends now.
-    let _ = rustix::process::waitid(WaitId::PidFd(stage.pidfd.as_fd()), WaitIdOptions::EXITED);
-    drop(stage);
+    let reap_stage = || {
+        let id = WaitId::PidFd(stage.pidfd.as_fd());
+        let _ = rustix::process::waitid(id, WaitIdOptions::EXITED);
+    };
     let client = Client::launcher(control);
     match outcome {
-        Outcome::Nothing => Ok(()),
+        Outcome::Nothing => {
+            reap_stage();
+            Ok(())
+        }
         Outcome::NotClaimed(failure) => {
+            reap_stage();
             refuse(client, &failure);
             Ok(())
         }
         Outcome::Failed { failure, own_cgroup } => {
+            reap_stage();
             reap_children();
             if let Some(path) = own_cgroup {
                 end::remove_cgroup(&path);
@@ -81,7 +88,13 @@ fn supervise(hooks: &mut dyn Hooks) -> io::Result<()> {
             hooks.finished();
             Ok(())
         }
-        Outcome::Running(head, started) => Watch::new(hooks, *head, *started, client)?.run(),
+        Outcome::Running(head, started) => {
+            let watch = Watch::new(hooks, *head, *started, client)?;
+            // Giving its memory back takes a while, for which the client need not wait.
+            reap_stage();
+            drop(stage);
+            watch.run()
+        }
     }
 }
 

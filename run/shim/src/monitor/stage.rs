@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use cgroups::{Cgroup, CgroupError, CgroupPath, Controller, Hierarchy, Options};
+use cgroups::{Cgroup, CgroupError, CgroupPath, Controller, Hierarchy, Options, Version};
 use oci::runtime::{IdMapping, Process, Resources, Spec};
 use runtime::{Container, Created, Exec, Parent, Rootfs, RuntimeError};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -20,8 +20,7 @@ use crate::{CgroupPlan, Failure, Kind, ShimError, Target};
 /// Reads a launch from `control` and carries it out, as a copy of the shim with one thread.
 /// Answers the exit code, which says nothing: the channel does.
 pub(super) fn run(control: BorrowedFd<'_>, channel: &Channel) -> i32 {
-    // What the new process inherits is ours: nothing of the client's or the shim's choices.
-    sys::process::reset_signals();
+    // Signals are as the spawning left them, and the runtime sets them right once more.
     rustix::process::umask(Mode::from_raw_mode(0o022));
     // A shim that is killed now takes the launch along; if it died before, the channel tells.
     let _ = sys::process::set_pdeathsig(Some(Signal::KILL));
@@ -219,7 +218,11 @@ fn memory_events(group: Option<&Cgroup>) -> Option<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         rustix::fs::openat(CWD, dir.join(name), flags, Mode::empty()).ok()
     };
-    open("memory.events").or_else(|| open("memory.oom_control"))
+    let (_, version) = group?.directories().find(|(path, _)| *path == dir)?;
+    open(match version {
+        Version::V2 => "memory.events",
+        Version::V1 => "memory.oom_control",
+    })
 }
 
 /// The container's init, as long as it is the one that was meant.

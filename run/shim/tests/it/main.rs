@@ -4,6 +4,7 @@
 
 mod attach;
 mod end;
+mod init;
 mod life;
 mod log;
 mod support;
