@@ -45,8 +45,8 @@
 //! **Input** is paced by a window: a client may have [`frame::STDIN_WINDOW_BYTES`] on their way,
 //! and each byte that the process took is given back by `Window`. So a process that does not read
 //! never stands in the way of a `Signal` or a `Resize`. `StdinEof` closes the process's stdin if
-//! the launching client sends it, or any client when `stdin_once` is set; so does the loss of
-//! such a client without `Detach`, unless there is a terminal.
+//! the launching client sends it, or any client when `stdin_once` is set; with `stdin_once` so
+//! does the loss, without `Detach`, of a client that could type. A terminal stays open.
 //!
 //! **Output** is read only while every client that wants the stream has taken what came before:
 //! a slow client slows the process down, and nothing is lost. A client that goes away is dropped.

@@ -17,10 +17,10 @@ mod standard;
 mod watch;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::Mode;
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use crate::frame::Frame;
@@ -29,7 +29,7 @@ use crate::{Failure, Hooks, Plan};
 
 use channel::{Channel, Report};
 use clients::Client;
-use watch::Watch;
+use watch::{Doors, Watch};
 
 /// The whole of a process that was called as [`crate::NAME`]: descriptor 3 is its control socket.
 ///
@@ -88,8 +88,8 @@ fn supervise(hooks: &mut dyn Hooks) -> io::Result<()> {
             hooks.finished();
             Ok(())
         }
-        Outcome::Running(head, started) => {
-            let watch = Watch::new(hooks, *head, *started, client)?;
+        Outcome::Running(head, started, doors) => {
+            let watch = Watch::new(hooks, *head, *started, *doors, client);
             // Giving its memory back takes a while, for which the client need not wait.
             reap_stage();
             drop(stage);
@@ -106,7 +106,7 @@ enum Outcome {
     /// `own_cgroup`: to be removed, because the stage could not.
     Failed { failure: Failure, own_cgroup: Option<String> },
     /// It runs, and the hooks know.
-    Running(Box<Head<Plan>>, Box<channel::Started>),
+    Running(Box<Head<Plan>>, Box<channel::Started>, Box<Doors>),
 }
 
 /// Has the stage make the process.
@@ -142,8 +142,16 @@ fn launch(hooks: &mut dyn Hooks, channel: &Channel) -> Outcome {
         }
         Err(error) => return Outcome::Failed { failure: Failure::internal(&error), own_cgroup },
     };
+    let doors = match Doors::open(&head.plan) {
+        Ok(doors) => doors,
+        Err(error) => {
+            let dir = head.plan.container_dir.display();
+            let failure = internal(format!("cannot make the attach socket in {dir}: {error}"));
+            return Outcome::Failed { failure, own_cgroup };
+        }
+    };
     match hooks.running(started.pid, &started.warnings) {
-        Ok(()) => Outcome::Running(Box::new(head), Box::new(started)),
+        Ok(()) => Outcome::Running(Box::new(head), Box::new(started), Box::new(doors)),
         Err(failure) => Outcome::Failed { failure, own_cgroup },
     }
 }
@@ -174,10 +182,4 @@ fn reap_children() {
         }
     }
     while rustix::process::waitid(WaitId::All, WaitIdOptions::EXITED).is_ok() {}
-}
-
-/// The container's directory, to be bound and logged into.
-fn open_directory(path: &std::path::Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(CWD, path, flags, Mode::empty())?)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use oci::runtime::ConsoleSize;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::Signal;
@@ -16,7 +16,6 @@ use sys::trim::CleanPages;
 use super::channel::{Ends, Started};
 use super::clients::{Client, Request, State};
 use super::input::Input;
-use super::open_directory;
 use super::output::{Output, Read};
 use crate::client::attach_address;
 use crate::frame::Frame;
@@ -71,18 +70,39 @@ const TERMINAL_RETRY: Duration = Duration::from_secs(1);
 /// How many clients there may be at once.
 const MAX_CLIENTS: usize = 1000;
 
+/// What has to be open besides the process's own.
+#[derive(Debug)]
+pub(super) struct Doors {
+    dir: OwnedFd,
+    log_dir: OwnedFd,
+    listener: Option<OwnedFd>,
+    signals: OwnedFd,
+}
+
+impl Doors {
+    /// Opens them: before `Started`, since a client that has seen that may send others here.
+    pub(super) fn open(plan: &Plan) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::openat(CWD, &plan.container_dir, flags, Mode::empty())?;
+        Ok(Self {
+            listener: if plan.listen { Some(listen(dir.as_fd())?) } else { None },
+            signals: sys::signals::signal_fd(Some(&[Signal::TERM.as_raw()]))?,
+            log_dir: dir.try_clone()?,
+            dir,
+        })
+    }
+}
+
 impl<'h> Watch<'h> {
     /// Takes over a process that runs; tells the launching client.
     pub(super) fn new(
         hooks: &'h mut dyn Hooks,
         head: Head<Plan>,
         started: Started,
+        doors: Doors,
         mut launcher: Client,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let Head { plan, own_cgroup, kill_rest } = head;
-        let dir = open_directory(&plan.container_dir)?;
-        // Before `Started`: a client that has seen it may send others here.
-        let listener = if plan.listen { Some(listen(dir.as_fd())?) } else { None };
         let has_terminal = matches!(started.ends, Ends::Terminal(_));
         let (outputs, pipe) = match started.ends {
             Ends::Terminal(console) => (vec![Output::new(console, Stream::Stdout, true)], None),
@@ -103,10 +123,10 @@ impl<'h> Watch<'h> {
             stdin_once: plan.stdin_once,
             clients: vec![launcher],
             next_client: 1,
-            log: LogWriter::new(&plan.log, dir.try_clone()?),
-            signals: sys::signals::signal_fd(Some(&[Signal::TERM.as_raw()]))?,
-            dir,
-            listener,
+            log: LogWriter::new(&plan.log, doors.log_dir),
+            signals: doors.signals,
+            dir: doors.dir,
+            listener: doors.listener,
             memory_events: started.memory_events,
             own_cgroup,
             kill_rest,
@@ -116,7 +136,7 @@ impl<'h> Watch<'h> {
             terminal_retry: None,
         };
         watch.greet(0);
-        Ok(watch)
+        watch
     }
 
     /// Serves until the process has ended, and then ends.

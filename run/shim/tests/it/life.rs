@@ -111,6 +111,19 @@ fn a_spec_that_cannot_be_is_125_and_leaves_nothing() {
 }
 
 #[test]
+fn a_process_that_cannot_be_attached_to_is_not_left_running() {
+    needs!(Root, Busybox);
+    let container = Container::shell("sleep 1000");
+    // Something that the shim does not remove is in the socket's place.
+    std::fs::create_dir_all(container.dir().join("attach.sock/x")).unwrap();
+    let (exit_code, message) = failure_of(&mut container.start());
+    assert_eq!(exit_code, 125);
+    assert!(message.contains("attach socket"), "{message}");
+    assert_eq!(container.events()[1..], ["failed 125", "finished"]);
+    wait_until("the cgroup is gone", || container.cgroups().is_empty());
+}
+
+#[test]
 fn what_is_claimed_by_another_is_left_alone() {
     needs!(Root, Busybox);
     let container = Container::shell("echo ready; cat").with_stdin();
