@@ -2,12 +2,16 @@
 //! archives of this writer read by GNU tar. Skipped by name where the programs are not there.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
+use proptest::collection::vec;
+use proptest::prelude::*;
 use unpack::tar::{Entry, Kind, Reader, Time, Writer};
+
+use crate::properties::{mend_checksum, sample};
 
 const LISTING: &str = r"
 import sys, tarfile, hashlib
@@ -188,4 +192,64 @@ fn archives_of_this_writer_are_taken_by_gnu_tar() {
     assert_eq!(lines[1], ["-rw-r-----", "4000000000/12", "3", time[0], time[1], &long]);
     assert_eq!(&lines[2][5..], ["hard", "link", "to", &long]);
     assert_eq!(lines[3][2], "1,3");
+}
+
+/// Names as `tar -t` prints them; `None` if the archive is refused.
+fn names(archive: &[u8]) -> Option<Vec<u8>> {
+    let mut reader = Reader::new(archive);
+    let mut entry = Entry::default();
+    let mut names = Vec::new();
+    while reader.next_entry(&mut entry).ok()? {
+        names.extend_from_slice(&entry.path);
+        names.push(b'\n');
+    }
+    Some(names)
+}
+
+fn tar_list(archive: &[u8]) -> std::process::Output {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(archive).unwrap();
+    let mut tar = Command::new("tar");
+    tar.args(["--quoting-style=literal", "-tf"]).arg(file.path()).env("LC_ALL", "C");
+    tar.output().unwrap()
+}
+
+#[test]
+fn the_archive_that_is_damaged_below_is_good() {
+    if !has("tar") {
+        return;
+    }
+    let theirs = tar_list(&sample());
+    assert!(theirs.status.success(), "{}", String::from_utf8_lossy(&theirs.stderr));
+    assert_eq!(Some(theirs.stdout), names(&sample()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// An archive that shows one list here and another to GNU tar could smuggle files past a
+    /// scanner: where both accept it, both see the same.
+    #[test]
+    fn a_damaged_archive_is_refused_or_read_as_gnu_tar_reads_it(
+        changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        prop_assume!(has("tar"));
+        let mut archive = sample();
+        for (at, byte) in changes {
+            let at = at.index(archive.len());
+            archive[at] = byte;
+            mend_checksum(&mut archive, at / 512 * 512);
+        }
+        let Some(ours) = names(&archive) else { return Ok(()) };
+        let theirs = tar_list(&archive);
+        if theirs.status.success() {
+            prop_assert!(
+                theirs.stdout == ours,
+                "ours:\n{}theirs:\n{}{}",
+                String::from_utf8_lossy(&ours),
+                String::from_utf8_lossy(&theirs.stdout),
+                String::from_utf8_lossy(&theirs.stderr)
+            );
+        }
+    }
 }

@@ -13,7 +13,7 @@ use crate::sandbox::Sandbox;
 fn name() -> impl Strategy<Value = Vec<u8>> {
     let component = prop_oneof![
         4 => "[a-z.]{1,12}".prop_map(String::into_bytes),
-        1 => vec(any::<u8>().prop_filter("a name", |byte| !matches!(byte, 0 | b'/')), 1..255),
+        1 => vec(any::<u8>().prop_map(|byte| if matches!(byte, 0 | b'/') { b'-' } else { byte }), 1..255),
     ];
     vec(component, 1..14).prop_map(|components| components.join(&b'/'))
 }
@@ -88,7 +88,7 @@ fn read(archive: &[u8], limits: &Limits) -> Result<Vec<(Entry, Vec<u8>)>, TarErr
 }
 
 /// An archive with something of everything, to be damaged.
-fn sample() -> Vec<u8> {
+pub(crate) fn sample() -> Vec<u8> {
     Forge::new()
         .dir("dir")
         .pax(&[("path", b"dir/pax"), ("SCHILY.xattr.user.x", b"y"), ("mtime", b"1.5")])
@@ -104,7 +104,11 @@ fn sample() -> Vec<u8> {
             ("GNU.sparse.realsize", b"9000"),
         ])
         .entry(b'0', "x", "", &[&b"1\n8192\n3\n"[..], &[0; 503], b"end"].concat())
-        .pax(&[("GNU.sparse.size", b"100"), ("GNU.sparse.map", b"50,3")])
+        .pax(&[
+            ("GNU.sparse.size", b"100"),
+            ("GNU.sparse.numblocks", b"1"),
+            ("GNU.sparse.map", b"50,3"),
+        ])
         .file("older", "end")
         .extended(b'g', &[("comment", b"text")])
         .file("dir/.wh.gone", "")
@@ -164,7 +168,7 @@ proptest! {
 }
 
 /// Makes a block that looks like a header valid again.
-fn mend_checksum(archive: &mut [u8], at: usize) {
+pub(crate) fn mend_checksum(archive: &mut [u8], at: usize) {
     let block = &mut archive[at..at + 512];
     if &block[257..262] == b"ustar" {
         block[148..156].fill(b' ');
