@@ -2,6 +2,8 @@
 //!
 //! `start [COUNT [ROOTFS]]`: the OCI's default mounts, masks, read-only paths and namespaces, with
 //! busybox's `true`; without a cgroup, a filter and the start of another process around it.
+//! With `FULL=1` in the environment also with Docker's filter, an overlay of five layers, and a
+//! cgroup of its own, whose making and removing is not measured.
 //! With `AHEAD=1` in the environment the network is made before and the mounts are taken apart
 //! after what is measured.
 //! Compare with `runc run`, `crun run` and `bwrap` on the same root file system.
@@ -30,6 +32,16 @@ fn main() {
     );
     let mut spec = bundle::spec(&["/bin/true"]);
     let ahead = std::env::var_os("AHEAD").is_some();
+    let full = std::env::var_os("FULL").is_some();
+    let layers = temp.with_extension("layers");
+    let overlay = full.then(|| [overlay(&layers, &rootfs)]);
+    let filter = full.then(|| {
+        let capabilities = seccomp::profile::Capabilities::from_names(bundle::CAPABILITIES);
+        seccomp::profile::Profile::Docker.program(capabilities, seccomp::Arch::NATIVE)
+    });
+    let hierarchy = cgroups::Hierarchy::detect().expect("cgroups");
+    let group = cgroups::CgroupPath::new(&format!("kista-bench-{}", std::process::id()))
+        .expect("a name without slashes");
     let mut times: Vec<[Duration; 4]> = Vec::with_capacity(count);
     for _ in 0..count {
         let network = ahead.then(|| runtime::new_network().expect("a network"));
@@ -39,13 +51,25 @@ fn main() {
             let entry = kinds.find(|entry| entry.kind == kind).expect("a network is asked for");
             entry.path = Some(sys::fs::fd_path(network.as_fd()));
         }
+        let _ = std::fs::remove_dir_all(layers.join("work/work/incompat"));
+        let cgroup = full.then(|| {
+            let resources = oci::runtime::Resources {
+                pids: Some(oci::runtime::Pids { limit: Some(2048) }),
+                ..oci::runtime::Resources::default()
+            };
+            let options = cgroups::Options::default();
+            hierarchy.create(&group, &resources, &options).expect("a cgroup")
+        });
         let begin = Instant::now();
         let container = Container {
             id: "bench",
             spec: &spec,
-            rootfs: Rootfs::Directory(&rootfs),
-            seccomp: None,
-            cgroup: None,
+            rootfs: match &overlay {
+                Some(overlay) => Rootfs::Mounts(overlay),
+                None => Rootfs::Directory(&rootfs),
+            },
+            seccomp: filter.as_ref(),
+            cgroup: cgroup.as_ref(),
             stdio: Stdio::Inherit,
             parent: Parent::Own,
             death_signal: Some(Signal::KILL),
@@ -61,6 +85,9 @@ fn main() {
         let end = begin.elapsed();
         assert_eq!(status.expect("a child").expect("an end").exit_status(), Some(0));
         drop(held);
+        if let Some(cgroup) = cgroup {
+            cgroup.remove(Duration::from_secs(5)).expect("nobody is in it");
+        }
         times.push([create, start - create, end - start, end]);
     }
     for (column, name) in ["create", "start", "to the end", "together"].iter().enumerate() {
@@ -69,7 +96,31 @@ fn main() {
         let at = |share: usize| column[(column.len() - 1) * share / 100];
         println!("{name:>10}: min {:?}  median {:?}  p90 {:?}", column[0], at(50), at(90));
     }
-    if temp.exists() {
-        std::fs::remove_dir_all(&temp).expect("the root file system can be removed");
+    for dir in [&temp, &layers] {
+        if dir.exists() {
+            std::fs::remove_dir_all(dir).expect("what was made can be removed");
+        }
+    }
+}
+
+/// The root file system as the lowest of five layers, with an upper one that need not last.
+fn overlay(dir: &std::path::Path, rootfs: &std::path::Path) -> oci::Mount {
+    let mut options = Vec::new();
+    for name in ["4", "3", "2", "1"] {
+        std::fs::create_dir_all(dir.join(name)).expect("a directory");
+        options.push(format!("lowerdir+={}", dir.join(name).display()));
+    }
+    options.push(format!("lowerdir+={}", rootfs.display()));
+    for name in ["upper", "work"] {
+        std::fs::create_dir_all(dir.join(name)).expect("a directory");
+        options.push(format!("{name}dir={}", dir.join(name).display()));
+    }
+    options.push("volatile".into());
+    oci::Mount {
+        destination: "/".into(),
+        kind: Some("overlay".into()),
+        source: Some("overlay".into()),
+        options,
+        ..oci::Mount::default()
     }
 }

@@ -39,9 +39,30 @@ pub(crate) fn new_instance(
                 .inside(|| format!("{}: option {key}{}", action(), said(context.as_fd())))?;
         }
     }
-    fsconfig_create(&context).inside(|| format!("{}{}", action(), said(context.as_fd())))?;
+    match fsconfig_create(&context) {
+        Err(Errno::INVAL) if kind == "overlay" => {
+            check_volatile(plan)?;
+            return Err(Errno::INVAL).inside(|| format!("{}{}", action(), said(context.as_fd())));
+        }
+        other => other.inside(|| format!("{}{}", action(), said(context.as_fd())))?,
+    }
     let attributes = MountAttrFlags::from_bits_retain(plan.options.own.set as u32);
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).inside(action)
+}
+
+/// The kernel does not take an upper layer twice if it was volatile once, since a crash may have
+/// cost it anything, and says so in its log only.
+fn check_volatile(plan: &MountPlan<'_>) -> Result<(), RuntimeError> {
+    let mut work = plan.options.data.iter().filter(|(key, _)| key == "workdir");
+    let Some((_, Some(work))) = work.next() else { return Ok(()) };
+    let mark = format!("{work}/work/incompat/volatile");
+    match rustix::fs::access(&*mark, rustix::fs::Access::EXISTS) {
+        Ok(()) => Err(RuntimeError::Refused(format!(
+            "the layer above {work} was mounted as volatile before and may lack what was written; \
+             removing {mark} takes it as it is"
+        ))),
+        Err(_) => Ok(()),
+    }
 }
 
 fn set(context: BorrowedFd<'_>, key: &str, value: Option<&str>) -> Result<(), Errno> {
