@@ -1,0 +1,305 @@
+//! From the flags of `run` and `create` to what the engine is asked for.
+//!
+//! Nothing is decided here that another door would have to decide too: texts become the fields
+//! that they stand for, files are read, conflicts between flags are named. Everything is checked
+//! in the order in which Docker's client checks it, so that of two mistakes the same one is told.
+
+use std::collections::BTreeMap;
+
+use dockerapi::{
+    ContainerConfig, HealthConfig, HostConfig, LogConfig, NetworkingConfig, RestartPolicy,
+};
+use engine::{CreateContainer, PullPolicy};
+use oci::Platform;
+
+use super::options::RunArgs;
+use super::{network, security, volumes};
+use crate::config_file::ConfigFile;
+use crate::files;
+use crate::refused;
+use crate::text::quote;
+
+/// What `--pull` says.
+pub(crate) fn pull_policy(text: Option<&str>) -> Result<PullPolicy, String> {
+    match text {
+        None | Some("missing" | "") => Ok(PullPolicy::Missing),
+        Some("always") => Ok(PullPolicy::Always),
+        Some("never") => Ok(PullPolicy::Never),
+        Some(other) => Err(format!(
+            "invalid pull option: '{other}': must be one of \"always\", \"missing\" or \"never\""
+        )),
+    }
+}
+
+/// What `--platform`, or else `DOCKER_DEFAULT_PLATFORM`, says: `os/arch[/variant]` or one of
+/// the two.
+pub(crate) fn platform(text: Option<&str>) -> Result<Option<Platform>, String> {
+    let default = || files::own_variable("DOCKER_DEFAULT_PLATFORM");
+    let Some(text) = text.map(str::to_owned).or_else(default).filter(|text| !text.is_empty())
+    else {
+        return Ok(None);
+    };
+    let host = Platform::host();
+    let full = match text.to_ascii_lowercase().as_str() {
+        word @ ("linux" | "windows" | "darwin" | "freebsd") => {
+            format!("{word}/{}", host.architecture)
+        }
+        "amd64" | "x86_64" | "x86-64" | "arm64" | "aarch64" | "arm" | "armhf" | "armel" | "386"
+        | "i386" | "riscv64" | "ppc64le" | "s390x" => format!("linux/{text}"),
+        _ => text.clone(),
+    };
+    match Platform::parse(&full) {
+        Some(platform) => Ok(Some(platform)),
+        None => Err(format!(
+            "{}: unknown operating system or architecture: invalid argument",
+            quote(&text)
+        )),
+    }
+}
+
+impl RunArgs {
+    /// The request that the flags and arguments stand for.
+    pub(crate) fn into_request(
+        self,
+        args: Vec<String>,
+        client: &ConfigFile,
+    ) -> Result<CreateContainer, String> {
+        let pull = pull_policy(self.pull.as_deref())?;
+        let mut args = args.into_iter();
+        let image = args.next().unwrap_or_default();
+        let command: Vec<String> = args.collect();
+        let attached = |stream: &str| self.attach.0.iter().any(|name| name == stream);
+        let by_default = self.attach.0.is_empty();
+        let attach_stdin = self.interactive.is_on() || attached("stdin");
+
+        if let Some(swappiness) = self.memory_swappiness.0.filter(|s| !(-1..=100).contains(s)) {
+            return Err(format!(
+                "invalid value: {swappiness}. Valid memory swappiness range is 0-100"
+            ));
+        }
+        let mounts = volumes::sort(&self.volume.0)?;
+        let exposed_ports = exposed_ports(&self.expose.0)?;
+        let devices =
+            self.device.0.iter().map(|text| security::device(text)).collect::<Result<_, _>>()?;
+        let env = self.environment(client)?;
+        let labels = self.labels()?;
+        self.check_namespaces()?;
+        let restart_policy = restart_policy(self.restart.as_deref())?;
+        let log_options = to_map(&self.log_opt.0);
+        if self.log_driver.text() == "none" && !log_options.is_empty() {
+            return Err("invalid logging opts for driver none".to_owned());
+        }
+        let security = security::security_options(&self.security_opt.0)?;
+        let opened = || security.open_paths.then(Vec::new);
+        let network_mode = network::mode(&self.network, &self.net)?;
+        let text = |text: &crate::flags::Text| text.text().to_owned();
+
+        let config = ContainerConfig {
+            hostname: text(&self.hostname),
+            domainname: text(&self.domainname),
+            exposed_ports,
+            user: text(&self.user),
+            tty: self.tty.is_on(),
+            open_stdin: self.interactive.is_on(),
+            attach_stdin,
+            attach_stdout: by_default || attached("stdout"),
+            attach_stderr: by_default || attached("stderr"),
+            // A container whose input comes from its creator has no input once that is gone.
+            stdin_once: self.interactive.is_on() && attach_stdin,
+            env,
+            cmd: command,
+            healthcheck: self
+                .no_healthcheck
+                .is_on()
+                .then(|| HealthConfig { test: vec!["NONE".into()], ..HealthConfig::default() }),
+            image,
+            volumes: mounts.anonymous,
+            working_dir: text(&self.workdir),
+            // `--entrypoint ""` takes the image's away, which an empty list would keep.
+            entrypoint: self.entrypoint.as_deref().map(|entry| vec![entry.to_owned()]),
+            labels,
+            stop_signal: self.stop_signal.0.clone().filter(|signal| !signal.is_empty()),
+            stop_timeout: self.stop_timeout.0,
+            ..ContainerConfig::default()
+        };
+        let host = HostConfig {
+            binds: mounts.binds,
+            container_id_file: text(&self.cidfile),
+            log_config: LogConfig { kind: text(&self.log_driver), config: log_options },
+            network_mode,
+            restart_policy,
+            auto_remove: self.rm.is_on(),
+            volume_driver: text(&self.volume_driver),
+            volumes_from: self.volumes_from.0,
+            mounts: self.mount.0,
+            console_size: console_size(),
+            annotations: self.annotation.0,
+            cap_add: self.cap_add.0,
+            cap_drop: self.cap_drop.0,
+            cgroupns_mode: text(&self.cgroupns),
+            dns: self.dns.0,
+            dns_options: [self.dns_option.0, self.dns_opt.0].concat(),
+            dns_search: self.dns_search.0,
+            extra_hosts: self.add_host.0,
+            group_add: self.group_add.0,
+            ipc_mode: text(&self.ipc),
+            oom_score_adj: self.oom_score_adj.0.unwrap_or(0),
+            pid_mode: text(&self.pid),
+            privileged: self.privileged.is_on(),
+            readonly_rootfs: self.read_only.is_on(),
+            masked_paths: opened(),
+            readonly_paths: opened(),
+            security_opt: security.options,
+            tmpfs: volumes::tmpfs(&self.tmpfs.0),
+            uts_mode: text(&self.uts),
+            userns_mode: text(&self.userns),
+            shm_size: self.shm_size.0,
+            sysctls: self.sysctl.0,
+            runtime: text(&self.runtime),
+            isolation: text(&self.isolation),
+            profile: text(&self.profile),
+            cpu_shares: self.cpu_shares.0.unwrap_or(0),
+            memory: self.memory.0,
+            nano_cpus: self.cpus.0,
+            cgroup_parent: text(&self.cgroup_parent),
+            blkio_weight: self.blkio_weight.0.unwrap_or(0),
+            blkio_weight_device: self.blkio_weight_device.0,
+            blkio_device_read_bps: self.device_read_bps.0,
+            blkio_device_write_bps: self.device_write_bps.0,
+            blkio_device_read_iops: self.device_read_iops.0,
+            blkio_device_write_iops: self.device_write_iops.0,
+            cpu_period: self.cpu_period.0.unwrap_or(0),
+            cpu_quota: self.cpu_quota.0.unwrap_or(0),
+            cpu_realtime_period: self.cpu_rt_period.0.unwrap_or(0),
+            cpu_realtime_runtime: self.cpu_rt_runtime.0.unwrap_or(0),
+            cpuset_cpus: text(&self.cpuset_cpus),
+            cpuset_mems: text(&self.cpuset_mems),
+            devices,
+            device_cgroup_rules: self.device_cgroup_rule.0,
+            memory_reservation: self.memory_reservation.0,
+            memory_swap: self.memory_swap.0,
+            memory_swappiness: self.memory_swappiness.0.filter(|swappiness| *swappiness >= 0),
+            oom_kill_disable: self.oom_kill_disable.0,
+            init: self.init.0,
+            pids_limit: self.pids_limit.0,
+            ulimits: self.ulimit.into_list(),
+            ..HostConfig::default()
+        };
+        if host.auto_remove && !matches!(host.restart_policy.name.as_str(), "" | "no") {
+            return Err("conflicting options: cannot specify both --restart and --rm".to_owned());
+        }
+        if !matches!(host.restart_policy.name.as_str(), "" | "no") {
+            let name = &host.restart_policy.name;
+            return Err(format!("--restart {name} is not supported yet: {}", refused::RESTART));
+        }
+        Ok(CreateContainer {
+            name: self.name.0.filter(|name| !name.is_empty()),
+            config,
+            host,
+            networking: NetworkingConfig::default(),
+            platform: platform(self.platform.as_deref())
+                .map_err(|error| format!("error parsing specified platform: {error}"))?,
+            pull,
+        })
+    }
+
+    /// Files first, so that `--env` has the last word; proxies only where nothing is said.
+    fn environment(&self, client: &ConfigFile) -> Result<Vec<String>, String> {
+        let mut env = client.proxy_env(&self.env.0);
+        env.extend(read_pairs("--env-file", &self.env_file.0, &files::own_variable)?);
+        env.extend(self.env.0.iter().cloned());
+        Ok(env)
+    }
+
+    fn labels(&self) -> Result<BTreeMap<String, String>, String> {
+        let mut labels = read_pairs("--label-file", &self.label_file.0, &|_| None)?;
+        labels.extend(self.label.0.iter().cloned());
+        Ok(to_map(&labels))
+    }
+
+    fn check_namespaces(&self) -> Result<(), String> {
+        let joins = |mode: &str| {
+            mode.strip_prefix("container:").is_some_and(|container| !container.is_empty())
+        };
+        let (pid, uts) = (self.pid.text(), self.uts.text());
+        if !matches!(pid, "" | "host") && !joins(pid) {
+            return Err("--pid: invalid PID mode".to_owned());
+        } else if !matches!(uts, "" | "host") {
+            return Err("--uts: invalid UTS mode".to_owned());
+        } else if !matches!(self.userns.text(), "" | "host" | "auto" | "private") {
+            return Err("--userns: invalid USER mode".to_owned());
+        } else if !matches!(self.cgroupns.text(), "" | "host" | "private") {
+            return Err("--cgroupns: invalid CGROUP mode".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn read_pairs(
+    flag: &str,
+    paths: &[String],
+    look_up: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<String>, String> {
+    let mut all = Vec::new();
+    for path in paths {
+        all.extend(files::pairs(path, look_up).map_err(|error| format!("{flag}: {error}"))?);
+    }
+    Ok(all)
+}
+
+/// `key=value` each; without `=` the value is empty. The last one counts.
+pub(crate) fn to_map(pairs: &[String]) -> BTreeMap<String, String> {
+    let split = |pair: &String| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (key.to_owned(), value.to_owned())
+    };
+    pairs.iter().map(split).collect()
+}
+
+fn restart_policy(text: Option<&str>) -> Result<RestartPolicy, String> {
+    let text = text.unwrap_or("no");
+    let (name, count) = match text.split_once(':') {
+        Some((name, count)) => (name, Some(count)),
+        None => (text, None),
+    };
+    if name.is_empty() && count.is_some() {
+        return Err("invalid restart policy format: no policy provided before colon".to_owned());
+    }
+    let maximum_retry_count = match count.filter(|count| !count.is_empty()) {
+        Some(count) => count.parse().map_err(|_| {
+            "invalid restart policy format: maximum retry count must be an integer".to_owned()
+        })?,
+        None => 0,
+    };
+    Ok(RestartPolicy { name: name.to_owned(), maximum_retry_count })
+}
+
+/// `80`, `80/udp`, `8000-8010/tcp` as the keys of a map.
+fn exposed_ports(values: &[String]) -> Result<BTreeMap<String, serde_json::Value>, String> {
+    let mut ports = BTreeMap::new();
+    for value in values {
+        let fail = |why: String| format!("invalid range format for --expose: {why}");
+        let (range, protocol) = value.split_once('/').unwrap_or((value, "tcp"));
+        let protocol = protocol.to_ascii_lowercase();
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let port = |text: &str| {
+            text.parse::<u16>()
+                .map_err(|_| fail(format!("invalid port '{text}' in {}", quote(value))))
+        };
+        let (first, last) = (port(first)?, port(last)?);
+        if last < first {
+            return Err(fail(format!("the range {range} ends before it begins")));
+        } else if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
+            return Err(fail(format!("invalid protocol: {protocol}")));
+        }
+        for port in first..=last {
+            ports.insert(format!("{port}/{protocol}"), serde_json::json!({}));
+        }
+    }
+    Ok(ports)
+}
+
+/// Rows and columns of the terminal that output goes to; zeros if it goes elsewhere.
+fn console_size() -> [u16; 2] {
+    crate::attach::terminal_size().map_or([0, 0], |size| [size.0, size.1])
+}

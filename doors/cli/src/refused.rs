@@ -1,0 +1,24 @@
+//! Why flags are refused: one sentence for each subject, whichever flag asks for it.
+
+pub(crate) const PORTS: &str =
+    "published ports come with bridge networks; use `--network host` to listen on the host's own";
+pub(crate) const NETWORKS: &str = "user-defined networks come with a later piece of work; \
+    there are none, host and container:NAME";
+pub(crate) const LINKS: &str = "links come with bridge networks; `--network container:NAME` \
+    shares the network of another container";
+pub(crate) const ADDRESSES: &str = "addresses come with user-defined networks";
+pub(crate) const HEALTH: &str = "health checks come with a later piece of work";
+pub(crate) const RESTART: &str = "restart policies other than `no` come with a later piece of work";
+pub(crate) const GPUS: &str =
+    "devices by driver come with a later piece of work; `--device` takes a device node";
+pub(crate) const CDI: &str = "devices by CDI name come with a later piece of work; `--device` \
+    takes a device node";
+pub(crate) const VOLUME_DRIVERS: &str = "there are no volume drivers other than `local`";
+pub(crate) const STORAGE: &str = "the size of a container's root file system cannot be limited";
+pub(crate) const API_SOCKET: &str = "there is no API socket";
+pub(crate) const WINDOWS: &str = "it has a meaning on Windows only";
+pub(crate) const SWARM: &str = "it has a meaning in a swarm only";
+pub(crate) const ISOLATION: &str = "there is no isolation other than `process`";
+pub(crate) const CHECKPOINTS: &str = "checkpoints come with a later piece of work";
+pub(crate) const TREE: &str = "images are kept for one platform each, so that there is no tree";
+pub(crate) const VARIANTS: &str = "images are kept for one platform each; remove it by its name";
