@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::process::{cargo, run as spawn};
 use crate::workspace::{Workspace, root};
-use crate::{Outcome, compat, fuzz, licences, tidy};
+use crate::{Outcome, compat, dist, fuzz, licences, tidy};
 
 type Piece = (&'static str, fn() -> Outcome);
 
@@ -24,7 +24,7 @@ const PIECES: &[Piece] = &[
         let arguments = ["clippy", "--workspace", "--all-targets", "--locked", "--"];
         spawn(cargo(&arguments).args(["-D", "warnings"]))
     }),
-    ("build", || spawn(&mut cargo(&["build", "--locked", "--package", "cli"]))),
+    ("build", || dist::build().map(|_| ())),
     ("compat", || compat::run(true)),
     ("fuzz", || fuzz::run(5)),
     ("test", test),
@@ -88,7 +88,7 @@ fn test() -> Outcome {
         }
     }
     let mut command = cargo(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);
-    command.env("KISTA_BIN", workspace.kista()).env("TEST_SKIPS", &skips).current_dir(root());
+    command.env("KISTA_BIN", workspace.released()).env("TEST_SKIPS", &skips).current_dir(root());
     if std::env::var_os("CRASH_LIFECYCLES").is_none() {
         command.env("CRASH_LIFECYCLES", "500");
     }

@@ -83,7 +83,7 @@ pub(crate) struct OurFlag {
 pub(crate) fn run(check: bool) -> Outcome {
     let facts = workspace::root().join("xtask/data/docker-cli.json");
     let facts: Facts = serde_json::from_slice(&fs::read(facts)?)?;
-    let kista = Workspace::load(false)?.kista();
+    let kista = Workspace::load(false)?.released();
     let tree = process::output(Command::new(&kista).arg("__cli-tree"))?;
     let ours: Vec<Ours> = serde_json::from_slice(&tree)?;
     let table = table::render(&facts, &ours);

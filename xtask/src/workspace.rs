@@ -49,11 +49,13 @@ impl Workspace {
         Ok(serde_json::from_slice(&process::output(&mut process::cargo(&arguments))?)?)
     }
 
-    /// The `kista` of the development build; `KISTA_BIN` names another.
-    pub(crate) fn kista(&self) -> PathBuf {
+    /// The `kista` that `dist` built; `KISTA_BIN` names another.
+    ///
+    /// What is shipped is what is tested: it is static, so that containers can execute it.
+    pub(crate) fn released(&self) -> PathBuf {
         match std::env::var_os("KISTA_BIN") {
             Some(path) => path.into(),
-            None => self.target_directory.join("debug/kista"),
+            None => self.target_directory.join("dist/kista"),
         }
     }
 }

@@ -134,7 +134,9 @@ fn files(root: &Path) -> Vec<PathBuf> {
     let mut left = Vec::new();
     for folder in ["containers", "names", "trash", "ingest"] {
         if let Ok(entries) = fs::read_dir(root.join(folder)) {
-            left.extend(entries.flatten().map(|entry| entry.path()));
+            let lock = std::ffi::OsStr::new(".lock");
+            let entries = entries.flatten().filter(|entry| entry.file_name() != lock);
+            left.extend(entries.map(|entry| entry.path()));
         }
     }
     if let Ok(entries) = fs::read_dir(root.join("layers")) {

@@ -15,6 +15,8 @@ pub enum Need {
     Root,
     /// A static busybox at /bin/busybox (package busybox-static).
     Busybox,
+    /// A `kista` that containers can execute too: it is their init, and the image `hello`.
+    StaticKista,
     /// mmdebstrap and a Debian mirror, or an image made earlier.
     Debian,
     /// skopeo.
@@ -37,7 +39,10 @@ impl Need {
     pub fn missing(self) -> Option<String> {
         let (there, why) = match self {
             Self::Root => (rustix::process::geteuid().is_root(), "not root"),
-            Self::Busybox => (is_static("/bin/busybox"), "no static /bin/busybox"),
+            Self::Busybox => (is_static("/bin/busybox".as_ref()), "no static /bin/busybox"),
+            Self::StaticKista => {
+                (is_static(&crate::kista::program()), "kista is linked dynamically")
+            }
             Self::Debian => {
                 (in_path("mmdebstrap") || crate::image::debian_path().exists(), "no mmdebstrap")
             }
@@ -93,7 +98,7 @@ fn in_path(program: &str) -> bool {
 }
 
 /// Whether the file is an ELF program that asks for no interpreter. elf(5), Elf64_Ehdr.
-fn is_static(path: &str) -> bool {
+fn is_static(path: &Path) -> bool {
     const INTERPRETER: u8 = 3;
     let Ok(file) = std::fs::read(path) else { return false };
     let half =

@@ -67,7 +67,7 @@ fn a_read_only_store_is_named() {
     let (stdout, stderr) =
         (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert_eq!(out.status.code(), Some(125), "{stdout}{stderr}");
-    assert!(stdout.starts_with("c\n"), "reading works: {stdout}{stderr}");
+    assert!(stdout.starts_with("box\n"), "reading works: {stdout}{stderr}");
     assert!(stderr.contains("Read-only file system"), "{stderr}");
 }
 

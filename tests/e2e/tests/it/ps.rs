@@ -61,7 +61,7 @@ fn filters() {
     assert_eq!(names(&["-f", "status=exited"]), "down");
     assert_eq!(names(&["-f", "status=exited", "-f", "status=created"]), "new down");
     assert_eq!(names(&["-a", "-f", "exited=3"]), "down");
-    assert_eq!(names(&["-a", "-f", "name=^/?(up|new)$"]), "new up");
+    assert_eq!(names(&["-a", "-f", "name=^/up$"]), "up");
     assert_eq!(names(&["-a", "-f", "name=w"]), "new down");
     assert_eq!(names(&["-a", "-f", "label=tier"]), "down up");
     assert_eq!(names(&["-a", "-f", "label=tier=db"]), "down");
