@@ -69,11 +69,11 @@ impl Engine {
             }
         }
         let record: Record = container.record()?;
-        let facts = launch::host_facts(self.hierarchy()?);
+        let facts = self.facts()?;
         let read = |path: &str| read_inside(status.pid, path);
         let (passwd, group) = (read("etc/passwd"), read("etc/group"));
         let rootfs = RootfsFacts { path: "", passwd: passwd.as_deref(), group: group.as_deref() };
-        let bundle = self.spec_for_exec(&record, &status.cgroup, rootfs, &facts)?;
+        let bundle = self.spec_for_exec(&record, &status.cgroup, rootfs, facts)?;
         let spec = bundle.spec;
         let process = bundle::exec_process(&Exec {
             spec: &spec,
@@ -88,7 +88,7 @@ impl Engine {
             console_size: launch::console_size(request.console_size),
             passwd: passwd.as_deref(),
             group: group.as_deref(),
-            facts: &facts,
+            facts,
         })?;
         let id = names::new_id();
         let mut confined =

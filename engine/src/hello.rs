@@ -45,7 +45,8 @@ impl Engine {
             EngineError::Invalid { message: error.to_string() }
         })?;
         let layer = layer(executable).map_err(EngineError::io("read", "/proc/self/exe"))?;
-        let history = History { created, comment: "embedded in kista".into(), ..History::default() };
+        let history =
+            History { created, comment: "embedded in kista".into(), ..History::default() };
         let name = name.with_default_tag();
         archive::from_layer(
             &layer[..],
@@ -141,8 +142,11 @@ fn describe(text: &mut String) {
         ("process limit", "", "pids.max"),
     ] {
         let value = read(&format!("/sys/fs/cgroup/{controller}/{file}"));
-        if !value.trim().is_empty() {
-            fact(name, value.trim());
+        match value.trim().parse::<u64>() {
+            // Version 1 writes no limit as the largest number of pages.
+            Ok(limit) if limit < 1 << 60 => fact(name, value.trim()),
+            Err(_) if value.trim().is_empty() => {}
+            _ => fact(name, "none"),
         }
     }
     for line in read("/proc/self/limits").lines() {
@@ -150,16 +154,19 @@ fn describe(text: &mut String) {
             fact("limit", &line.split_whitespace().collect::<Vec<_>>().join(" "));
         }
     }
-    let mounts = read("/proc/self/mounts");
-    for line in mounts.lines() {
+    let mut hidden = 0;
+    for line in read("/proc/self/mounts").lines() {
         let words: Vec<&str> = line.split(' ').collect();
-        if let [_, target, kind, options, ..] = words[..] {
-            fact(
-                "mount",
-                &format!("{target} ({kind}, {})", options.split(',').next().unwrap_or_default()),
-            );
+        let [_, target, kind, options, ..] = words[..] else { continue };
+        let options: Vec<&str> = options.split(',').collect();
+        let below = |top: &str| target.strip_prefix(top).is_some_and(|rest| rest.starts_with('/'));
+        if kind != "cgroup" && kind != "cgroup2" && (below("/proc") || below("/sys")) {
+            hidden += 1;
+        } else if !below("/dev") && !below("/sys/fs/cgroup") {
+            fact("mount", &format!("{target} ({kind}, {})", options[0]));
         }
     }
+    fact("hidden", &format!("{hidden} places below /proc and /sys are masked or read-only"));
     let entries = std::fs::read_dir("/").map(|entries| {
         entries
             .flatten()

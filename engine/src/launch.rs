@@ -50,7 +50,7 @@ impl Engine {
         attach: Streams,
     ) -> Result<(Launch, Vec<String>), EngineError> {
         let hierarchy = self.hierarchy()?;
-        let facts = host_facts(hierarchy);
+        let facts = self.facts()?;
         let writable = Writable { container_dir: container.path(), volatile: record.volatile };
         let mut rootfs = self.snapshots()?.mounts(&record.diff_ids, Some(writable), false)?;
         let tree = Tree::new(self.snapshots()?, container, &record.diff_ids);
@@ -80,7 +80,7 @@ impl Engine {
                 user: None,
             },
             seccomp: custom.as_ref(),
-            ..inputs(record, &cgroup, &facts)
+            ..inputs(record, &cgroup, facts)
         })?;
         let mut spec = bundle.spec;
         decide_conditions(profile, &mut spec)?;
@@ -419,8 +419,7 @@ pub(crate) fn host_facts(hierarchy: &Hierarchy) -> HostFacts {
     let exists = |path: &str| Path::new(path).exists();
     HostFacts {
         hostname: own_hostname(),
-        cpu_count: u32::try_from(std::thread::available_parallelism().map_or(1, usize::from))
-            .unwrap_or(1),
+        cpu_count: rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count()),
         cpus: text("/sys/devices/system/cpu/online"),
         mems: text("/sys/devices/system/node/online"),
         thermal_cpus: thermal_cpus(),

@@ -65,6 +65,7 @@ pub struct Engine {
     snapshots: OnceCell<Snapshots>,
     volumes: OnceCell<Volumes>,
     hierarchy: OnceCell<Hierarchy>,
+    facts: OnceCell<bundle::HostFacts>,
 }
 
 impl Engine {
@@ -89,6 +90,7 @@ impl Engine {
             snapshots: OnceCell::new(),
             volumes: OnceCell::new(),
             hierarchy: OnceCell::new(),
+            facts: OnceCell::new(),
         })
     }
 
@@ -127,6 +129,12 @@ impl Engine {
 
     pub(crate) fn hierarchy(&self) -> Result<&Hierarchy, EngineError> {
         once(&self.hierarchy, || Hierarchy::detect().map_err(Into::into))
+    }
+
+    /// What this host is and can do; asked for once.
+    pub(crate) fn facts(&self) -> Result<&bundle::HostFacts, EngineError> {
+        let hierarchy = self.hierarchy()?;
+        once(&self.facts, || Ok(launch::host_facts(hierarchy)))
     }
 
     /// Held by whoever adds something or relies on what he found, until it is written down.

@@ -3,6 +3,7 @@
 //! A start needs two small files of the image (`passwd`, `group`) before anything is mounted. They
 //! are found as overlayfs would find them. A path with links in it is left to overlayfs itself.
 
+use std::cell::OnceCell;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -19,6 +20,8 @@ pub(crate) struct Tree<'a> {
     snapshots: &'a Snapshots,
     container: &'a Container,
     diff_ids: &'a [Digest],
+    /// What the container wrote, then its layers from the top; opened once.
+    layers: OnceCell<Vec<OwnedFd>>,
 }
 
 /// What one layer says of a path.
@@ -39,13 +42,13 @@ impl<'a> Tree<'a> {
         container: &'a Container,
         diff_ids: &'a [Digest],
     ) -> Self {
-        Self { snapshots, container, diff_ids }
+        Self { snapshots, container, diff_ids, layers: OnceCell::new() }
     }
 
     /// Reads the first `limit` bytes of a regular file inside the root; `None` if there is none.
     pub(crate) fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, EngineError> {
         let failed = |errno: Errno| EngineError::io("read", path)(errno.into());
-        for layer in self.layers()? {
+        for layer in crate::once(&self.layers, || self.open_layers())? {
             match ask(layer.as_fd(), path).map_err(failed)? {
                 Answer::Silent => {}
                 Answer::Gone => return Ok(None),
@@ -102,8 +105,7 @@ impl<'a> Tree<'a> {
         read_bounded(file, limit).map(Some).map_err(EngineError::io("read", path))
     }
 
-    /// What the container wrote, then its layers from the top.
-    fn layers(&self) -> Result<Vec<OwnedFd>, EngineError> {
+    fn open_layers(&self) -> Result<Vec<OwnedFd>, EngineError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let upper =
             openat(self.container.dir(), "upper", flags, Mode::empty()).map_err(|errno| {

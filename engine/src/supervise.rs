@@ -15,6 +15,8 @@ use crate::launch::ForHooks;
 
 /// The whole of a process that was called as `kista-shim`.
 pub fn supervise() -> ExitCode {
+    // It lives as long as its container: memory that was given back has to be gone.
+    sys::arena::Arena::retire();
     shim::main(&mut Supervisor::default())
 }
 

@@ -2,12 +2,13 @@
 //!
 //! The only crate in which `unsafe` may stand. No policy is made here.
 
+pub mod arena;
 pub mod bpf;
 pub mod exe;
 pub mod fresh;
 pub mod fs;
-pub mod loopback;
 pub mod inherit;
+pub mod loopback;
 pub mod mount;
 pub mod names;
 pub mod namespace;

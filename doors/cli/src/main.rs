@@ -36,6 +36,10 @@ use std::process::ExitCode;
 
 use crate::ui::{Exit, Ui};
 
+/// A command lives for milliseconds; a third of its system calls would be the allocator's.
+#[global_allocator]
+static ALLOCATOR: sys::arena::Arena = sys::arena::Arena;
+
 /// As a shell shows a program that wrote to a closed pipe: 128 and the number of SIGPIPE.
 const BROKEN_PIPE: u8 = 141;
 

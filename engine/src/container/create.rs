@@ -50,8 +50,8 @@ impl Engine {
                 "The image's health check is not run: health checks are not supported yet".into(),
             );
         }
-        let facts = launch::host_facts(self.hierarchy()?);
-        warnings.extend(bundle::check(&config, &host, &facts)?);
+        let facts = self.facts()?;
+        warnings.extend(bundle::check(&config, &host, facts)?);
         let command = bundle::command(&config)?;
         let inherited = self.mounts_of(&host.volumes_from)?;
         let mut mounts = bundle::plan_mounts(&config, &host, &inherited)?;
