@@ -8,6 +8,7 @@ pub mod exe;
 pub mod fresh;
 pub mod fs;
 pub mod inherit;
+pub mod fsid;
 pub mod loopback;
 pub mod mount;
 pub mod names;
