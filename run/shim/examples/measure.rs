@@ -36,11 +36,20 @@ fn main() {
     }
 }
 
+/// One that has worked: output into a log, a client that came and went.
 fn idle() {
-    let container = Container::shell("exec sleep 1000");
-    let (session, pid) = container.started();
+    let script = format!("{LINES} | head -c 20000000; exec sleep 1000");
+    let mut container = Container::shell(&script);
+    container.launch.plan.log = LogPlan::parse("json-file", [], &LogFacts::default()).unwrap();
+    let (mut session, pid) = container.started();
+    let mut total = 0;
+    while total < 20_000_000 {
+        if let Some(Frame::Stdout(bytes)) = session.recv().unwrap() {
+            total += bytes.len();
+        }
+    }
     session.detach().unwrap();
-    std::thread::sleep(Duration::from_millis(1500));
+    std::thread::sleep(Duration::from_millis(2500));
     let shim = parent_of(pid);
     let rollup = std::fs::read_to_string(format!("/proc/{shim}/smaps_rollup")).unwrap();
     println!("idle shim:");
