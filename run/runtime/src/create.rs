@@ -10,6 +10,7 @@ use sys::process::{Child, CloneFlags};
 use crate::birth::{self, Hidden};
 use crate::error::Step;
 use crate::hooks::{self, HookPoint};
+use crate::idmap::IdMap;
 use crate::init::{self, Init};
 use crate::joined::{self, Joined};
 use crate::message::{self, FromCaller};
@@ -95,7 +96,9 @@ fn provide(plan: &Plan<'_>, child: &Child, socket: BorrowedFd<'_>) -> Result<(),
     } else {
         joined::open_user(plan)?
     };
-    let sources = Sources::open(plan, user.as_ref().map(AsFd::as_fd))?;
+    let (uids, gids) = (&plan.linux.uid_mappings, &plan.linux.gid_mappings);
+    let map = user.map(|namespace| IdMap::of(namespace, uids, gids));
+    let sources = Sources::open(plan, map.as_ref())?;
     for fds in sources.as_fds().chunks(sys::socket::MAX_FDS) {
         message::to_child(socket, FromCaller::Sources, fds)?;
     }

@@ -39,10 +39,41 @@ fn write_file(path: &str, text: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// How ids are mapped.
+#[derive(Debug)]
+pub(crate) struct IdMap {
+    /// The user namespace that says so.
+    pub(crate) namespace: OwnedFd,
+    /// What user and group 0 in it are outside.
+    pub(crate) root: (u32, u32),
+}
+
+impl IdMap {
+    /// A map by itself.
+    pub(crate) fn new(uids: &[IdMapping], gids: &[IdMapping]) -> Result<Self, RuntimeError> {
+        Ok(Self { namespace: namespace(uids, gids)?, root: (root(uids), root(gids)) })
+    }
+
+    /// That of a process's user namespace, with the maps that were written for it.
+    pub(crate) fn of(namespace: OwnedFd, uids: &[IdMapping], gids: &[IdMapping]) -> Self {
+        Self { namespace, root: (root(uids), root(gids)) }
+    }
+
+    pub(crate) fn try_clone(&self) -> Result<Self, RuntimeError> {
+        let namespace = self.namespace.try_clone().host(|| "use a user namespace".into())?;
+        Ok(Self { namespace, root: self.root })
+    }
+}
+
+/// What 0 is outside; itself if nothing says so.
+fn root(mappings: &[IdMapping]) -> u32 {
+    mappings.iter().find(|map| map.container_id == 0).map_or(0, |map| map.host_id)
+}
+
 /// A user namespace that has nothing but maps, for id-mapped mounts.
 ///
 /// It needs a process only until it is open.
-pub(crate) fn namespace(uids: &[IdMapping], gids: &[IdMapping]) -> Result<OwnedFd, RuntimeError> {
+fn namespace(uids: &[IdMapping], gids: &[IdMapping]) -> Result<OwnedFd, RuntimeError> {
     let holder = sys::process::clone(CloneFlags::NEWUSER, None, || {
         // Killed below; or, should this program die first, by its end.
         let _ = sys::process::set_pdeathsig(Some(Signal::KILL));

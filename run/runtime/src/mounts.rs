@@ -39,7 +39,7 @@ impl OwnMounts {
                 MountKind::New { kind, source } => {
                     let whole = mount.options.data.iter().all(|(key, _)| key != "subset");
                     has_proc |= kind == "proc" && whole && mount.destination == "/proc";
-                    Some(overlay::new_instance(kind, source, mount)?)
+                    Some(overlay::new_instance(kind, source, mount, None)?)
                 }
             });
         }

@@ -6,12 +6,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, open_tree,
 };
+use sys::fsid::FsIds;
+use sys::mount::{IdMapFd, MountAttr, set_attr};
 
 use crate::RuntimeError;
 use crate::error::Step;
+use crate::idmap::IdMap;
 use crate::plan::MountPlan;
 
 /// The longest value that fsconfig(2) takes.
@@ -19,33 +22,41 @@ const LONGEST: usize = 255;
 
 /// Makes an instance of a file system, with the mount's own attributes.
 ///
-/// `extra` goes before the options of the plan.
+/// `map` is a user namespace by which the ids of an overlay's layers are mapped.
 pub(crate) fn new_instance(
     kind: &str,
     source: Option<&str>,
     plan: &MountPlan<'_>,
+    map: Option<&IdMap>,
 ) -> Result<OwnedFd, RuntimeError> {
     let action = || format!("make a file system of type {kind} for {}", plan.destination);
-    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC);
-    let context = context.inside(action)?;
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).inside(action)?;
+    // An overlay works with the ids of whoever makes it, and host's root is nobody on its layers.
+    let _ids = match map {
+        None => None,
+        Some(map) => Some(FsIds::set(map.root.0, map.root.1).inside(action)?),
+    };
     if let Some(source) = source.filter(|source| source.len() <= LONGEST) {
         fsconfig_set_string(&context, "source", source).inside(action)?;
     }
+    let mut options = Options::default();
     if kind == "overlay" {
-        overlay_options(context.as_fd(), plan)?;
+        options = overlay_options(context.as_fd(), plan, map)?;
     } else {
         for (key, value) in &plan.options.data {
             set(context.as_fd(), key, value.as_deref())
                 .inside(|| format!("{}: option {key}{}", action(), said(context.as_fd())))?;
         }
     }
-    match fsconfig_create(&context) {
+    let created = if options.created { Ok(()) } else { fsconfig_create(&context) };
+    match created {
         Err(Errno::INVAL) if kind == "overlay" => {
             check_volatile(plan)?;
             return Err(Errno::INVAL).inside(|| format!("{}{}", action(), said(context.as_fd())));
         }
         other => other.inside(|| format!("{}{}", action(), said(context.as_fd())))?,
     }
+    drop(options);
     let attributes = MountAttrFlags::from_bits_retain(plan.options.own.set as u32);
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).inside(action)
 }
@@ -87,10 +98,76 @@ fn said(context: BorrowedFd<'_>) -> String {
     last
 }
 
+/// What has become of an overlay's options.
+#[derive(Default)]
+struct Options {
+    /// Must stay open until the file system is there: a mount that is attached nowhere ends with
+    /// its descriptor.
+    _held: Vec<OwnedFd>,
+    /// Whether the file system is there already.
+    created: bool,
+}
+
+/// The path by which the kernel finds a layer: the layer's own, or where that is too long for
+/// fsconfig(2), or where its ids are mapped, one by a descriptor that is held.
+struct Layers<'a> {
+    held: Vec<OwnedFd>,
+    /// The directory that holds upper and work, cloned once, since both must be on one mount.
+    parent: Option<(String, String)>,
+    map: Option<&'a IdMap>,
+}
+
+impl Layers<'_> {
+    fn lower(&mut self, path: &str) -> io::Result<String> {
+        if self.map.is_some() {
+            return self.mapped(path);
+        }
+        if path.len() <= LONGEST {
+            return Ok(path.to_owned());
+        }
+        Ok(self.hold(open_layer(path)?))
+    }
+
+    fn upper(&mut self, path: &str) -> io::Result<String> {
+        let Some((parent, name)) = path.rsplit_once('/').filter(|_| self.map.is_some()) else {
+            return self.lower(path);
+        };
+        let short = match &self.parent {
+            Some((known, short)) if known == parent => short.clone(),
+            _ => self.mapped(parent)?,
+        };
+        self.parent = Some((parent.to_owned(), short.clone()));
+        Ok(format!("{short}/{name}"))
+    }
+
+    /// A clone of the mount that a directory is on, with ids mapped. Linux 5.19; and as a mount
+    /// that is attached nowhere, 6.15.
+    fn mapped(&mut self, path: &str) -> io::Result<String> {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let tree = open_tree(CWD, path, flags)?;
+        let attr = MountAttr {
+            id_map: self.map.map(|map| IdMapFd(map.namespace.as_fd())),
+            ..MountAttr::default()
+        };
+        set_attr(tree.as_fd(), false, &attr)?;
+        Ok(self.hold(tree))
+    }
+
+    fn hold(&mut self, directory: OwnedFd) -> String {
+        let name = sys::fs::fd_path(directory.as_fd());
+        self.held.push(directory);
+        name
+    }
+}
+
 /// Layers one by one where the kernel takes them so (Linux 6.5), all in one value otherwise.
-fn overlay_options(context: BorrowedFd<'_>, plan: &MountPlan<'_>) -> Result<(), RuntimeError> {
+fn overlay_options(
+    context: BorrowedFd<'_>,
+    plan: &MountPlan<'_>,
+    map: Option<&IdMap>,
+) -> Result<Options, RuntimeError> {
     let action = |key: &str, value: &str| format!("set overlay option {key} to {value}");
-    let mut held = Vec::new();
+    let mut layers = Layers { held: Vec::new(), parent: None, map };
     let mut one_by_one = true;
     let mut lower = Vec::new();
     for (key, value) in &plan.options.data {
@@ -102,7 +179,7 @@ fn overlay_options(context: BorrowedFd<'_>, plan: &MountPlan<'_>) -> Result<(), 
             "lowerdir+" => {
                 lower.push(value);
                 if one_by_one {
-                    let name = short(value, &mut held).inside(|| action(key, value))?;
+                    let name = layers.lower(value).inside(|| action(key, value))?;
                     match fsconfig_set_string(context, "lowerdir+", name) {
                         // The first one decides: an older kernel has no such key.
                         Err(Errno::INVAL) if lower.len() == 1 => one_by_one = false,
@@ -111,7 +188,7 @@ fn overlay_options(context: BorrowedFd<'_>, plan: &MountPlan<'_>) -> Result<(), 
                 }
             }
             "upperdir" | "workdir" => {
-                let name = short(value, &mut held).inside(|| action(key, value))?;
+                let name = layers.upper(value).inside(|| action(key, value))?;
                 fsconfig_set_string(context, key.as_str(), name)
                     .inside(|| action(key, value) + &said(context))?;
             }
@@ -119,21 +196,13 @@ fn overlay_options(context: BorrowedFd<'_>, plan: &MountPlan<'_>) -> Result<(), 
                 .inside(|| action(key, value) + &said(context))?,
         }
     }
+    if !one_by_one && map.is_some() {
+        return Err(Errno::INVAL).inside(|| "map the ids of layers on this kernel".into());
+    }
     if !one_by_one {
         all_at_once(context, &lower).inside(|| action("lowerdir", &lower.join(":")))?;
     }
-    Ok(())
-}
-
-/// A path, or where it is too long for fsconfig(2) a short one by a descriptor that is held.
-fn short(path: &str, held: &mut Vec<OwnedFd>) -> io::Result<String> {
-    if path.len() <= LONGEST {
-        return Ok(path.to_owned());
-    }
-    let directory = open_layer(path)?;
-    let name = sys::fs::fd_path(directory.as_fd());
-    held.push(directory);
-    Ok(name)
+    Ok(Options { _held: layers.held, created: !one_by_one })
 }
 
 fn open_layer(path: &str) -> io::Result<OwnedFd> {
@@ -156,4 +225,45 @@ fn all_at_once(context: BorrowedFd<'_>, lower: &[&str]) -> io::Result<()> {
         .and_then(|()| fsconfig_create(context));
     rustix::process::fchdir(before)?;
     Ok(outcome?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn many_layers_fit_into_one_value() {
+        assert!(rustix::process::geteuid().is_root(), "this test needs root");
+        // It changes the working directory, which belongs to all tests.
+        let child = sys::process::fork(|| {
+            mount_many();
+            0
+        })
+        .unwrap();
+        let id = rustix::process::WaitId::PidFd(child.pidfd.as_fd());
+        let status = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED);
+        assert_eq!(status.unwrap().unwrap().exit_status(), Some(0));
+    }
+
+    fn mount_many() {
+        let temp = tempfile::tempdir().unwrap();
+        let paths: Vec<String> = (0..30)
+            .map(|number| {
+                let path = temp.path().join(format!("{}-{number}", "layer".repeat(40)));
+                fs::create_dir(&path).unwrap();
+                fs::write(path.join(format!("file-{number}")), "").unwrap();
+                path.to_str().unwrap().to_owned()
+            })
+            .collect();
+        let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
+        let before = std::env::current_dir().unwrap();
+        let lower: Vec<_> = paths.iter().map(String::as_str).collect();
+        all_at_once(context.as_fd(), &lower).unwrap();
+        assert_eq!(std::env::current_dir().unwrap(), before);
+        let flags = MountAttrFlags::empty();
+        let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags).unwrap();
+        let files = fs::read_dir(sys::fs::fd_path(mount.as_fd())).unwrap();
+        assert_eq!(files.count(), 30);
+    }
 }

@@ -12,9 +12,10 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use sys::mount::{IdMapFd, MountAttr, Propagation, set_attr};
 
 use crate::error::{Step, spec_error};
+use crate::idmap::IdMap;
 use crate::options::Bind;
 use crate::plan::{MountKind, MountPlan, Plan};
-use crate::{Rootfs, RuntimeError, idmap, overlay};
+use crate::{Rootfs, RuntimeError, overlay};
 
 /// Mounts that are attached nowhere yet.
 #[derive(Debug, Default)]
@@ -53,10 +54,7 @@ pub(crate) fn cgroup_names(plan: &Plan<'_>) -> Vec<String> {
 
 impl Sources {
     /// Opens everything. `user` is the container's user namespace, for id-mapped mounts.
-    pub(crate) fn open(
-        plan: &Plan<'_>,
-        user: Option<BorrowedFd<'_>>,
-    ) -> Result<Self, RuntimeError> {
+    pub(crate) fn open(plan: &Plan<'_>, user: Option<&IdMap>) -> Result<Self, RuntimeError> {
         let mut sources = Self::default();
         sources.fds.push(root(plan, user)?);
         for mount in &plan.mounts {
@@ -103,7 +101,7 @@ impl Sources {
     }
 }
 
-fn root(plan: &Plan<'_>, user: Option<BorrowedFd<'_>>) -> Result<OwnedFd, RuntimeError> {
+fn root(plan: &Plan<'_>, user: Option<&IdMap>) -> Result<OwnedFd, RuntimeError> {
     match plan.container.rootfs {
         Rootfs::Directory(path) => {
             let action = || format!("clone the root file system {}", path.display());
@@ -122,8 +120,17 @@ fn root(plan: &Plan<'_>, user: Option<BorrowedFd<'_>>) -> Result<OwnedFd, Runtim
                     bind(source, what, mount, plan.propagation.0, user)
                 }
                 MountKind::New { kind, source } => {
-                    let tree = overlay::new_instance(kind, source, mount).map_err(as_host)?;
-                    id_map(tree.as_fd(), mount, user)?;
+                    // An overlay cannot be mapped itself, but its layers can.
+                    let map = match kind {
+                        "overlay" => id_map_of(mount, user)?,
+                        _ => None,
+                    };
+                    let layers = map.as_ref().map(|(map, _)| map);
+                    let tree = overlay::new_instance(kind, source, mount, layers);
+                    let tree = tree.map_err(as_host)?;
+                    if map.is_none() {
+                        id_map(tree.as_fd(), mount, user)?;
+                    }
                     Ok(tree)
                 }
                 MountKind::Cgroup => Err(spec_error(mount.field.clone(), "is a cgroup")),
@@ -144,7 +151,7 @@ fn bind(
     what: Bind,
     mount: &MountPlan<'_>,
     default: Propagation,
-    user: Option<BorrowedFd<'_>>,
+    user: Option<&IdMap>,
 ) -> Result<OwnedFd, RuntimeError> {
     let action = || format!("bind {source} to {}", mount.destination);
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
@@ -185,28 +192,30 @@ fn bind(
 fn id_map(
     tree: BorrowedFd<'_>,
     mount: &MountPlan<'_>,
-    user: Option<BorrowedFd<'_>>,
+    user: Option<&IdMap>,
 ) -> Result<(), RuntimeError> {
-    let Some(recursive) =
-        mount.options.id_map.or((!mount.uid_mappings.is_empty()).then_some(false))
-    else {
-        return Ok(());
-    };
-    let action = || format!("map the ids of {}", mount.destination);
-    let own;
-    let namespace = match (mount.uid_mappings.is_empty(), user) {
-        (false, _) => {
-            own = idmap::namespace(mount.uid_mappings, mount.gid_mappings)?;
-            own.as_fd()
-        }
-        (true, Some(user)) => user,
-        (true, None) => {
+    let Some((map, recursive)) = id_map_of(mount, user)? else { return Ok(()) };
+    let attr = MountAttr { id_map: Some(IdMapFd(map.namespace.as_fd())), ..MountAttr::default() };
+    set_attr(tree, recursive, &attr).host(|| format!("map the ids of {}", mount.destination))
+}
+
+/// The user namespace by which a mount's ids are mapped, if they are, and whether those of all
+/// mounts below it are too.
+fn id_map_of(
+    mount: &MountPlan<'_>,
+    user: Option<&IdMap>,
+) -> Result<Option<(IdMap, bool)>, RuntimeError> {
+    let own = !mount.uid_mappings.is_empty();
+    let Some(recursive) = mount.options.id_map.or(own.then_some(false)) else { return Ok(None) };
+    let map = match (own, user) {
+        (true, _) => IdMap::new(mount.uid_mappings, mount.gid_mappings)?,
+        (false, Some(user)) => user.try_clone()?,
+        (false, None) => {
             let field = format!("{}.uidMappings", mount.field);
             return Err(spec_error(field, "are missing, and there is no user namespace"));
         }
     };
-    let attr = MountAttr { id_map: Some(IdMapFd(namespace)), ..MountAttr::default() };
-    set_attr(tree, recursive, &attr).host(action)
+    Ok(Some((map, recursive)))
 }
 
 /// What is bound over /proc or /sys must be such a file system: the kernel and the runtime rely

@@ -191,6 +191,55 @@ fn an_overlay_is_mounted_for_the_container_alone() {
 }
 
 #[test]
+fn a_containers_own_ids_are_nobody_elses_on_disk() {
+    use oci::runtime::{IdMapping, Namespace, NamespaceKind};
+    use std::os::unix::fs::MetadataExt;
+
+    let map = |host_id| vec![IdMapping { container_id: 0, host_id, size: 65_536 }];
+    let run = Run::shell(
+        "id -u; stat -c %u:%g /etc/passwd /; touch /new /vol/new; stat -c %u /new /vol/new; \
+         cat /proc/self/uid_map",
+    );
+    let dir = run.dir().to_owned();
+    for sub in ["upper", "work", "vol"] {
+        std::fs::create_dir(dir.join(sub)).unwrap();
+    }
+    let option = |key: &str, sub: &str| format!("{key}={}", dir.join(sub).display());
+    let overlay = Mount {
+        destination: "/".into(),
+        kind: Some("overlay".into()),
+        options: vec![
+            option("lowerdir+", "rootfs"),
+            option("upperdir", "upper"),
+            option("workdir", "work"),
+            "idmap".into(),
+        ],
+        ..Mount::default()
+    };
+    let volume = dir.join("vol");
+    let run = run
+        .linux(|linux| {
+            linux.namespaces.push(Namespace { kind: NamespaceKind::User, path: None });
+            linux.uid_mappings = map(100_000);
+            linux.gid_mappings = map(100_000);
+        })
+        .edit(|spec| {
+            let mut mount = bind(&volume, "/vol", &["idmap"]);
+            mount.uid_mappings = map(100_000);
+            mount.gid_mappings = map(100_000);
+            spec.mounts.push(mount);
+        })
+        .request(|request| request.mounts = Some(vec![overlay]));
+    let out = run.run();
+    let lines: Vec<_> = out.ok().lines().map(str::trim).collect();
+    assert_eq!(lines[..5], ["0", "0:0", "0:0", "0", "0"]);
+    assert!(lines[5].contains("100000"), "{lines:?}");
+    for file in ["upper/new", "vol/new"] {
+        assert_eq!(std::fs::metadata(dir.join(file)).unwrap().uid(), 0, "{file}");
+    }
+}
+
+#[test]
 fn places_that_must_stay_what_they_are_cannot_be_mounted_over() {
     for (destination, kind) in [
         ("/", "tmpfs"),
