@@ -68,7 +68,7 @@ impl Container {
             ..Spec::default()
         };
         let cgroup = CgroupPlan {
-            path: format!("kista-shim-test/{id}"),
+            path: format!("kista-shim-test-{id}"),
             resources: Some(Box::new(Resources::default())),
         };
         let kind = Kind::Init { spec: Box::new(spec), rootfs: Vec::new() };
