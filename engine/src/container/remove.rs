@@ -1,7 +1,9 @@
 //! `rm`, `rename`, `container prune`.
 
+use std::io;
+
 use bundle::PlannedSource;
-use metadata::{Container, OperationLock, Phase, Status};
+use metadata::{Container, MetadataError, OperationLock, Phase, Status};
 
 use super::state::is_up;
 use super::{Record, RemoveContainer, StopContainer};
@@ -44,7 +46,12 @@ impl Engine {
                 message: format!("container \"{}\" has just been started", request.container),
             });
         }
-        self.remove_locked(&container, &status, &operation, request.volumes)?;
+        match self.remove_locked(&container, &status, &operation, request.volumes) {
+            // It removed itself (`--rm`), or was found dead and buried on the way here.
+            Err(EngineError::Metadata(MetadataError::Io { source, .. }))
+                if source.kind() == io::ErrorKind::NotFound => {}
+            result => result?,
+        }
         reaper::spawn(self.root());
         Ok(container.id().to_owned())
     }
