@@ -6,6 +6,7 @@ use oci::runtime::Device;
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, makedev};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use sys::mount::{MountAttr, NO_EXEC, NO_SUID, READ_ONLY, set_attr};
 
 use crate::RuntimeError;
 use crate::error::{Step, spec_error};
@@ -200,12 +201,18 @@ impl Node<'_> {
     }
 }
 
-/// Binds one open file over another.
+/// Binds one open file over another, read-only.
+///
+/// A device can be read and written all the same, but the node is the host's: without this, root
+/// inside could change its mode, owner and times for everybody.
 pub(crate) fn bind_over(source: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<(), Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_EMPTY_PATH;
     let tree = open_tree(source, "", flags)?;
+    let attr = MountAttr { set: READ_ONLY | NO_SUID | NO_EXEC, ..MountAttr::default() };
+    set_attr(tree.as_fd(), false, &attr)
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(tree.as_fd(), "", place, "", flags)
 }

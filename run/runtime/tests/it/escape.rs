@@ -115,6 +115,33 @@ fn masks_do_not_come_from_the_container() {
     }
 }
 
+/// What is bound from the host's /dev is the host's node: its mode and owner are out of reach.
+#[test]
+fn nodes_of_the_host_are_bound_read_only() {
+    let script = "while read -r id parent dev top place options rest; do case $place in
+        /proc/timer_list|/dev/zero) echo $place $options;; esac; done < /proc/self/mountinfo;
+        echo x > /proc/timer_list && head -c 1 /dev/zero | wc -c";
+    // In a user namespace no node can be made, so that /dev/zero is bound too.
+    let run = Run::shell(script).linux(|linux| {
+        linux.masked_paths = vec!["/proc/timer_list".into()];
+        linux.namespaces.push(oci::runtime::Namespace {
+            kind: oci::runtime::NamespaceKind::User,
+            path: None,
+        });
+        let map = oci::runtime::IdMapping { container_id: 0, host_id: 0, size: 65536 };
+        linux.uid_mappings = vec![map];
+        linux.gid_mappings = vec![map];
+    });
+    let out = run.run();
+    let lines: Vec<_> = out.ok().lines().collect();
+    let [places @ .., count] = lines.as_slice() else { panic!("{out:?}") };
+    assert_eq!((places.len(), *count), (2, "1"), "{out:?}");
+    for line in places {
+        let (_, options) = line.split_once(' ').unwrap();
+        assert!(options.split(',').any(|option| option == "ro"), "{line}");
+    }
+}
+
 /// CVE-2015-3627, CVE-2026-87766: parents of a bind mount's place lead out.
 #[test]
 fn places_of_bind_mounts_stay_inside() {
