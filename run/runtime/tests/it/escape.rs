@@ -124,10 +124,9 @@ fn nodes_of_the_host_are_bound_read_only() {
     // In a user namespace no node can be made, so that /dev/zero is bound too.
     let run = Run::shell(script).linux(|linux| {
         linux.masked_paths = vec!["/proc/timer_list".into()];
-        linux.namespaces.push(oci::runtime::Namespace {
-            kind: oci::runtime::NamespaceKind::User,
-            path: None,
-        });
+        linux
+            .namespaces
+            .push(oci::runtime::Namespace { kind: oci::runtime::NamespaceKind::User, path: None });
         let map = oci::runtime::IdMapping { container_id: 0, host_id: 0, size: 65536 };
         linux.uid_mappings = vec![map];
         linux.gid_mappings = vec![map];
