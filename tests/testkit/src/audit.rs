@@ -25,11 +25,11 @@ pub struct Owner {
     pub ids: BTreeSet<String>,
 }
 
-/// Looks until nothing is left, for ten seconds; gives what is left then.
+/// Looks until nothing is left, for half a minute; gives what is left then.
 ///
-/// Deletion of a container's directory may go on after `rm` has answered.
+/// Deletion of a container's directory goes on after `rm` has answered, and disks can be slow.
 pub fn wait_for_nothing(owner: &Owner) -> Vec<String> {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let left = leftovers(owner);
         if left.is_empty() || Instant::now() > deadline {
@@ -63,29 +63,41 @@ fn owns(owner: &Owner, name: &std::ffi::OsStr) -> bool {
 
 /// The processes that belong to the owner, but for this one.
 pub fn processes(owner: &Owner) -> Vec<i32> {
-    let cookie = format!("{COOKIE}={}", owner.cookie);
-    let own_namespace = fs::read_link("/proc/self/ns/mnt").unwrap_or_default();
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let ours = |pid: &i32| {
-        let folder = PathBuf::from(format!("/proc/{pid}"));
-        let marked = fs::read(folder.join("environ"))
-            .is_ok_and(|all| all.split(|byte| *byte == 0).any(|one| one == cookie.as_bytes()));
-        let holds = || {
-            fs::read_dir(folder.join("fd")).is_ok_and(|fds| {
-                fds.flatten().any(|fd| {
-                    fs::read_link(fd.path()).is_ok_and(|path| path.starts_with(&owner.root))
-                })
-            })
-        };
-        let inside = || {
-            fs::read_link(folder.join("ns/mnt")).is_ok_and(|own| own != own_namespace)
-                && !mounts(&folder.join("mountinfo"), &owner.root).is_empty()
-        };
-        marked || holds() || inside()
+    all_processes().filter(|pid| owns_process(owner, *pid) && !is_zombie(*pid)).collect()
+}
+
+/// The shims that belong to the owner, by the name that they give themselves.
+pub fn shims(owner: &Owner) -> Vec<i32> {
+    let named = |pid: &i32| {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"kista-shim"))
     };
+    all_processes().filter(named).filter(|pid| owns_process(owner, *pid)).collect()
+}
+
+fn all_processes() -> impl Iterator<Item = i32> {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
-    pids.filter(|pid| *pid != own).filter(ours).filter(|pid| !is_zombie(*pid)).collect()
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(move |pid| *pid != own)
+}
+
+fn owns_process(owner: &Owner, pid: i32) -> bool {
+    let folder = PathBuf::from(format!("/proc/{pid}"));
+    let cookie = format!("{COOKIE}={}", owner.cookie);
+    let marked = fs::read(folder.join("environ"))
+        .is_ok_and(|all| all.split(|byte| *byte == 0).any(|one| one == cookie.as_bytes()));
+    let holds = || {
+        fs::read_dir(folder.join("fd")).is_ok_and(|fds| {
+            fds.flatten()
+                .any(|fd| fs::read_link(fd.path()).is_ok_and(|path| path.starts_with(&owner.root)))
+        })
+    };
+    let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+    let inside = || {
+        namespace(&pid.to_string()) != namespace("self")
+            && !mounts(&folder.join("mountinfo"), &owner.root).is_empty()
+    };
+    marked || holds() || inside()
 }
 
 /// A dead process that its parent has yet to ask for.

@@ -122,25 +122,26 @@ fn run_is_done_or_undone_when_its_helpers_die_too() {
 #[test]
 fn start_is_done_or_undone() {
     needs!(Root, Busybox, Strace);
-    at_each_call("start c", &["create --name c busybox sleep 100"], false);
+    at_each_call("start box", &["create --name box busybox sleep 100"], false);
 }
 
 #[test]
 fn stop_is_done_or_undone() {
     needs!(Root, Busybox, Strace);
-    at_each_call("stop -t 0 c", &["run -d --name c busybox sleep 100"], false);
+    at_each_call("stop -t 0 box", &["run -d --name box busybox sleep 100"], false);
 }
 
 #[test]
 fn rm_is_done_or_undone() {
     needs!(Root, Busybox, Strace);
-    at_each_call("rm -f -v c", &["run -d --name c -v /a busybox sleep 100"], false);
+    at_each_call("rm -f -v box", &["run -d --name box -v /a busybox sleep 100"], false);
 }
 
 #[test]
 fn load_is_done_or_undone() {
     needs!(Root, Busybox, Strace);
-    at_each_call("load", &[], false);
+    // It works with several threads, which strace only sees when it follows.
+    at_each_call("load", &[], true);
 }
 
 #[test]

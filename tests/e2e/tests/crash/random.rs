@@ -76,29 +76,21 @@ fn spawn(kista: &Kista, words: &[&str], input: &[u8]) -> Child {
     child
 }
 
-/// Kills the command, or one of the shims and helpers that are there.
+/// Kills the command, or one of the shims that are there; says whether it was alive.
 fn strike(house: &House, child: &Child, dice: &mut Dice) -> bool {
     let command = i32::try_from(child.id()).unwrap();
-    let others: Vec<i32> = audit::processes(&house.kista.owner())
-        .into_iter()
-        .filter(|pid| !house.witness.contains(pid) && is_kista(house, *pid))
-        .collect();
-    let victim = match others.len() {
-        0 => command,
-        count if dice.below(2) == 0 => {
-            others[usize::try_from(dice.below(u64::try_from(count).unwrap())).unwrap()]
+    let mut victim = command;
+    if dice.below(2) == 0 {
+        let mut shims = audit::shims(&house.kista.owner());
+        shims.retain(|pid| !house.witness.contains(pid));
+        if let Some(count) = u64::try_from(shims.len()).ok().filter(|count| *count > 0) {
+            victim = shims[usize::try_from(dice.below(count)).unwrap()];
         }
-        _ => command,
-    };
-    let alive = std::path::Path::new(&format!("/proc/{victim}/exe")).read_link().is_ok();
+    }
+    // The program of a process that has ended cannot be read.
+    let alive = std::fs::read_link(format!("/proc/{victim}/exe")).is_ok();
     audit::kill(victim);
     alive
-}
-
-/// Whether the process runs our program, and not something in a container.
-fn is_kista(house: &House, pid: i32) -> bool {
-    let program = std::fs::canonicalize(house.kista.program()).unwrap();
-    std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program)
 }
 
 fn wait(child: &mut Child, words: &[&str]) {
