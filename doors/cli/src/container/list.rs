@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::command::{Arity, Call, Command};
 use crate::flags::{Filter, Integer, Switch, Text, flags, long};
 use crate::render::{
-    Format, Row, ago, human_duration, human_size, local_time, print_rows, uses_field,
+    self, Format, Row, ago, human_duration, human_size, local_time, print_rows, uses_field,
 };
 use crate::text::{ellipsis, quote, short_id};
 use crate::ui::{Exit, Ui};
@@ -38,6 +38,9 @@ flags! {
 
 const TABLE: &str = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t\
     {{.Names}}";
+
+/// What errors of templates call a line.
+const TYPE_NAME: &str = "*formatter.ContainerContext";
 
 const HEADS: [(&str, &str); 16] = [
     ("Command", "COMMAND"),
@@ -84,6 +87,11 @@ impl Command for ListArgs {
             true => Format::Template("{{.ID}}".into()),
             false => Format::parse(&format, &table),
         };
+        if let Some(Err(text)) =
+            self.format.as_deref().map(|_| render::check(&format, TYPE_NAME, &HEADS))
+        {
+            return ui.fail(text);
+        }
         let size = self.size.0.unwrap_or_else(|| uses_field(&format, "Size"));
         let last = match (self.last.0, self.latest.is_on()) {
             (None | Some(-1), true) => Some(1),
@@ -98,8 +106,7 @@ impl Command for ListArgs {
         let now = Timestamp::now();
         let cut = !self.no_trunc.is_on();
         let rows = containers.iter().map(|container| row(container, cut, now)).collect();
-        let type_name = "*formatter.ContainerContext";
-        let printed = print_rows(&format, type_name, &HEADS, rows, &mut ui.out())?;
+        let printed = print_rows(&format, TYPE_NAME, &HEADS, rows, &mut ui.out())?;
         match printed {
             Ok(()) => Ok(Exit::Success),
             Err(text) => ui.fail(text),

@@ -1,5 +1,7 @@
 //! `--security-opt` and `--device`.
 
+use std::collections::BTreeSet;
+
 use dockerapi::DeviceMapping;
 
 use crate::refused;
@@ -52,6 +54,23 @@ fn seccomp_profile(file: &str) -> Result<String, String> {
     let profile: serde_json::Value = serde_json::from_slice(&bytes)
         .map_err(|error| format!("compacting json for seccomp profile ({file}) failed: {error}"))?;
     Ok(profile.to_string())
+}
+
+/// Capabilities as they are recorded: `CAP_NET_ADMIN` or `ALL`, sorted, each once; what is added
+/// is not taken away.
+pub(crate) fn capabilities(add: &[String], drop: &[String]) -> (Vec<String>, Vec<String>) {
+    let normal = |names: &[String]| -> BTreeSet<String> {
+        names
+            .iter()
+            .map(|name| match name.trim().to_ascii_uppercase() {
+                name if name == "ALL" || name.starts_with("CAP_") => name,
+                name => format!("CAP_{name}"),
+            })
+            .collect()
+    };
+    let (add, drop) = (normal(add), normal(drop));
+    let drop = drop.difference(&add).cloned().collect();
+    (add.into_iter().collect(), drop)
 }
 
 /// `node`, `node:node inside`, `node:rwm` or `node:node inside:rwm`.
@@ -117,6 +136,15 @@ mod tests {
             assert_eq!(got.map_err(String::as_str), want, "{text}");
         }
         assert!(device("nvidia.com/gpu=all").unwrap_err().contains("not supported yet"));
+    }
+
+    #[test]
+    fn capabilities_have_one_spelling() {
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            capabilities(&list(&["net_raw", "CAP_chown", "chown"]), &list(&["all", "CHOWN"])),
+            (list(&["CAP_CHOWN", "CAP_NET_RAW"]), list(&["ALL"]))
+        );
     }
 
     #[test]

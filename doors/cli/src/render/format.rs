@@ -94,6 +94,24 @@ pub(crate) fn print_rows(
     Ok(Ok(()))
 }
 
+/// Tries a template out before anything is asked of the engine. The error is for the user.
+pub(crate) fn check(
+    format: &Format,
+    type_name: &str,
+    heads: &[(&str, &str)],
+) -> Result<(), String> {
+    let (text, labels) = extract_labels(format.template());
+    let template =
+        Template::parse(&text).map_err(|error| format!("failed to parse template: {error}"))?;
+    let mut row: Row = heads.iter().map(|(name, _)| ((*name).to_owned(), "".into())).collect();
+    row.extend((0..labels.len()).map(|at| (format!("{LABEL_FIELD}{at}"), "".into())));
+    let options = Options { missing: Missing::NoField { type_name }, header: false };
+    match template.execute_with(&Value::Object(row), &options) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("failed to execute template: {error}")),
+    }
+}
+
 /// Whether a template's text names the placeholder: what is costly is only asked for then.
 pub(crate) fn uses_field(format: &Format, name: &str) -> bool {
     match format {
@@ -186,6 +204,16 @@ mod tests {
             print("{{foo", &[]).unwrap_err(),
             "template parsing error: template: :1: function \"foo\" not defined"
         );
+    }
+
+    #[test]
+    fn a_template_is_tried_out() {
+        let check = |text| check(&Format::parse(text, ""), "*T", &[("ID", "ID")]);
+        assert_eq!(check("{{.ID}} {{.Label \"x\"}}"), Ok(()));
+        assert!(
+            check("{{.Foo}}").unwrap_err().starts_with("failed to execute template: template:")
+        );
+        assert!(check("{{foo").unwrap_err().starts_with("failed to parse template: template:"));
     }
 
     #[test]
