@@ -147,6 +147,12 @@ pub fn is_range_locked(file: BorrowedFd<'_>, byte: u64) -> io::Result<bool> {
     Ok(found != libc::F_UNLCK as libc::c_short)
 }
 
+/// Whether another open file description holds the byte alone; those that share it do not count.
+pub fn is_range_locked_exclusively(file: BorrowedFd<'_>, byte: u64) -> io::Result<bool> {
+    let found = ofd(file, libc::F_OFD_GETLK, byte, libc::F_RDLCK as libc::c_short)?;
+    Ok(found != libc::F_UNLCK as libc::c_short)
+}
+
 fn kind(lock: Lock) -> libc::c_short {
     match lock {
         Lock::Shared => libc::F_RDLCK as libc::c_short,
