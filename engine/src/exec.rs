@@ -1,12 +1,13 @@
 //! Execs: processes added to a running container. Each has a shim of its own, so that it outlives
 //! whoever asked for it, and ends with its container.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use bundle::{Exec, RootfsFacts};
 use metadata::Phase;
 use oci::runtime::Spec;
-use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, Mode, OFlags};
 use shim::{CgroupPlan, Kind, Launch, Plan, ShimError, Streams, Target};
 
 use crate::container::Record;
@@ -52,6 +53,10 @@ impl Engine {
     pub fn exec_container(&self, request: &ExecContainer) -> Result<ExecSession, EngineError> {
         let shim = shim::client::spawn_early()?;
         let (container, status) = self.look_up(&request.container)?;
+        let not_running = || EngineError::Conflict {
+            message: format!("container {} is not running", container.id()),
+        };
+        let (init, status) = self.open_init(&container, status)?.ok_or_else(not_running)?;
         match status.phase {
             Phase::Running => {}
             Phase::Paused => {
@@ -62,11 +67,7 @@ impl Engine {
                     ),
                 });
             }
-            _ => {
-                return Err(EngineError::Conflict {
-                    message: format!("container {} is not running", container.id()),
-                });
-            }
+            _ => return Err(not_running()),
         }
         let record: Record = container.record()?;
         let facts = self.facts()?;
@@ -98,6 +99,11 @@ impl Engine {
             false => self.filter(&mut confined, bundle.needs.seccomp)?,
         };
         let Some(process) = confined.process else { unreachable!("was put in above") };
+        // As long as the process is there, its number was its own in all that was read above.
+        let target = Target::running(status.pid.unsigned_abs()).ok_or_else(not_running)?;
+        if has_ended(&init) {
+            return Err(not_running());
+        }
         let told = ForHooks {
             root: self.root().to_owned(),
             id: container.id().to_owned(),
@@ -118,10 +124,7 @@ impl Engine {
         };
         let launch = Launch {
             plan,
-            kind: Kind::Exec {
-                target: Target { pid: status.pid.unsigned_abs(), start_time: None },
-                process: Box::new(process),
-            },
+            kind: Kind::Exec { target, process: Box::new(process) },
             seccomp,
             cgroup: Some(CgroupPlan { path: status.cgroup.clone(), resources: None }),
             make_cwd: None,
@@ -137,17 +140,19 @@ impl Engine {
     }
 }
 
+fn has_ended(process: &OwnedFd) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN)];
+    !matches!(poll(&mut fds, Some(&Timespec::default())), Ok(0))
+}
+
 /// Reads a small file as the container sees it now; `None` if there is no such regular file.
 fn read_inside(pid: i32, path: &str) -> Option<Vec<u8>> {
     use std::io::Read;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::openat(CWD, format!("/proc/{pid}/root"), flags, Mode::empty()).ok()?;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = sys::fs::open_in_root(root.as_fd(), path, flags, Mode::empty()).ok()?;
-    let stat = rustix::fs::fstat(&file).ok()?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return None;
-    }
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let found = sys::fs::open_in_root(root.as_fd(), path, flags, Mode::empty()).ok()?;
+    let file = crate::rootfs::open_regular(found.as_fd()).ok()??;
     let mut bytes = Vec::new();
     std::fs::File::from(file)
         .take(bundle::ACCOUNT_FILE_LIMIT_BYTES as u64 + 1)

@@ -116,6 +116,14 @@ pub struct Target {
     pub start_time: Option<u64>,
 }
 
+impl Target {
+    /// The process that has the number now; `None` if there is none.
+    pub fn running(pid: u32) -> Option<Self> {
+        let number = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw)?;
+        Some(Self { pid, start_time: Some(crate::monitor::start_time(number)?) })
+    }
+}
+
 /// A compiled system call filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filter {

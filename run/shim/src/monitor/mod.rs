@@ -29,6 +29,7 @@ use crate::{Failure, Hooks, Plan};
 
 use channel::{Channel, Report};
 use clients::Client;
+pub(crate) use stage::start_time;
 use watch::{Doors, Watch};
 
 /// The whole of a process that was called as [`crate::NAME`]: descriptor 3 is its control socket.

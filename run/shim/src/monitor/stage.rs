@@ -238,7 +238,7 @@ fn open_target(target: Target) -> Result<(Pid, OwnedFd), Failure> {
 }
 
 /// Field 22 of `/proc/PID/stat`; the second one, a name, may hold anything.
-fn start_time(pid: Pid) -> Option<u64> {
+pub(crate) fn start_time(pid: Pid) -> Option<u64> {
     let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
     let rest = str::from_utf8(stat.get(after_name..)?).ok()?;
