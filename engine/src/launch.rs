@@ -49,7 +49,6 @@ impl Engine {
         status: &Status,
         attach: Streams,
     ) -> Result<(Launch, Vec<String>), EngineError> {
-        let hierarchy = self.hierarchy()?;
         let facts = self.facts()?;
         let writable = Writable { container_dir: container.path(), volatile: record.volatile };
         let mut rootfs = self.snapshots()?.mounts(&record.diff_ids, Some(writable), false)?;

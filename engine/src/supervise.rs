@@ -5,13 +5,18 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use metadata::{Container, Containers, LifeLock, Phase};
 use oci::Timestamp;
 use shim::{Exit, Failure, Hooks, Plan};
 
 use crate::Engine;
+use crate::container::Held;
 use crate::launch::ForHooks;
+
+/// How often the life lock is asked for, every two milliseconds.
+const CLAIM_ATTEMPTS: u32 = 50;
 
 /// The whole of a process that was called as `kista-shim`.
 pub fn supervise() -> ExitCode {
@@ -39,12 +44,27 @@ impl Hooks for Supervisor {
         }
         let containers = Containers::open(&told.root).map_err(|error| Failure::internal(&error))?;
         let container = containers.get(&told.id).map_err(|error| Failure::internal(&error))?;
-        self.life = container.try_claim_life().map_err(|error| Failure::internal(&error))?;
-        if self.life.is_none() {
-            return Err(Failure {
-                exit_code: 125,
-                message: format!("container {} is running already", told.id),
-            });
+        let internal = |error: metadata::MetadataError| Failure::internal(&error);
+        let refused = |what: &str| Failure {
+            exit_code: 125,
+            message: format!("container {} {what}", told.id),
+        };
+        // Somebody who waits for the last run's end, or looks at it, may have it for a moment.
+        let mut attempts = 0;
+        self.life = loop {
+            match container.try_claim_life().map_err(internal)? {
+                Some(life) => break Some(life),
+                None if attempts == CLAIM_ATTEMPTS => return Err(refused("is running already")),
+                None => {
+                    attempts += 1;
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            }
+        };
+        // Whoever removes a container has its life lock meanwhile.
+        if !container.is_there() {
+            self.life = None;
+            return Err(refused("has been removed"));
         }
         self.container = Some(container);
         self.root = told.root;
@@ -89,7 +109,7 @@ impl Hooks for Supervisor {
 
     fn exited(&mut self, exit: &Exit) {
         let Some(container) = &self.container else { return };
-        // A failure leaves `running` behind; the lock, which goes with us, corrects it.
+        // A failure (a full disk) leaves `running` behind; the lock, which goes with us, corrects it.
         let written = container.update_status(|status| {
             status.phase = Phase::Exited;
             status.exit_code = i32::from(exit.code);
@@ -103,7 +123,7 @@ impl Hooks for Supervisor {
         }
         // Out of sight before the client hears of the end, so that its next `ps` is right; the
         // slow part comes in `finished`.
-        let Ok(status) = written else { return };
+        let Ok(status) = written.or_else(|_| container.status()) else { return };
         let Ok(engine) = Engine::open(&self.root) else { return };
         // Somebody who holds the operation lock is about to remove or stop it, and waits for us.
         if let Ok(Some(operation)) = container.try_lock_operation() {
@@ -126,17 +146,17 @@ impl Hooks for Supervisor {
     }
 }
 
-/// `--rm`, when somebody was at the container at the moment of its end.
+/// `--rm`, when somebody was at the container at the moment of its end, or when it did not start
+/// and whoever wanted it has been killed.
 fn remove_at_last(root: &std::path::Path, container: &Container) {
     let Ok(engine) = Engine::open(root) else { return };
-    let Ok(operation) = container.lock_operation() else { return };
-    // Whoever had it may have removed or restarted it.
-    let (Ok(status), Ok(false)) = (container.status(), container.is_alive()) else { return };
-    if status.phase == Phase::Exited
-        && engine.containers().get(container.id()).is_ok()
-        && engine.remove_locked(container, &status, &operation, true).is_ok()
-        && let Ok(trash) = sys::trash::Trash::open(root)
+    // Whoever was at it may have removed or restarted it.
+    if let Ok(Held { operation, life: Some(_life), status }) = engine.hold(container)
+        && (status.phase == Phase::Exited || status.launching)
     {
+        let _ = engine.remove_locked(container, &status, &operation, true);
+    }
+    if let Ok(trash) = sys::trash::Trash::open(root) {
         let _ = trash.empty();
     }
 }

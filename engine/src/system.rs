@@ -7,7 +7,7 @@
 use content::StoreLock;
 use metadata::{Debris, Phase};
 
-use crate::container::{Record, is_up};
+use crate::container::{Held, Record, is_up};
 use crate::{Engine, EngineError};
 
 /// One thing that is not as it should be.
@@ -75,52 +75,63 @@ impl Engine {
     fn check_containers(&self, repair: bool, report: &mut CheckReport) -> Result<(), EngineError> {
         for id in self.containers().ids()? {
             report.checked += 1;
-            let Ok(container) = self.containers().get(&id) else { continue };
-            let status = match container.status() {
-                Ok(status) => status,
-                Err(error) => {
-                    report.add(
-                        "container",
-                        id,
-                        format!("its status cannot be read: {error}"),
-                        None,
-                    );
-                    continue;
-                }
-            };
-            if let Err(error) = container.record::<bundle::PlannedMount>() {
-                report.add(
-                    "container",
-                    id.clone(),
-                    format!("its record cannot be read: {error}"),
-                    None,
-                );
-                continue;
+            match self.check_container(&id, repair, report) {
+                // Removed while we looked.
+                Err(EngineError::NoContainer { .. }) => {}
+                checked => checked?,
             }
-            let alive = container.is_alive()?;
-            if is_up(&status) && !alive {
-                let mend = repair.then(|| self.bury(&container).map(drop));
-                report.add(
-                    "container",
-                    id,
-                    "it is written down as running, and its supervisor is gone",
-                    mend,
-                );
-            } else if !alive && status.auto_remove && self.is_left_over(&container, &status)? {
-                let mend = repair.then(|| self.remove_left_over(&container));
-                report.add("container", id, "it was to be removed when it ended", mend);
-            } else if self.containers().name_owner(&status.name)?.as_deref() != Some(&id)
-                && container.try_lock_operation()?.is_some()
-            {
-                let mend = repair
-                    .then(|| self.containers().claim_name(&status.name, &id).map_err(Into::into));
-                report.add(
-                    "container",
-                    id,
-                    format!("its name {:?} does not lead to it", status.name),
-                    mend,
-                );
+        }
+        Ok(())
+    }
+
+    fn check_container(
+        &self,
+        id: &str,
+        repair: bool,
+        report: &mut CheckReport,
+    ) -> Result<(), EngineError> {
+        let container = self.containers().get(id)?;
+        // In this order: what a dead one's status says is its last word.
+        let alive = container.is_alive()?;
+        let status = match container.status() {
+            Ok(status) => status,
+            Err(error @ metadata::MetadataError::NotFound { .. }) => return Err(error.into()),
+            Err(error) => {
+                report.add("container", id, format!("its status cannot be read: {error}"), None);
+                return Ok(());
             }
+        };
+        match container.record::<bundle::PlannedMount>() {
+            Ok(_) => {}
+            Err(error @ metadata::MetadataError::NotFound { .. }) => return Err(error.into()),
+            Err(error) => {
+                let problem = format!("its record cannot be read: {error}");
+                report.add("container", id, problem, None);
+                return Ok(());
+            }
+        }
+        if is_up(&status) && !alive {
+            let mend = repair.then(|| self.bury(&container).map(drop));
+            report.add(
+                "container",
+                id,
+                "it is written down as running, and its supervisor is gone",
+                mend,
+            );
+        } else if !alive && status.auto_remove && self.is_left_over(&container, &status)? {
+            let mend = repair.then(|| self.remove_left_over(&container));
+            report.add("container", id, "it was to be removed when it ended", mend);
+        } else if self.containers().name_owner(&status.name)?.as_deref() != Some(id)
+            && container.try_lock_operation()?.is_some()
+        {
+            let mend =
+                repair.then(|| self.containers().claim_name(&status.name, id).map_err(Into::into));
+            report.add(
+                "container",
+                id,
+                format!("its name {:?} does not lead to it", status.name),
+                mend,
+            );
         }
         Ok(())
     }
@@ -141,13 +152,16 @@ impl Engine {
     }
 
     fn remove_left_over(&self, container: &metadata::Container) -> Result<(), EngineError> {
-        let operation = container.lock_operation()?;
-        if container.is_alive()? {
-            return Ok(());
+        match self.hold(container) {
+            Ok(Held { operation, life: Some(_life), status })
+                if status.phase == Phase::Exited || status.launching =>
+            {
+                self.remove_cgroup(&status.cgroup)?;
+                self.remove_locked(container, &status, &operation, true)
+            }
+            Ok(_) | Err(EngineError::NoContainer { .. }) => Ok(()),
+            Err(error) => Err(error),
         }
-        let status = container.status()?;
-        self.remove_cgroup(&status.cgroup)?;
-        self.remove_locked(container, &status, &operation, true)
     }
 
     fn check_debris(&self, repair: bool, report: &mut CheckReport) -> Result<(), EngineError> {
@@ -161,7 +175,7 @@ impl Engine {
                 Debris::Name { name, id } => report.add(
                     "name",
                     name,
-                    format!("it leads to container {id}, which is not there"),
+                    format!("it leads to container {id}, which is not there or goes by another"),
                     mend,
                 ),
             }
@@ -182,11 +196,11 @@ impl Engine {
             }
             Debris::Name { .. } => None,
         };
-        self.containers().clear(piece)?;
+        // Before the record that names them.
         if let Some(mounts) = volumes {
             self.unmake_volumes(&mounts);
         }
-        Ok(())
+        Ok(self.containers().clear(piece)?)
     }
 
     /// Groups below ours whose container is gone or does not run.
@@ -200,8 +214,10 @@ impl Engine {
             let processes = group.processes()?;
             let known = self.containers().get(&name).ok();
             let in_use = match &known {
+                // One that is removed just now clears up after itself.
                 Some(container) => {
-                    container.is_alive()? || container.try_lock_operation()?.is_none()
+                    container.is_alive().unwrap_or(true)
+                        || !matches!(container.try_lock_operation(), Ok(Some(_)))
                 }
                 None => !processes.is_empty(),
             };
@@ -283,6 +299,7 @@ impl Engine {
         if repair {
             self.content()?.sweep()?;
             self.snapshots()?.sweep()?;
+            self.volumes()?.sweep()?;
         }
         Ok(())
     }

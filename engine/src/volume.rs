@@ -1,12 +1,13 @@
 //! Volumes: create, list, inspect, remove, prune; and what a container needs of them.
 
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use bundle::{Access, PlannedMount, PlannedSource, VolumeWanted};
 use dockerapi::Volume;
-use rustix::fs::OFlags;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::io::Errno;
 use volumes::{NewVolume, Source};
 
 use crate::container::Record;
@@ -87,6 +88,7 @@ impl Engine {
                 Err(EngineError::NoVolume { name: name.to_owned() })
             };
         };
+        let _alone = self.lock_volumes(FlockOperation::LockExclusive)?;
         let users = self.users_of_volume(name)?;
         if !users.is_empty() {
             return Err(EngineError::Conflict {
@@ -105,6 +107,7 @@ impl Engine {
     ) -> Result<(Vec<String>, u64), EngineError> {
         filters.only(&["all", "label", "label!"])?;
         let all = filters.flag("all")?.unwrap_or(all);
+        let _alone = self.lock_volumes(FlockOperation::LockExclusive)?;
         let used = self.volumes_in_use()?;
         let (mut names, mut bytes) = (Vec::new(), 0);
         for volume in self.volumes()?.list()? {
@@ -118,6 +121,33 @@ impl Engine {
             names.push(volume.name.as_str().to_owned());
         }
         Ok((names, bytes))
+    }
+
+    /// Held by whoever makes a container for these mounts, until all can see that it uses their
+    /// volumes; `None` if there are none.
+    pub(crate) fn volumes_for(
+        &self,
+        mounts: &[PlannedMount],
+    ) -> Result<Option<OwnedFd>, EngineError> {
+        match wanted(mounts).next() {
+            Some(_) => self.lock_volumes(FlockOperation::LockShared).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Between those who come to use volumes, and whoever removes what nobody uses.
+    fn lock_volumes(&self, operation: FlockOperation) -> Result<OwnedFd, EngineError> {
+        self.volumes()?;
+        let path = self.root().join("volumes").join(".lock");
+        let failed = |errno: Errno| EngineError::io("lock", path.clone())(errno.into());
+        let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = open(&path, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+        loop {
+            match flock(&file, operation) {
+                Err(Errno::INTR) => {}
+                locked => return locked.map(|()| file).map_err(failed),
+            }
+        }
     }
 
     /// Makes the volumes of a container that are not there yet.
@@ -165,8 +195,30 @@ impl Engine {
         }
     }
 
+    /// Removes those of the volumes of container `id` that no other uses.
+    ///
+    /// If another's record cannot be read, they stay: as dangling ones, which `volume prune` knows.
+    pub(crate) fn remove_unshared_volumes(
+        &self,
+        names: &[String],
+        id: &str,
+    ) -> Result<(), EngineError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let _alone = self.lock_volumes(FlockOperation::LockExclusive)?;
+        let Ok(used) = self.volumes_in_use() else { return Ok(()) };
+        for name in names {
+            let is_shared = used.get(name).is_some_and(|users| users.iter().any(|user| user != id));
+            if !is_shared {
+                self.remove_anonymous(name)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes a volume that went with its container; one that is not there is fine.
-    pub(crate) fn remove_anonymous(&self, name: &str) -> Result<(), EngineError> {
+    fn remove_anonymous(&self, name: &str) -> Result<(), EngineError> {
         match self.find_volume(name)? {
             Some(volume) => Ok(self.volumes()?.remove(&volume.name).map(drop)?),
             None => Ok(()),
@@ -242,7 +294,7 @@ impl Engine {
             let record: Record = match container.record() {
                 Ok(record) => record,
                 // Removed while we looked.
-                Err(_) if self.containers().get(&id).is_err() => continue,
+                Err(metadata::MetadataError::NotFound { .. }) => continue,
                 Err(error) => return Err(error.into()),
             };
             for (name, _) in wanted(&record.mounts) {

@@ -90,16 +90,23 @@ impl Engine {
         let first = wanted.map_or_else(|| names::generate(0), str::to_owned);
         status.name = first;
         let mut new = self.containers().create(&record, &status, &["upper", "work"])?;
+        let volumes = self.volumes_for(&record.mounts)?;
         let result = self
             .make_volumes(&record.mounts)
             .and_then(|()| self.claim_name(&mut new, wanted.is_some(), &mut status));
         if let Err(error) = result {
-            drop(new);
+            // Before the record that names them, so that nobody forgets them.
             self.unmake_volumes(&record.mounts);
             return Err(error);
         }
-        let (container, operation) = new.publish()?;
-        drop(store);
+        let (container, operation) = match new.publish() {
+            Ok(published) => published,
+            Err(error) => {
+                self.unmake_volumes(&record.mounts);
+                return Err(error.into());
+            }
+        };
+        drop((store, volumes));
         let created = CreatedContainer { id, name: status.name.clone(), warnings };
         Ok(Fresh { container, operation, record, status, created })
     }

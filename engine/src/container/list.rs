@@ -31,7 +31,7 @@ impl Engine {
                 let Ok(container) = self.containers().get(&id) else { continue };
                 match self.settled(&container) {
                     Ok(settled) => status = settled,
-                    Err(EngineError::Metadata(_) | EngineError::NoContainer { .. }) => continue,
+                    Err(EngineError::NoContainer { .. }) => continue,
                     Err(error) => return Err(error),
                 }
             }

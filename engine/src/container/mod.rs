@@ -17,7 +17,7 @@ use dockerapi::{ContainerConfig, HostConfig, NetworkingConfig};
 use oci::{Platform, Timestamp};
 
 pub use logs::Logs;
-pub(crate) use state::{is_up, state_of};
+pub(crate) use state::{Held, is_up, state_of};
 pub use top::Top;
 
 use crate::{Filters, Session};

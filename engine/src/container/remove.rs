@@ -1,11 +1,9 @@
 //! `rm`, `rename`, `container prune`.
 
-use std::io;
-
 use bundle::PlannedSource;
-use metadata::{Container, MetadataError, OperationLock, Phase, Status};
+use metadata::{Container, OperationLock, Phase, Status};
 
-use super::state::is_up;
+use super::state::{Held, is_up};
 use super::{Record, RemoveContainer, StopContainer};
 use crate::reaper;
 use crate::{Engine, EngineError, Filters};
@@ -16,42 +14,38 @@ impl Engine {
     /// It is out of sight when this returns. What it wrote is deleted by a process of its own, or
     /// by whoever comes by if that is killed.
     pub fn remove_container(&self, request: &RemoveContainer) -> Result<String, EngineError> {
-        let (container, status) = self.look_up(&request.container)?;
-        if is_up(&status) {
-            if !request.force {
-                let hint = if status.phase == Phase::Paused {
-                    "container is paused and must be unpaused first"
-                } else {
-                    "container is running: stop the container before removing or force remove"
-                };
-                return Err(EngineError::Conflict {
-                    message: format!("cannot remove container \"{}\": {hint}", request.container),
+        let (container, mut status) = self.look_up(&request.container)?;
+        let gone = || Ok(container.id().to_owned());
+        let held = loop {
+            if is_up(&status) {
+                if !request.force {
+                    return Err(running(request, &status));
+                }
+                let stopped = self.stop_container(&StopContainer {
+                    container: container.id().to_owned(),
+                    signal: Some("KILL".into()),
+                    grace: None,
                 });
+                match stopped {
+                    // It removed itself (`--rm`) before we came to it.
+                    Err(EngineError::NoContainer { .. }) => return gone(),
+                    stopped => stopped?,
+                }
             }
-            self.stop_container(&StopContainer {
-                container: container.id().to_owned(),
-                signal: Some("KILL".into()),
-                grace: None,
-            })?;
-        }
-        let operation = container.lock_operation()?;
-        let status = match self.settled_locked(&container) {
-            Ok(status) => status,
-            // It removed itself (`--rm`) while we waited for it.
-            Err(EngineError::Metadata(_)) if request.force => return Ok(container.id().to_owned()),
-            Err(error) => return Err(error),
+            let held = match self.hold(&container) {
+                // It removed itself, or somebody else was faster, while we waited for it.
+                Err(EngineError::NoContainer { .. }) if request.force => return gone(),
+                held => held?,
+            };
+            if held.life.is_some() {
+                break held;
+            }
+            // Somebody has started it meanwhile.
+            status = held.status;
         };
-        if is_up(&status) || container.is_alive()? {
-            return Err(EngineError::Conflict {
-                message: format!("container \"{}\" has just been started", request.container),
-            });
-        }
-        match self.remove_locked(&container, &status, &operation, request.volumes) {
-            // It removed itself (`--rm`), or was found dead and buried on the way here.
-            Err(EngineError::Metadata(MetadataError::Io { source, .. }))
-                if source.kind() == io::ErrorKind::NotFound => {}
-            result => result?,
-        }
+        let Held { operation, life, status } = held;
+        self.remove_locked(&container, &status, &operation, request.volumes)?;
+        drop((operation, life));
         reaper::spawn(self.root());
         Ok(container.id().to_owned())
     }
@@ -64,14 +58,12 @@ impl Engine {
         operation: &OperationLock,
         volumes: bool,
     ) -> Result<(), EngineError> {
-        let anonymous = if volumes { anonymous_volumes(container)? } else { Vec::new() };
-        drop(self.containers().remove(container, &status.name, operation)?);
-        // Cut here, the volumes stay as dangling ones, which `volume prune` knows.
-        for name in anonymous {
-            if self.users_of_volume(&name)?.is_empty() {
-                self.remove_anonymous(&name)?;
-            }
+        // The record goes last: cut before, the container is still there to be removed again.
+        if volumes {
+            let anonymous = anonymous_volumes(container)?;
+            self.remove_unshared_volumes(&anonymous, container.id())?;
         }
+        drop(self.containers().remove(container, &status.name, operation)?);
         Ok(())
     }
 
@@ -89,8 +81,12 @@ impl Engine {
                 message: "renaming a container with the same name as its current name".into(),
             });
         }
-        let _operation = found.lock_operation()?;
-        self.containers().rename(&found, &status.name, new_name)?;
+        let operation = found.lock_operation()?;
+        // Somebody may have renamed it while we waited.
+        let old_name = found.status()?.name;
+        if new_name != old_name {
+            self.containers().rename(&found, &old_name, new_name, &operation)?;
+        }
         Ok(())
     }
 
@@ -106,9 +102,11 @@ impl Engine {
             if is_up(&status) || young || !filters.labels_match(&status.labels) {
                 continue;
             }
-            // Somebody else is starting or removing it.
-            let Some(operation) = container.try_lock_operation()? else { continue };
-            if container.is_alive()? {
+            // Somebody else is starting or removing it, or has.
+            let Ok(Some(operation)) = container.try_lock_operation() else { continue };
+            let Ok(Some(_life)) = container.try_claim_life() else { continue };
+            let status = container.status()?;
+            if is_up(&status) {
                 continue;
             }
             bytes += sys::usage::of(container.path()).unwrap_or_default();
@@ -117,6 +115,16 @@ impl Engine {
         }
         reaper::spawn(self.root());
         Ok((ids, bytes))
+    }
+}
+
+fn running(request: &RemoveContainer, status: &Status) -> EngineError {
+    let hint = match status.phase {
+        Phase::Paused => "container is paused and must be unpaused first",
+        _ => "container is running: stop the container before removing or force remove",
+    };
+    EngineError::Conflict {
+        message: format!("cannot remove container \"{}\": {hint}", request.container),
     }
 }
 

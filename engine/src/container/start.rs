@@ -19,7 +19,7 @@ use shim::client::{Pending, Session};
 use shim::{ShimError, Streams};
 
 use super::create::Fresh;
-use super::state::is_up;
+use super::state::Held;
 use super::{CreateContainer, CreatedContainer, Record, RunningContainer};
 use crate::{Engine, EngineError, reaper};
 
@@ -50,7 +50,7 @@ impl Engine {
                 Ok(RunningContainer { id, name, warnings, session: attach.map(|_| session) })
             }
             Err(error) => {
-                self.not_started(&container, &status, &operation, &error)?;
+                self.not_started(&container, &status, operation, &error);
                 Err(error)
             }
         }
@@ -63,9 +63,8 @@ impl Engine {
         attach: Option<Streams>,
     ) -> Result<RunningContainer, EngineError> {
         let (found, status) = self.look_up(container)?;
-        let operation = found.lock_operation()?;
-        let now = self.settled_locked(&found)?;
-        if is_up(&now) {
+        let Held { operation, life, status: now } = self.hold(&found)?;
+        if life.is_none() {
             drop(operation);
             if now.phase == Phase::Paused {
                 return Err(EngineError::Conflict {
@@ -80,7 +79,14 @@ impl Engine {
                 session,
             });
         }
+        if now.auto_remove && now.phase == Phase::Exited {
+            return Err(EngineError::Conflict {
+                message: "container is marked for removal and cannot be started".into(),
+            });
+        }
         let mut record: Record = found.record()?;
+        // The shim's from here on.
+        drop(life);
         let shim = shim::client::spawn_early()?;
         match self.launch(shim, &found, &mut record, &now, attach) {
             Ok((session, warnings)) => {
@@ -93,7 +99,7 @@ impl Engine {
                 })
             }
             Err(error) => {
-                self.not_started(&found, &now, &operation, &error)?;
+                self.not_started(&found, &now, operation, &error);
                 Err(error)
             }
         }
@@ -153,20 +159,35 @@ impl Engine {
     }
 
     /// Writes down why a container did not start, or removes one that nobody wants then.
+    ///
+    /// What goes wrong here (the disk may be full) does not hide why; what is left can be told.
     fn not_started(
+        &self,
+        container: &Container,
+        status: &Status,
+        operation: OperationLock,
+        error: &EngineError,
+    ) {
+        let _ = self.undo_start(container, status, &operation, error);
+        drop(operation);
+        if status.auto_remove {
+            reaper::spawn(self.root());
+        }
+    }
+
+    fn undo_start(
         &self,
         container: &Container,
         status: &Status,
         operation: &OperationLock,
         error: &EngineError,
     ) -> Result<(), EngineError> {
-        // The shim lets go before or after it has told us.
-        container.wait_for_death()?;
+        // Our shim lets go before or after it has told us. If it runs, it is that of somebody who
+        // was killed after he had asked for it, or we have lost sight of ours: it is left alone.
+        let Some(_life) = self.await_end_or_running(container)? else { return Ok(()) };
         self.remove_cgroup(&status.cgroup)?;
         if status.auto_remove {
-            self.remove_locked(container, status, operation, true)?;
-            reaper::spawn(self.root());
-            return Ok(());
+            return self.remove_locked(container, status, operation, true);
         }
         container.update_status(|status| {
             status.launching = false;

@@ -7,13 +7,16 @@ use metadata::{Container, Phase, Status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, pidfd_open};
 
-use super::state::is_up;
+use super::state::{Held, is_up};
 use super::{Grace, Record, StopContainer};
 use crate::signal::{self, handles};
 use crate::{Engine, EngineError, Frame, Session, Streams};
 
 /// What `stop` waits if nobody says otherwise. Docker's.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+/// A process that has not died of SIGKILL after so long may be frozen.
+const FROZEN: Duration = Duration::from_millis(300);
 
 impl Engine {
     /// Asks a container to exit, then insists. One that does not run is left alone.
@@ -24,7 +27,11 @@ impl Engine {
         let (container, status) = self.look_up(&request.container)?;
         let asked = request.signal.as_deref().map(bundle::parse_signal).transpose()?;
         let Some((init, status)) = self.open_init(&container, status)? else { return Ok(()) };
-        let record: Record = container.record()?;
+        let record: Record = match container.record() {
+            // Ended and removed (`--rm`) before we came to it.
+            Err(metadata::MetadataError::NotFound { .. }) => return Ok(()),
+            record => record?,
+        };
         let wanted = match (asked, record.config.stop_signal.as_deref()) {
             (Some(given), _) => given,
             (None, Some(text)) if !text.is_empty() => bundle::parse_signal(text)?,
@@ -40,12 +47,12 @@ impl Engine {
         let deaf = own_pids && wanted != signal::KILL && !handles(status.pid, wanted);
         self.signal(&container, &init, wanted)?;
         if status.phase == Phase::Paused {
-            self.thaw(&container, &status)?;
+            self.thaw_if_there(&container, &status)?;
         }
         let ended = !deaf && await_end(&init, grace)?;
         if !ended {
             self.signal(&container, &init, signal::KILL)?;
-            await_end(&init, Grace::Forever)?;
+            self.await_killed(&container, &init, &status)?;
         }
         self.await_death(&container)
     }
@@ -80,9 +87,9 @@ impl Engine {
         self.signal(&found, &init, signal)?;
         if signal == signal::KILL {
             if status.phase == Phase::Paused {
-                self.thaw(&found, &status)?;
+                self.thaw_if_there(&found, &status)?;
             }
-            await_end(&init, Grace::Forever)?;
+            self.await_killed(&found, &init, &status)?;
             self.await_death(&found)?;
         }
         Ok(())
@@ -91,8 +98,7 @@ impl Engine {
     /// Freezes all processes.
     pub fn pause_container(&self, container: &str) -> Result<(), EngineError> {
         let (found, _) = self.look_up(container)?;
-        let _operation = found.lock_operation()?;
-        let status = self.settled_locked(&found)?;
+        let Held { operation: _operation, status, .. } = self.hold(&found)?;
         match status.phase {
             Phase::Running => {}
             Phase::Paused => {
@@ -106,18 +112,23 @@ impl Engine {
                 });
             }
         }
-        self.cgroup_of(&status)?.freeze()?;
+        // Written down first: cut in between, `unpause` still sets all right.
         found.update_status(|status| {
             if status.phase == Phase::Running {
                 status.phase = Phase::Paused;
             }
         })?;
-        Ok(())
+        let frozen = self.cgroup_of(&status).and_then(|group| Ok(group.freeze()?));
+        if frozen.is_err() {
+            self.written_as_running(&found)?;
+        }
+        frozen
     }
 
     /// Lets them go on.
     pub fn unpause_container(&self, container: &str) -> Result<(), EngineError> {
-        let (found, status) = self.look_up(container)?;
+        let (found, _) = self.look_up(container)?;
+        let Held { operation: _operation, status, .. } = self.hold(&found)?;
         if status.phase != Phase::Paused {
             return Err(EngineError::Conflict {
                 message: format!("Container {} is not paused", found.id()),
@@ -159,7 +170,11 @@ impl Engine {
             }
             let pid = rustix::process::Pid::from_raw(status.pid);
             let opened = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty()));
-            let again = self.settled(container)?;
+            let again = match self.settled(container) {
+                // Ended, and removed as `--rm` says.
+                Err(EngineError::NoContainer { .. }) => return Ok(None),
+                again => again?,
+            };
             match opened {
                 Some(Ok(init)) if is_up(&again) && again.pid == status.pid => {
                     return Ok(Some((init, again)));
@@ -176,7 +191,10 @@ impl Engine {
                 _ if is_up(&again) && again == status => {
                     // Dead and not yet written down: the shim is about to.
                     container.wait_for_death()?;
-                    status = self.settled(container)?;
+                    status = match self.settled(container) {
+                        Err(EngineError::NoContainer { .. }) => return Ok(None),
+                        status => status?,
+                    };
                 }
                 _ => status = again,
             }
@@ -199,11 +217,40 @@ impl Engine {
 
     fn thaw(&self, container: &Container, status: &Status) -> Result<(), EngineError> {
         self.cgroup_of(status)?.thaw()?;
+        self.written_as_running(container)
+    }
+
+    fn written_as_running(&self, container: &Container) -> Result<(), EngineError> {
         container.update_status(|status| {
             if status.phase == Phase::Paused {
                 status.phase = Phase::Running;
             }
         })?;
+        Ok(())
+    }
+
+    /// Thaws a container that is on its way out, or out already.
+    fn thaw_if_there(&self, container: &Container, status: &Status) -> Result<(), EngineError> {
+        match self.thaw(container, status) {
+            Err(
+                EngineError::Cgroups(cgroups::CgroupError::NotFound { .. })
+                | EngineError::NoContainer { .. },
+            ) => Ok(()),
+            thawed => thawed,
+        }
+    }
+
+    /// Waits for the end of a first process that was sent SIGKILL. Somebody may have paused the
+    /// container meanwhile, and what is frozen does not die (cgroup v1).
+    fn await_killed(
+        &self,
+        container: &Container,
+        init: &OwnedFd,
+        status: &Status,
+    ) -> Result<(), EngineError> {
+        while !await_end(init, Grace::For(FROZEN))? {
+            self.thaw_if_there(container, status)?;
+        }
         Ok(())
     }
 
@@ -216,23 +263,9 @@ impl Engine {
         container.wait_for_death()?;
         match self.settled(container) {
             // Removed meanwhile, as `--rm` says.
-            Err(EngineError::Metadata(_) | EngineError::NoContainer { .. }) => Ok(()),
+            Err(EngineError::NoContainer { .. }) => Ok(()),
             other => other.map(drop),
         }
-    }
-
-    /// As `settled`, by a caller that holds the operation lock.
-    pub(crate) fn settled_locked(&self, container: &Container) -> Result<Status, EngineError> {
-        let status = container.status()?;
-        if is_up(&status) && !container.is_alive()? {
-            return Err(EngineError::Conflict {
-                message: format!(
-                    "the supervisor of container {} was killed; try again",
-                    container.id()
-                ),
-            });
-        }
-        Ok(status)
     }
 }
 

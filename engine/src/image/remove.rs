@@ -155,7 +155,10 @@ impl Engine {
         for id in self.containers().ids()? {
             let Ok(container) = self.containers().get(&id) else { continue };
             // A record that cannot be read is no reason to take its layers away.
-            let record: Record = container.record()?;
+            let record: Record = match container.record() {
+                Err(metadata::MetadataError::NotFound { .. }) => continue,
+                record => record?,
+            };
             live.layers.extend(record.diff_ids);
         }
         Ok(live)
@@ -170,7 +173,11 @@ impl Engine {
                 continue;
             }
             let status = match self.containers().get(&id) {
-                Ok(container) => self.settled(&container)?,
+                Ok(container) => match self.settled(&container) {
+                    // Removed while we looked.
+                    Err(EngineError::NoContainer { .. }) => continue,
+                    status => status?,
+                },
                 Err(_) => continue,
             };
             let running = matches!(status.phase, Phase::Running | Phase::Paused);

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use sys::fs::Lock;
 
@@ -56,7 +57,7 @@ impl Container {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         match openat(containers, id, flags, Mode::empty()) {
             Ok(dir) => Ok(Self { id: id.to_owned(), path: path.join(id), dir }),
-            Err(rustix::io::Errno::NOENT) => Err(MetadataError::NotFound { text: id.to_owned() }),
+            Err(Errno::NOENT) => Err(MetadataError::NotFound { text: id.to_owned() }),
             Err(errno) => Err(failed("open", path.join(id))(errno)),
         }
     }
@@ -96,7 +97,7 @@ impl Container {
 
     /// Changes `status.json`, against every other process that does; returns what it is now.
     pub fn update_status(&self, change: impl FnOnce(&mut Status)) -> Result<Status, MetadataError> {
-        let lock = self.lock_file()?;
+        let lock = self.lock_file(OFlags::RDWR)?;
         sys::fs::lock_range(lock.as_fd(), STATUS, Lock::Exclusive, true)
             .map_err(|source| self.io("lock", source))?;
         let mut status = self.status()?;
@@ -105,50 +106,92 @@ impl Container {
         Ok(status)
     }
 
+    /// Whether its directory is still in its place. A removed one can be used for a while through
+    /// what is open of it, until whoever empties the trash comes by.
+    pub fn is_there(&self) -> bool {
+        let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+        let here = rustix::fs::fstat(&self.dir).map(identity);
+        let named = rustix::fs::lstat(&self.path).map(identity);
+        matches!((here, named), (Ok(here), Ok(named)) if here == named)
+    }
+
     /// Whether a shim holds the container; if not, it does not run, whatever `status.json` says.
     pub fn is_alive(&self) -> Result<bool, MetadataError> {
-        let lock = self.lock_file()?;
-        sys::fs::is_range_locked(lock.as_fd(), LIFE)
+        let lock = self.lock_file(OFlags::RDONLY)?;
+        // Those who wait for its end share the lock for a moment, and are no shim.
+        sys::fs::is_range_locked_exclusively(lock.as_fd(), LIFE)
             .map_err(|source| self.io("query the lock of", source))
     }
 
     /// Takes the life lock; `None` if another process has it.
+    ///
+    /// Whoever removes a container holds it meanwhile, so that a shim which claims it must ask
+    /// afterwards whether the container [is there](Container::is_there).
     pub fn try_claim_life(&self) -> Result<Option<LifeLock>, MetadataError> {
-        let lock = self.lock_file()?;
+        let lock = self.lock_file(OFlags::RDWR)?;
         let taken = sys::fs::lock_range(lock.as_fd(), LIFE, Lock::Exclusive, false)
             .map_err(|source| self.io("lock", source))?;
         Ok(taken.then_some(LifeLock(lock)))
     }
 
-    /// Blocks until no shim holds the container.
+    /// Blocks until no shim holds the container; one that has been removed is dead.
     pub fn wait_for_death(&self) -> Result<(), MetadataError> {
-        let lock = self.lock_file()?;
+        let lock = match self.lock_file(OFlags::RDONLY) {
+            Err(MetadataError::NotFound { .. }) => return Ok(()),
+            lock => lock?,
+        };
         sys::fs::lock_range(lock.as_fd(), LIFE, Lock::Shared, true)
             .map(drop)
             .map_err(|source| self.io("wait for", source))
     }
 
     /// Takes the operation lock, waiting for whoever has it.
+    ///
+    /// [`MetadataError::NotFound`] if that one removed the container.
     pub fn lock_operation(&self) -> Result<OperationLock, MetadataError> {
-        let lock = self.lock_file()?;
+        let lock = self.lock_file(OFlags::RDWR)?;
         sys::fs::lock_range(lock.as_fd(), OPERATION, Lock::Exclusive, true)
             .map_err(|source| self.io("lock", source))?;
-        Ok(OperationLock(lock))
+        self.unless_removed(OperationLock(lock))
     }
 
-    /// Takes the operation lock if nobody has it.
+    /// Takes the operation lock if nobody has it; [`MetadataError::NotFound`] if the container has
+    /// been removed.
     pub fn try_lock_operation(&self) -> Result<Option<OperationLock>, MetadataError> {
-        let lock = self.lock_file()?;
-        let taken = sys::fs::lock_range(lock.as_fd(), OPERATION, Lock::Exclusive, false)
-            .map_err(|source| self.io("lock", source))?;
-        Ok(taken.then_some(OperationLock(lock)))
+        let lock = self.lock_file(OFlags::RDWR)?;
+        match sys::fs::lock_range(lock.as_fd(), OPERATION, Lock::Exclusive, false)
+            .map_err(|source| self.io("lock", source))?
+        {
+            true => self.unless_removed(Some(OperationLock(lock))),
+            false => Ok(None),
+        }
+    }
+
+    fn unless_removed<T>(&self, lock: T) -> Result<T, MetadataError> {
+        match self.is_there() {
+            true => Ok(lock),
+            false => Err(self.not_found()),
+        }
+    }
+
+    fn not_found(&self) -> MetadataError {
+        MetadataError::NotFound { text: self.id.clone() }
     }
 
     /// Opens the lock file anew: locks belong to what `open` returned, so that two of them in one
-    /// process are two owners.
-    fn lock_file(&self) -> Result<OwnedFd, MetadataError> {
-        openat(&self.dir, "lock", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
-            .map_err(failed("open", self.path.join("lock")))
+    /// process are two owners. To ask and to share, reading is enough, so that it can be done on a
+    /// file system that is read-only.
+    fn lock_file(&self, access: OFlags) -> Result<OwnedFd, MetadataError> {
+        openat(&self.dir, "lock", access | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
+            .map_err(|errno| self.missing("open", "lock", errno))
+    }
+
+    /// A file that is not there: with the whole container, or alone.
+    fn missing(&self, action: &'static str, name: &str, errno: Errno) -> MetadataError {
+        match errno == Errno::NOENT && !self.is_there() {
+            true => self.not_found(),
+            false => failed(action, self.path.join(name))(errno),
+        }
     }
 
     pub(crate) fn write<T: serde::Serialize>(
@@ -165,8 +208,8 @@ impl Container {
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<T, MetadataError> {
         let path = || self.path.join(name);
-        let bytes =
-            read_document(self.dir.as_fd(), name).map_err(|errno| failed("read", path())(errno))?;
+        let bytes = read_document(self.dir.as_fd(), name)
+            .map_err(|errno| self.missing("read", name, errno))?;
         serde_json::from_slice(&bytes)
             .map_err(|source| MetadataError::Damaged { path: path(), source })
     }

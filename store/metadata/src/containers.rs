@@ -54,7 +54,7 @@ pub enum Debris {
         /// The directory's name.
         directory: String,
     },
-    /// A name whose container is not there.
+    /// A name whose container is not there, or goes by another.
     Name {
         /// The name.
         name: String,
@@ -200,12 +200,28 @@ impl Containers {
         }
     }
 
-    /// Gives `container` the name `new` instead of `old`.
-    pub fn rename(&self, container: &Container, old: &str, new: &str) -> Result<(), MetadataError> {
+    /// Gives `container` the name `new` instead of `old`; `_operation` says that nobody else is at
+    /// it.
+    ///
+    /// Cut between its steps, it leaves a [`Debris::Name`], and can be done again.
+    pub fn rename(
+        &self,
+        container: &Container,
+        old: &str,
+        new: &str,
+        _operation: &OperationLock,
+    ) -> Result<(), MetadataError> {
         self.claim_name(new, container.id())?;
-        container.update_status(|status| new.clone_into(&mut status.name))?;
-        self.release_name(old, container.id());
-        Ok(())
+        match container.update_status(|status| new.clone_into(&mut status.name)) {
+            Ok(_) => {
+                self.release_name(old, container.id());
+                Ok(())
+            }
+            Err(error) => {
+                self.release_name(new, container.id());
+                Err(error)
+            }
+        }
     }
 
     /// Takes a container out of sight, for ever; `_operation` says that nobody else is at it.
@@ -239,7 +255,7 @@ impl Containers {
                 continue;
             }
             if let Some(id) = self.name_owner(&name)?
-                && !self.owner_exists(&id)
+                && (!self.owner_exists(&id) || self.is_former_name(&name, &id))
             {
                 found.push(Debris::Name { name, id });
             }
@@ -248,7 +264,10 @@ impl Containers {
     }
 
     /// The record of a container that never came to be, if its maker had got so far.
-    pub fn unborn_record<M: serde::de::DeserializeOwned>(&self, directory: &str) -> Option<Record<M>> {
+    pub fn unborn_record<M: serde::de::DeserializeOwned>(
+        &self,
+        directory: &str,
+    ) -> Option<Record<M>> {
         let bytes = read_document(self.dir.as_fd(), &format!("{directory}/record.json")).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
@@ -270,8 +289,8 @@ impl Containers {
             }
             Debris::Name { name, id } => {
                 let _guard = self.lock_names()?;
-                if !self.owner_exists(id) {
-                    self.release_name(name, id);
+                if !self.owner_exists(id) || self.is_former_name(name, id) {
+                    self.release_owned(name, id);
                 }
                 Ok(())
             }
@@ -279,7 +298,8 @@ impl Containers {
         }
     }
 
-    /// Makes `name` stand for `id`; a name whose container is not there is taken over.
+    /// Makes `name` stand for `id`; a name whose container is not there is taken over, and one that
+    /// stands for `id` already is fine.
     pub fn claim_name(&self, name: &str, id: &str) -> Result<(), MetadataError> {
         if !is_valid_name(name) {
             return Err(MetadataError::BadName { name: name.to_owned() });
@@ -292,10 +312,13 @@ impl Containers {
         // Two processes may find the same name dead: one at a time looks again and takes over.
         let _guard = self.lock_names()?;
         if let Some(owner) = self.name_owner(name)? {
+            if owner == id {
+                return Ok(());
+            }
             if self.owner_exists(&owner) {
                 return Err(MetadataError::NameTaken { name: name.to_owned(), id: owner });
             }
-            self.release_name(name, &owner);
+            self.release_owned(name, &owner);
         }
         match symlinkat(id, &self.names, name) {
             Ok(()) => Ok(()),
@@ -314,6 +337,14 @@ impl Containers {
 
     /// Lets go of `name` if it stands for `id`. A failure leaves a dead name, which heals itself.
     fn release_name(&self, name: &str, id: &str) {
+        // Otherwise somebody could take it over between our look and our unlink.
+        if let Ok(_guard) = self.lock_names() {
+            self.release_owned(name, id);
+        }
+    }
+
+    /// As `release_name`, by a caller that holds the lock on names.
+    fn release_owned(&self, name: &str, id: &str) {
         if self.name_owner(name).is_ok_and(|owner| owner.as_deref() == Some(id)) {
             let _ = unlinkat(&self.names, name, AtFlags::empty());
         }
@@ -339,8 +370,18 @@ impl Containers {
     }
 
     fn owner_exists(&self, id: &str) -> bool {
-        rustix::fs::accessat(&self.dir, id, rustix::fs::Access::EXISTS, AtFlags::empty()).is_ok()
-            || self.is_being_made(&format!("{NEW}{id}"))
+        // In this order: a container that is published between the two looks is seen by the second.
+        self.is_being_made(&format!("{NEW}{id}"))
+            || rustix::fs::accessat(&self.dir, id, rustix::fs::Access::EXISTS, AtFlags::empty())
+                .is_ok()
+    }
+
+    /// Whether container `id` is there, goes by another name, and nobody is just renaming it: what
+    /// a killed rename leaves.
+    fn is_former_name(&self, name: &str, id: &str) -> bool {
+        let Ok(container) = self.get(id) else { return false };
+        let Ok(Some(_operation)) = container.try_lock_operation() else { return false };
+        container.status().is_ok_and(|status| status.name != name)
     }
 
     /// Whether the process that makes this container is still at it.

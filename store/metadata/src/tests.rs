@@ -1,5 +1,6 @@
 //! Containers come, are found, and go; killed processes leave what can be told and cleared.
 
+use std::os::fd::AsFd;
 use std::sync::{Arc, Barrier};
 
 use oci::{Digest, Platform, Timestamp};
@@ -64,14 +65,71 @@ fn a_name_belongs_to_one_container_and_is_free_when_that_is_gone() {
     assert_eq!(all.ids().unwrap(), [id('a')], "the loser leaves nothing");
 
     let container = all.find("web").unwrap();
-    all.rename(&container, "web", "app").unwrap();
+    let operation = container.lock_operation().unwrap();
+    all.rename(&container, "web", "app", &operation).unwrap();
     assert_eq!(container.status().unwrap().name, "app");
     make(&all, &id('b'), "web").unwrap();
 
-    let operation = container.lock_operation().unwrap();
     all.remove(&container, "app", &operation).unwrap().delete().unwrap();
     make(&all, &id('c'), "app").unwrap();
     assert_eq!(all.debris().unwrap(), []);
+}
+
+#[test]
+fn a_rename_that_was_cut_off_is_found_cleared_and_can_be_done_again() {
+    let temp = tempfile::tempdir().unwrap();
+    let all = Containers::open(temp.path()).unwrap();
+    make(&all, &id('a'), "web").unwrap();
+    let container = all.find("web").unwrap();
+    // As after SIGKILL between the first step and the second.
+    all.claim_name("app", &id('a')).unwrap();
+    {
+        let operation = container.lock_operation().unwrap();
+        assert_eq!(all.debris().unwrap(), [], "somebody may be renaming it");
+        all.rename(&container, "web", "app", &operation).unwrap();
+    }
+    assert_eq!(all.debris().unwrap(), []);
+
+    all.claim_name("former", &id('a')).unwrap();
+    let debris = all.debris().unwrap();
+    assert_eq!(debris, [Debris::Name { name: "former".into(), id: id('a') }]);
+    all.clear(&debris[0]).unwrap();
+    make(&all, &id('b'), "former").unwrap();
+    assert_eq!(all.find("app").unwrap().id(), id('a'));
+}
+
+#[test]
+fn a_container_that_was_removed_meanwhile_is_not_found() {
+    let temp = tempfile::tempdir().unwrap();
+    let all = Containers::open(temp.path()).unwrap();
+    make(&all, &id('a'), "web").unwrap();
+    let container = all.find("web").unwrap();
+    let gone =
+        |result: Result<(), MetadataError>| matches!(result, Err(MetadataError::NotFound { .. }));
+    let trash = {
+        let operation = container.lock_operation().unwrap();
+        all.remove(&container, "web", &operation).unwrap()
+    };
+    assert!(!container.is_there());
+    assert!(gone(container.lock_operation().map(drop)), "in the trash");
+    assert!(gone(container.try_lock_operation().map(drop)));
+
+    trash.delete().unwrap();
+    assert!(gone(container.lock_operation().map(drop)), "deleted");
+    assert!(gone(container.status().map(drop)));
+    assert!(gone(container.is_alive().map(drop)));
+    container.wait_for_death().unwrap();
+}
+
+#[test]
+fn who_waits_for_a_container_is_not_taken_for_its_shim() {
+    let temp = tempfile::tempdir().unwrap();
+    let all = Containers::open(temp.path()).unwrap();
+    make(&all, &id('a'), "web").unwrap();
+    let container = all.find("web").unwrap();
+    let lock = std::fs::File::open(container.path().join("lock")).unwrap();
+    assert!(sys::fs::lock_range(lock.as_fd(), 0, sys::fs::Lock::Shared, false).unwrap());
+    assert!(!container.is_alive().unwrap());
 }
 
 #[test]
