@@ -75,6 +75,9 @@ impl<'a> Tree<'a> {
     ) -> Result<Option<OwnedFd>, EngineError> {
         let mut mounts = self.snapshots.mounts(self.diff_ids, None, true)?;
         for mount in &mut mounts {
+            // A device node of the image means nothing on the host, and the opening of one can
+            // do anything.
+            mount.options.push("nodev".to_owned());
             mount
                 .options
                 .insert(0, format!("lowerdir+={}", self.container.path().join("upper").display()));
@@ -95,14 +98,14 @@ impl<'a> Tree<'a> {
     }
 
     fn read_mounted(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, EngineError> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let Some(file) = self.open_mounted(path, flags)? else { return Ok(None) };
-        let stat = rustix::fs::fstat(&file)
-            .map_err(|errno| EngineError::io("read", path)(errno.into()))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Ok(None);
+        let failed = |errno: Errno| EngineError::io("read", path)(errno.into());
+        let Some(found) = self.open_mounted(path, OFlags::PATH)? else { return Ok(None) };
+        match open_regular(found.as_fd()).map_err(failed)? {
+            None => Ok(None),
+            Some(file) => {
+                read_bounded(file, limit).map(Some).map_err(EngineError::io("read", path))
+            }
         }
-        read_bounded(file, limit).map(Some).map_err(EngineError::io("read", path))
     }
 
     fn open_layers(&self) -> Result<Vec<OwnedFd>, EngineError> {
@@ -121,6 +124,19 @@ impl<'a> Tree<'a> {
         }
         Ok(layers)
     }
+}
+
+/// Opens what `found`, an `O_PATH` descriptor, stands for; `None` if it is no regular file.
+///
+/// It is looked at first, since the opening of a device is an act by itself, and which device that
+/// is an image or a container says: a watchdog resets the host, a tape is wound back.
+pub(crate) fn open_regular(found: BorrowedFd<'_>) -> rustix::io::Result<Option<OwnedFd>> {
+    let stat = rustix::fs::fstat(found)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Ok(None);
+    }
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    openat(CWD, sys::fs::fd_path(found), flags, Mode::empty()).map(Some)
 }
 
 /// Asks one layer for a path of plain components.
@@ -162,4 +178,30 @@ fn read_bounded(file: OwnedFd, limit: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::from(file).take(limit as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::inotify;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_regular_file_is_not_even_opened() {
+        let temp = tempfile::tempdir().unwrap();
+        let (fifo, file) = (temp.path().join("fifo"), temp.path().join("file"));
+        rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        std::fs::write(&file, "root:x:0:0::/:").unwrap();
+        let watch = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
+        let watch = inotify::init(watch).unwrap();
+        for path in [&fifo, &file] {
+            inotify::add_watch(&watch, path, inotify::WatchFlags::OPEN).unwrap();
+        }
+        let mut buffer = [0; 512];
+        for (path, is_opened) in [(&fifo, false), (&file, true)] {
+            let found = openat(CWD, path, OFlags::PATH, Mode::empty()).unwrap();
+            assert_eq!(open_regular(found.as_fd()).unwrap().is_some(), is_opened, "{path:?}");
+            assert_eq!(rustix::io::read(&watch, &mut buffer).is_ok(), is_opened, "{path:?}");
+        }
+    }
 }
