@@ -24,7 +24,7 @@ mod supervise;
 mod system;
 mod volume;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::path::{Path, PathBuf};
 
 use cgroups::Hierarchy;
@@ -46,6 +46,7 @@ pub use hello::hello;
 pub use image::{
     ImageSummary, ImportImage, ListImages, LoadImages, LoadedImage, Pruned, RemoveImage,
 };
+pub use reaper::{REAPER, reap};
 pub use shim::client::{Incoming, Session};
 pub use shim::frame::Frame;
 pub use shim::init::main as init;
@@ -66,6 +67,8 @@ pub struct Engine {
     volumes: OnceCell<Volumes>,
     hierarchy: OnceCell<Hierarchy>,
     facts: OnceCell<bundle::HostFacts>,
+    /// Whether something was removed that is still to be deleted.
+    has_trash: Cell<bool>,
 }
 
 impl Engine {
@@ -91,6 +94,7 @@ impl Engine {
             volumes: OnceCell::new(),
             hierarchy: OnceCell::new(),
             facts: OnceCell::new(),
+            has_trash: Cell::new(false),
         })
     }
 
@@ -137,9 +141,23 @@ impl Engine {
         once(&self.facts, || Ok(launch::host_facts(hierarchy)))
     }
 
+    /// Leaves what was removed to a process that is started when this value is dropped: one for
+    /// all that a command removes.
+    pub(crate) fn reap_later(&self) {
+        self.has_trash.set(true);
+    }
+
     /// Held by whoever adds something or relies on what he found, until it is written down.
     pub(crate) fn store_lock(&self) -> Result<SharedLock, EngineError> {
         Ok(StoreLock::shared(&self.root)?)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if self.has_trash.get() {
+            reaper::spawn(&self.root);
+        }
     }
 }
 

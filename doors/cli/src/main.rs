@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         Some("kista-shim") => return engine::supervise(),
         Some("docker-init") => return engine::init(&args.collect::<Vec<_>>()),
         Some("hello") => return engine::hello(),
+        Some(engine::REAPER) => return engine::reap(&args.next().unwrap_or_default()),
         _ => {}
     }
     attach::restore_on_panic();

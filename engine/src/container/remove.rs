@@ -5,7 +5,6 @@ use metadata::{Container, OperationLock, Phase, Status};
 
 use super::state::{Held, is_up};
 use super::{Record, RemoveContainer, StopContainer};
-use crate::reaper;
 use crate::{Engine, EngineError, Filters};
 
 impl Engine {
@@ -46,7 +45,7 @@ impl Engine {
         let Held { operation, life, status } = held;
         self.remove_locked(&container, &status, &operation, request.volumes)?;
         drop((operation, life));
-        reaper::spawn(self.root());
+        self.reap_later();
         Ok(container.id().to_owned())
     }
 
@@ -113,7 +112,7 @@ impl Engine {
             self.remove_locked(&container, &status, &operation, false)?;
             ids.push(id);
         }
-        reaper::spawn(self.root());
+        self.reap_later();
         Ok((ids, bytes))
     }
 }

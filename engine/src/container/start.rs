@@ -21,7 +21,7 @@ use shim::{ShimError, Streams};
 use super::create::Fresh;
 use super::state::Held;
 use super::{CreateContainer, CreatedContainer, Record, RunningContainer};
-use crate::{Engine, EngineError, reaper};
+use crate::{Engine, EngineError};
 
 impl Engine {
     /// Makes a container and starts it, as fast as the two can be done together.
@@ -171,7 +171,7 @@ impl Engine {
         let _ = self.undo_start(container, status, &operation, error);
         drop(operation);
         if status.auto_remove {
-            reaper::spawn(self.root());
+            self.reap_later();
         }
     }
 

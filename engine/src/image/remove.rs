@@ -141,7 +141,7 @@ impl Engine {
         let blobs = self.content()?.collect(&live.blobs, &lock)?;
         let layers = self.snapshots()?.collect(&live.layers, &lock)?;
         drop(lock);
-        crate::reaper::spawn(root);
+        self.reap_later();
         Ok(blobs.freed_bytes + layers.freed_bytes)
     }
 
