@@ -192,19 +192,6 @@ pub fn close_on_exec_from(first: RawFd) -> io::Result<()> {
     }
 }
 
-/// Leaves a copy of a process without the descriptors of its parent from `first` on, so that no
-/// lock and no pipe stays open on its account.
-///
-/// Only what the copy opens afterwards may be used: it ends by [`exit_now`], which closes nothing
-/// twice. close_range(2), Linux 5.9.
-pub fn close_inherited_from(first: RawFd) -> io::Result<()> {
-    // SAFETY: takes numbers only; a copy made by `clone` never drops what its parent owned.
-    match unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
 /// Gives descriptors the numbers that a program shall find them under, closes every other one on
 /// exec, and answers with `keep` under a number out of their way.
 ///
@@ -262,25 +249,6 @@ pub fn exec(path: &CStr, args: &[&CStr], env: &[&CStr]) -> io::Error {
     // SAFETY: `path` ends with a NUL; both lists hold such strings, end with a null pointer and
     // outlive the call.
     unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
-    io::Error::last_os_error()
-}
-
-/// Becomes the program in an open file; returns only if that failed.
-///
-/// execveat(2), `AT_EMPTY_PATH`.
-pub fn exec_fd(file: BorrowedFd<'_>, args: &[&CStr], env: &[&CStr]) -> io::Error {
-    let (argv, envp) = (pointers(args), pointers(env));
-    // SAFETY: as for `exec`; `file` is open because it is borrowed.
-    unsafe {
-        libc::syscall(
-            libc::SYS_execveat,
-            file.as_raw_fd(),
-            c"".as_ptr(),
-            argv.as_ptr(),
-            envp.as_ptr(),
-            libc::AT_EMPTY_PATH,
-        );
-    }
     io::Error::last_os_error()
 }
 
