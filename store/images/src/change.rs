@@ -46,6 +46,9 @@ impl Change {
     /// As [`Images::tag`].
     pub fn tag(&mut self, name: &Reference, id: &Digest) -> Result<Option<Digest>, ImagesError> {
         let name = canonical(name);
+        if name.familiar_repository() == "sha256" {
+            return Err(ImagesError::LikeId { name });
+        }
         if self.images.record_of(id)?.is_none() {
             return Err(ImagesError::NoRecord { name, id: id.clone() });
         }

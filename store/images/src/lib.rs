@@ -52,6 +52,12 @@ pub enum ImagesError {
         /// How many images it could be.
         count: usize,
     },
+    /// A name that reads as an image id: what comes with an archive must not answer to one.
+    #[error("refusing to create an ambiguous tag using digest algorithm as name: {name}")]
+    LikeId {
+        /// The name.
+        name: Reference,
+    },
     /// A name was to be given to an image that has no record.
     #[error("cannot name {name}: no image {id}")]
     NoRecord {

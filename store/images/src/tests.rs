@@ -42,6 +42,21 @@ fn index(images: &Images) -> Vec<(Digest, Option<String>)> {
 }
 
 #[test]
+fn a_name_that_reads_as_an_id_is_not_given() {
+    let (_temp, images) = store();
+    let (victim, other) = (image("one"), image("two"));
+    images.record(&victim).unwrap();
+    images.record(&other).unwrap();
+    let prefix = &victim.id.hex()[..12];
+    for text in [format!("sha256:{prefix}"), format!("docker.io/library/sha256:{prefix}")] {
+        let error = images.tag(&reference(&text), &other.id).unwrap_err();
+        assert!(matches!(error, ImagesError::LikeId { .. }), "{error:?}");
+    }
+    assert_eq!(images.resolve(&format!("sha256:{prefix}")).unwrap().id, victim.id);
+    images.tag(&reference("somebody/sha256:1"), &other.id).unwrap();
+}
+
+#[test]
 fn an_image_is_found_by_name_digest_and_id() {
     let (_temp, images) = store();
     let record = image("one");
