@@ -125,12 +125,12 @@ pub struct ContainerState {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct DriverData {
-    /// The snapshotter.
-    #[serde(deserialize_with = "null_default")]
-    pub name: String,
     /// Directories.
     #[serde(deserialize_with = "null_default")]
     pub data: BTreeMap<String, String>,
+    /// The snapshotter.
+    #[serde(deserialize_with = "null_default")]
+    pub name: String,
 }
 
 /// What is mounted at one place.
@@ -185,25 +185,25 @@ pub struct NetworkSettings {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Volume {
-    /// Its name.
-    #[serde(deserialize_with = "null_default")]
-    pub name: String,
-    /// `local`.
-    #[serde(deserialize_with = "null_default")]
-    pub driver: String,
-    /// On the host.
-    #[serde(deserialize_with = "null_default")]
-    pub mountpoint: String,
     /// RFC 3339.
     #[serde(deserialize_with = "null_default")]
     pub created_at: String,
+    /// `local`.
+    #[serde(deserialize_with = "null_default")]
+    pub driver: String,
     /// Free key-value pairs.
     #[serde(deserialize_with = "null_default")]
     pub labels: BTreeMap<String, String>,
-    /// `local`.
+    /// On the host.
     #[serde(deserialize_with = "null_default")]
-    pub scope: String,
+    pub mountpoint: String,
+    /// Its name.
+    #[serde(deserialize_with = "null_default")]
+    pub name: String,
     /// Of the driver.
     #[serde(deserialize_with = "null_default")]
     pub options: BTreeMap<String, String>,
+    /// `local`.
+    #[serde(deserialize_with = "null_default")]
+    pub scope: String,
 }
