@@ -125,6 +125,9 @@ enum Taken {
     Some,
 }
 
+/// So much input is read at once.
+const INPUT_BYTES: usize = 64 * 1024;
+
 /// So many frames are shown before signals and input have their turn.
 const FRAMES_AT_ONCE: usize = 32;
 
@@ -141,7 +144,7 @@ struct Joined<'a> {
 impl Joined<'_> {
     fn run(&mut self) -> io::Result<Outcome> {
         let signal_fd = signals::signal_fd(None)?;
-        let mut buffer = vec![0; 64 * 1024];
+        let mut buffer = vec![0; if self.plan.stdin { INPUT_BYTES } else { 0 }];
         loop {
             let more = match self.take_frames()? {
                 Taken::Outcome(outcome) => return Ok(outcome),

@@ -17,6 +17,9 @@ use crate::ui::{Exit, Ui, response};
 /// What Docker's client says when input cannot come from where it should.
 pub(crate) const NO_TERMINAL: &str = "the input device is not a TTY";
 
+/// The exit code where nobody is left to tell the container's: the one that `ps` shows then.
+const SUPERVISOR_LOST: u8 = 255;
+
 impl Command for RunArgs {
     const PATH: &'static str = "container run";
     const USAGE: &'static str = "[OPTIONS] IMAGE [COMMAND] [ARG...]";
@@ -129,7 +132,7 @@ pub(crate) fn finish(outcome: Outcome, ui: &mut Ui) -> io::Result<Exit> {
         }
         Outcome::Lost => {
             ui.fail("the container's supervisor was killed, and the container with it")?;
-            Exit::Failure(137)
+            Exit::Failure(SUPERVISOR_LOST)
         }
     })
 }
@@ -153,7 +156,7 @@ mod tests {
             (Outcome::Exited(137), 137),
             (Outcome::Detached, 0),
             (Outcome::Signalled(15), 143),
-            (Outcome::Lost, 137),
+            (Outcome::Lost, 255),
         ] {
             assert_eq!(finish(outcome, &mut Ui::captured()).unwrap().code(), code);
         }
