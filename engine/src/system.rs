@@ -4,11 +4,17 @@
 //! is what SIGKILL or a loss of power leaves between two steps, and each is mended the way the
 //! next command that meets it would.
 
+use std::time::Duration;
+
 use content::StoreLock;
 use metadata::{Debris, Phase};
 
 use crate::container::{Held, Record, is_up};
 use crate::{Engine, EngineError};
+
+/// What is still there after so long is not just passing. The removal of a cgroup may take a part
+/// of it.
+const IN_PASSING: Duration = Duration::from_millis(200);
 
 /// One thing that is not as it should be.
 #[derive(Debug, Clone)]
@@ -52,6 +58,12 @@ impl CheckReport {
         self.findings.push(Finding { subject, name: name.into(), problem, repaired });
     }
 
+    /// Whether this report has the same finding; one more that is the same does not count.
+    fn take(&mut self, other: &Finding) -> bool {
+        let same = |one: &Finding| one.subject == other.subject && one.name == other.name;
+        self.findings.iter().position(same).map(|at| self.findings.swap_remove(at)).is_some()
+    }
+
     /// Whether everything is as it should be, or is again.
     pub fn is_clean(&self) -> bool {
         self.findings.iter().all(|finding| finding.repaired)
@@ -61,13 +73,30 @@ impl CheckReport {
 impl Engine {
     /// Audits records, processes, cgroups, names, blobs, layers and volumes; mends if asked.
     ///
-    /// What another process is just doing is no finding.
+    /// What another process is just doing is no finding: whatever looks like one is looked at
+    /// again a little later, and mended only then.
     pub fn check(&self, repair: bool) -> Result<CheckReport, EngineError> {
+        let mut first = self.look_around(false)?;
+        let mut report = match first.findings.is_empty() && !repair {
+            true => first,
+            false => {
+                if !first.findings.is_empty() {
+                    std::thread::sleep(IN_PASSING);
+                }
+                let mut second = self.look_around(repair)?;
+                second.findings.retain(|finding| first.take(finding));
+                second
+            }
+        };
+        self.check_images(&mut report)?;
+        Ok(report)
+    }
+
+    fn look_around(&self, repair: bool) -> Result<CheckReport, EngineError> {
         let mut report = CheckReport::default();
         self.check_containers(repair, &mut report)?;
         self.check_debris(repair, &mut report)?;
         self.check_cgroups(repair, &mut report)?;
-        self.check_images(&mut report)?;
         self.check_store(repair, &mut report)?;
         Ok(report)
     }
@@ -237,6 +266,8 @@ impl Engine {
 
     /// Blobs and layers that an image needs and that are not there or damaged.
     fn check_images(&self, report: &mut CheckReport) -> Result<(), EngineError> {
+        // So that none is removed while it is looked at.
+        let _store = self.store_lock()?;
         for (record, names) in self.images()?.list()? {
             report.checked += 1;
             let name =

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use content::StoreLock;
+use content::{ExclusiveLock, StoreLock};
 use dockerapi::ImageDeleteResponse;
-use images::ImageRecord;
+use images::{ImageRecord, ImagesError};
 use metadata::Phase;
 use oci::{Digest, Reference};
 
@@ -84,7 +84,7 @@ impl Engine {
         }
         self.delete_image(&record, &mut done)?;
         drop(store);
-        self.collect_garbage(false)?;
+        self.collect_garbage()?;
         Ok(done)
     }
 
@@ -95,23 +95,23 @@ impl Engine {
         let all = filters.flag("dangling")?.map_or(all, |dangling| !dangling);
         let until = filters.until()?;
         let mut pruned = Pruned::default();
-        {
-            let _store = self.store_lock()?;
-            let users = self.image_users()?;
-            for (record, names) in self.images()?.list()? {
-                let old = until.is_none_or(|until| created_or_stored(&record) < until);
-                let free = !users.contains_key(&record.id.to_string());
-                let labels_fit = (filters.values("label").is_empty()
-                    && filters.values("label!").is_empty())
-                    || self
-                        .resolve_image(&record.id.to_string())
-                        .is_ok_and(|image| filters.labels_match(&image.config.config.labels));
-                if free && old && labels_fit && (all || names.is_empty()) {
-                    self.delete_image(&record, &mut pruned.images)?;
-                }
+        // Alone: an image that is just coming has no name yet, and one that a container is just
+        // being made of no user.
+        let alone = StoreLock::exclusive(self.root())?;
+        let users = self.image_users()?;
+        for (record, names) in self.images()?.list()? {
+            let old = until.is_none_or(|until| created_or_stored(&record) < until);
+            let free = !users.contains_key(&record.id.to_string());
+            let labels_fit = (filters.values("label").is_empty()
+                && filters.values("label!").is_empty())
+                || self
+                    .resolve_image(&record.id.to_string())
+                    .is_ok_and(|image| filters.labels_match(&image.config.config.labels));
+            if free && old && labels_fit && (all || names.is_empty()) {
+                self.delete_image(&record, &mut pruned.images)?;
             }
         }
-        pruned.reclaimed_bytes = self.collect_garbage(true)?;
+        pruned.reclaimed_bytes = self.collect_alone(alone)?;
         Ok(pruned)
     }
 
@@ -120,7 +120,14 @@ impl Engine {
         record: &ImageRecord,
         done: &mut Vec<ImageDeleteResponse>,
     ) -> Result<(), EngineError> {
-        done.extend(self.images()?.remove_record(&record.id)?.iter().map(untagged));
+        let names = match self.images()?.remove_record(&record.id) {
+            // Somebody else was faster.
+            Err(ImagesError::NotFound { .. }) => {
+                return Err(EngineError::NoImage { name: record.id.to_string() });
+            }
+            names => names?,
+        };
+        done.extend(names.iter().map(untagged));
         done.push(deleted(&record.id));
         Ok(())
     }
@@ -128,15 +135,15 @@ impl Engine {
     /// Removes every blob that no image needs and every layer that no image and no container
     /// needs; returns the bytes freed.
     ///
-    /// With `wait`, after everybody who is adding something; otherwise not at all while somebody
-    /// is, since then the next collection does it.
-    pub(crate) fn collect_garbage(&self, wait: bool) -> Result<u64, EngineError> {
-        let root = self.root();
-        let lock = match wait {
-            true => Some(StoreLock::exclusive(root)?),
-            false => StoreLock::try_exclusive(root)?,
-        };
-        let Some(lock) = lock else { return Ok(0) };
+    /// Not at all while somebody is adding something, since then the next collection does it.
+    pub(crate) fn collect_garbage(&self) -> Result<u64, EngineError> {
+        match StoreLock::try_exclusive(self.root())? {
+            Some(lock) => self.collect_alone(lock),
+            None => Ok(0),
+        }
+    }
+
+    fn collect_alone(&self, lock: ExclusiveLock) -> Result<u64, EngineError> {
         let live = self.live()?;
         let blobs = self.content()?.collect(&live.blobs, &lock)?;
         let layers = self.snapshots()?.collect(&live.layers, &lock)?;

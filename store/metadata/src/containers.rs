@@ -246,7 +246,11 @@ impl Containers {
     pub fn debris(&self) -> Result<Vec<Debris>, MetadataError> {
         let mut found = Vec::new();
         for directory in self.entries(&self.dir, "containers")? {
-            if directory.starts_with(NEW) && !self.is_being_made(&directory) {
+            // In this order: one that is published meanwhile is not there under this name.
+            if directory.starts_with(NEW)
+                && !self.is_being_made(&directory)
+                && self.has_directory(&directory)
+            {
                 found.push(Debris::Unborn { directory });
             }
         }
@@ -371,9 +375,11 @@ impl Containers {
 
     fn owner_exists(&self, id: &str) -> bool {
         // In this order: a container that is published between the two looks is seen by the second.
-        self.is_being_made(&format!("{NEW}{id}"))
-            || rustix::fs::accessat(&self.dir, id, rustix::fs::Access::EXISTS, AtFlags::empty())
-                .is_ok()
+        self.is_being_made(&format!("{NEW}{id}")) || self.has_directory(id)
+    }
+
+    fn has_directory(&self, name: &str) -> bool {
+        rustix::fs::accessat(&self.dir, name, rustix::fs::Access::EXISTS, AtFlags::empty()).is_ok()
     }
 
     /// Whether container `id` is there, goes by another name, and nobody is just renaming it: what
