@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use engine::{Attach, ExecContainer, Kind};
 
 use super::checks::Environment;
-use super::run::{NO_TERMINAL, exit_code, finish};
+use super::run::{NO_TERMINAL, finish};
 use crate::attach::{self, DetachKeys, Outcome, Plan};
 use crate::command::{Arity, Call, Command};
 use crate::files;
@@ -87,11 +87,15 @@ impl Command for ExecArgs {
         };
         let session = match engine.exec_container(&request) {
             Ok(started) => started.session,
-            Err(error) if !detach && is_about_the_command(error.kind()) => {
-                ui.fail(chain(&error))?;
-                return Ok(Exit::Failure(exit_code(&error)));
+            Err(error) => {
+                return match start_failure(error.kind()).filter(|_| !detach) {
+                    Some(code) => {
+                        ui.fail(chain(&error))?;
+                        Ok(Exit::Failure(code))
+                    }
+                    None => ui.report(&error),
+                };
             }
-            Err(error) => return ui.report(&error),
         };
         let Some(session) = session else { return Ok(Exit::Success) };
         ui.flush()?;
@@ -116,6 +120,30 @@ impl Command for ExecArgs {
     }
 }
 
-fn is_about_the_command(kind: Kind) -> bool {
-    matches!(kind, Kind::CommandNotFound | Kind::CommandNotExecutable)
+/// The exit code of a command that could not be started; `None` if it was not tried, since there
+/// is no such container or it does not run.
+fn start_failure(kind: Kind) -> Option<u8> {
+    match kind {
+        Kind::NotFound | Kind::Conflict | Kind::Unsupported => None,
+        Kind::CommandNotFound => Some(127),
+        _ => Some(126),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_was_tried_has_an_exit_code_of_its_own() {
+        for (kind, want) in [
+            (Kind::NotFound, None),
+            (Kind::Conflict, None),
+            (Kind::CommandNotFound, Some(127)),
+            (Kind::CommandNotExecutable, Some(126)),
+            (Kind::Internal, Some(126)),
+        ] {
+            assert_eq!(start_failure(kind), want, "{kind:?}");
+        }
+    }
 }

@@ -125,6 +125,16 @@ pub(crate) fn uses_field(format: &Format, name: &str) -> bool {
     }
 }
 
+/// Whether a template may look at a row as a whole (`{{json .}}`, `{{range .}}`), so that all of
+/// its placeholders are needed: whenever a dot is not followed by a name.
+pub(crate) fn uses_whole(format: &Format) -> bool {
+    let names = |rest: &str| rest.starts_with(|letter: char| letter.is_ascii_alphabetic());
+    match format {
+        Format::Json => true,
+        _ => format.template().split('.').skip(1).any(|rest| !names(rest)),
+    }
+}
+
 /// Under this name a row carries its labels as an object, for `.Label "key"`.
 pub(crate) const LABELS_BY_KEY: &str = "\0labels";
 const LABEL_FIELD: &str = "Label__";
