@@ -12,6 +12,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod ps;
+mod races;
 mod run;
 mod security;
 mod streams;
