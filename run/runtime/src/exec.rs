@@ -35,7 +35,7 @@ pub fn exec(request: &Exec<'_>) -> Result<Created, RuntimeError> {
     let (near, far) =
         sys::socket::pair(SocketType::SEQPACKET).host(|| "make a socket pair".into())?;
     let hidden = Hidden::new()?;
-    let joined = Joined::enter_pid(request.target.pidfd)?;
+    let joined = Joined::enter_process(request.target.pidfd)?;
     let flags = CloneFlags::empty().union(birth::parent_flag(request.parent));
     let mut near = Some(near);
     let child = {

@@ -4,11 +4,13 @@
 //! user namespace get to be in them, since by itself it has no rights over them.
 
 use std::fmt::Write as _;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use oci::runtime::NamespaceKind;
 use rustix::fs::{CWD, Mode, OFlags};
-use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+use rustix::thread::{
+    LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags, move_into_link_name_space,
+};
 
 use crate::RuntimeError;
 use crate::error::Step;
@@ -18,6 +20,8 @@ use crate::plan::Plan;
 #[derive(Debug, Default)]
 pub(crate) struct Joined {
     own: Vec<(OwnedFd, LinkNameSpaceType)>,
+    /// Root and working directory, which a change of the mount namespace replaces.
+    place: Option<(OwnedFd, OwnedFd)>,
 }
 
 impl Joined {
@@ -43,12 +47,20 @@ impl Joined {
         Ok(joined)
     }
 
-    /// Goes where the processes of `pidfd` are, for children only.
-    pub(crate) fn enter_pid(pidfd: std::os::fd::BorrowedFd<'_>) -> Result<Self, RuntimeError> {
+    /// Goes where the processes of `pidfd` are, for children only; and to their mounts.
+    ///
+    /// A child is in their sight from its first instant. Whoever among them may trace (a
+    /// container with CAP_SYS_PTRACE) can open its root, which must not be the host's by then.
+    pub(crate) fn enter_process(pidfd: BorrowedFd<'_>) -> Result<Self, RuntimeError> {
         let mut joined = Self::default();
         joined.remember("pid", LinkNameSpaceType::ProcessID)?;
-        sys::namespace::join(pidfd, rustix::thread::ThreadNameSpaceType::PROCESS_ID)
+        sys::namespace::join(pidfd, ThreadNameSpaceType::PROCESS_ID)
             .host(|| "join the container's pid namespace".into())?;
+        let mounts = open("/proc/self/ns/mnt")?;
+        joined.place = Some((directory("/")?, directory(".")?));
+        sys::namespace::join(pidfd, ThreadNameSpaceType::MOUNT)
+            .host(|| "join the container's mount namespace".into())?;
+        joined.own.push((mounts, LinkNameSpaceType::Mount));
         Ok(joined)
     }
 
@@ -93,6 +105,13 @@ impl Drop for Joined {
                 panic!("cannot return to the caller's own namespace: {errno}");
             }
         }
+        let Some((root, cwd)) = self.place.take() else { return };
+        let back = rustix::process::fchdir(root)
+            .and_then(|()| rustix::process::chroot("."))
+            .and_then(|()| rustix::process::fchdir(cwd));
+        if let Err(errno) = back {
+            panic!("cannot return to the caller's own directory: {errno}");
+        }
     }
 }
 
@@ -109,6 +128,11 @@ pub(crate) fn open_user(plan: &Plan<'_>) -> Result<Option<OwnedFd>, RuntimeError
 fn open(path: &str) -> Result<OwnedFd, RuntimeError> {
     rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .host(|| format!("open namespace {path}"))
+}
+
+fn directory(path: &str) -> Result<OwnedFd, RuntimeError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, Mode::empty()).host(|| format!("open directory {path}"))
 }
 
 /// The name below /proc/PID/ns, and the number that setns(2) takes.

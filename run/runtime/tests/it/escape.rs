@@ -214,6 +214,31 @@ fn a_joining_process_shows_nothing_to_the_container() {
     }
 }
 
+/// Who may trace can open the root of a process that joins: it is the container's from the start.
+#[test]
+fn a_joining_process_has_never_had_the_hosts_root_inside() {
+    let temp = tempfile::tempdir().unwrap();
+    std::fs::write(temp.path().join("canary"), "alive").unwrap();
+    let canary = temp.path().join("canary");
+    let spy = format!(
+        "while :; do for f in /proc/[0-9]*/root{}; do [ -e $f ] && echo $f >> /tmp/seen; done; done",
+        canary.display()
+    );
+    let mut process = crate::bundle::spec(&["sh", "-c", "true"]).process.unwrap();
+    process.args = vec!["sh".into(), "-c".into(), "cat /tmp/seen 2>/dev/null; true".into()];
+    for _ in 0..20 {
+        let run = Run::shell(&spy).process(|process| {
+            let capabilities = process.capabilities.as_mut().unwrap();
+            for set in [&mut capabilities.bounding, &mut capabilities.permitted] {
+                set.push("CAP_SYS_PTRACE".into());
+            }
+            capabilities.effective.push("CAP_SYS_PTRACE".into());
+        });
+        let out = run.request(|request| request.exec = Some(process.clone())).run();
+        assert_eq!(out.ok(), "");
+    }
+}
+
 /// The death of the one who waits is the death of the container.
 #[test]
 fn the_container_dies_with_its_parent() {
