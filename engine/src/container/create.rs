@@ -61,7 +61,7 @@ impl Engine {
         let status = Status {
             image: request.config.image.clone(),
             image_id: image.record.id.to_string(),
-            command: command.join(" "),
+            command: shown_command(&command),
             created: Timestamp::now(),
             labels: config.labels.clone(),
             mounts: mounts.iter().filter_map(shown_source).collect(),
@@ -276,6 +276,15 @@ fn refuse_unsupported(config: &ContainerConfig, host: &HostConfig) -> Result<(),
         return later("--storage-opt".into(), "the writable layer cannot be limited");
     }
     Ok(())
+}
+
+/// The command in one line, as `ps` shows it: Docker puts arguments with blanks in quotes.
+fn shown_command(command: &[String]) -> String {
+    let shown = command.iter().enumerate().map(|(index, word)| {
+        let quoted = index > 0 && word.contains(' ');
+        if quoted { format!("'{word}'") } else { word.clone() }
+    });
+    shown.collect::<Vec<_>>().join(" ")
 }
 
 /// Gives each anonymous volume its name, so that the record holds it before it is made.

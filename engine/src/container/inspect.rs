@@ -67,8 +67,8 @@ impl Engine {
                 networks: BTreeMap::from([(record.host.network_mode.clone(), network)]),
                 ..NetworkSettings::default()
             },
-            config: record.config,
-            host_config: record.host,
+            config: shown_config(record.config, &record.id),
+            host_config: shown_host(record.host, self.facts()?)?,
             ..ContainerInspect::default()
         })
     }
@@ -138,6 +138,28 @@ impl Engine {
         }
         Ok(point)
     }
+}
+
+/// Docker shows the host name that a container has, also when nobody chose it.
+fn shown_config(mut config: ContainerConfig, id: &str) -> ContainerConfig {
+    if config.hostname.is_empty() {
+        id[..12].clone_into(&mut config.hostname);
+    }
+    config
+}
+
+/// Docker shows lists where a wish was left to the profile.
+fn shown_host(
+    mut host: dockerapi::HostConfig,
+    facts: &bundle::HostFacts,
+) -> Result<dockerapi::HostConfig, EngineError> {
+    let profile = bundle::Profile::of(&host)?;
+    if !host.privileged {
+        host.masked_paths.get_or_insert_with(|| profile.masked_paths(facts));
+        host.readonly_paths.get_or_insert_with(|| profile.readonly_paths());
+    }
+    host.oom_kill_disable.get_or_insert(false);
+    Ok(host)
 }
 
 fn state(status: &Status) -> dockerapi::ContainerState {

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use metadata::{Container, Phase, Status};
+use oci::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, pidfd_open};
 
@@ -12,6 +13,10 @@ use super::{Grace, Record, StopContainer};
 use crate::signal::{self, handles};
 use crate::{Engine, EngineError, Frame, Session, Streams};
 
+/// How long a program that has no handler may still be about to install one.
+const START_UP: Duration = Duration::from_secs(1);
+/// How often it is looked at then.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// What `stop` waits if nobody says otherwise. Docker's.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
@@ -44,17 +49,42 @@ impl Engine {
         });
         let own_pids = !matches!(record.host.pid_mode.as_str(), "host")
             && !record.host.pid_mode.starts_with("container:");
-        let deaf = own_pids && wanted != signal::KILL && !handles(status.pid, wanted);
         self.signal(&container, &init, wanted)?;
         if status.phase == Phase::Paused {
             self.thaw_if_there(&container, &status)?;
         }
-        let ended = !deaf && await_end(&init, grace)?;
+        let deaf = own_pids && wanted != signal::KILL && !handles(status.pid, wanted);
+        let listens = !deaf || {
+            let listens = self.await_handler(&init, &status, wanted)?;
+            if listens {
+                self.signal(&container, &init, wanted)?;
+            }
+            listens
+        };
+        let ended = listens && await_end(&init, grace)?;
         if !ended {
             self.signal(&container, &init, signal::KILL)?;
             self.await_killed(&container, &init, &status)?;
         }
         self.await_death(&container)
+    }
+
+    /// Gives a program that has just been started the time to install its handler; whether it did.
+    fn await_handler(
+        &self,
+        init: &OwnedFd,
+        status: &Status,
+        signal: i32,
+    ) -> Result<bool, EngineError> {
+        while Timestamp::now().since(status.started) < START_UP {
+            if await_end(init, Grace::For(LOOK_AGAIN))? {
+                return Ok(false);
+            }
+            if handles(status.pid, signal) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// `stop`, then `start`.

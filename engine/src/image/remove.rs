@@ -49,8 +49,8 @@ impl Engine {
                 }
                 self.images()?.untag(name)?;
                 done.push(untagged(name));
-                // A running container keeps the image, nameless.
-                if names.len() > 1 || user.as_ref().is_some_and(|user| user.running) {
+                // A container keeps the image, nameless.
+                if names.len() > 1 || user.is_some() {
                     return Ok(done);
                 }
             }

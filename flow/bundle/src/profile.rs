@@ -173,7 +173,7 @@ impl Profile {
     }
 
     /// Paths made unreadable. Those that a kernel does not have are passed over by the runtime.
-    pub(crate) fn masked_paths(self, facts: &HostFacts) -> Vec<String> {
+    pub fn masked_paths(self, facts: &HostFacts) -> Vec<String> {
         let more: &[&str] = if self == Self::Docker { &[] } else { &MASKED_MORE };
         let strict: &[&str] = if self == Self::Strict { &MASKED_STRICT } else { &[] };
         let fixed = MASKED.iter().chain(more).chain(strict).map(|path| (*path).to_owned());
@@ -185,7 +185,7 @@ impl Profile {
     }
 
     /// Paths made read-only.
-    pub(crate) fn readonly_paths(self) -> Vec<String> {
+    pub fn readonly_paths(self) -> Vec<String> {
         READ_ONLY.iter().map(|path| (*path).to_owned()).collect()
     }
 

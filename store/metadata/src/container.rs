@@ -219,20 +219,32 @@ impl Container {
     }
 }
 
-/// Reads a small document whole: open, two reads, close.
+/// Reads a small document whole: open, one read as a rule, close.
 pub(crate) fn read_document(dir: BorrowedFd<'_>, name: &str) -> rustix::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read_document_into(dir, name, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// As [`read_document`], into a buffer that is used again and again.
+pub(crate) fn read_document_into(
+    dir: BorrowedFd<'_>,
+    name: &str,
+    bytes: &mut Vec<u8>,
+) -> rustix::io::Result<()> {
     let file =
         openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?;
-    let mut bytes = Vec::with_capacity(4096);
+    bytes.clear();
+    bytes.reserve(4096);
     loop {
-        if bytes.len() == bytes.capacity() {
-            bytes.reserve(bytes.len());
+        let room = bytes.capacity() - bytes.len();
+        // A regular file gives all that it has: less than there is room for is the end.
+        if rustix::io::read(&file, rustix::buffer::spare_capacity(bytes))? < room {
+            return Ok(());
         }
         if bytes.len() > MAX_DOCUMENT_BYTES {
             return Err(rustix::io::Errno::FBIG);
         }
-        if rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes))? == 0 {
-            return Ok(bytes);
-        }
+        bytes.reserve(bytes.len());
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use oci::Timestamp;
@@ -15,7 +16,7 @@ use rustix::io::Errno;
 use sys::fs::Lock;
 use sys::trash::{Discarded, Trash};
 
-use crate::container::read_document;
+use crate::container::{read_document, read_document_into};
 use crate::error::failed;
 use crate::{Container, MetadataError, OperationLock, Record, Status};
 
@@ -33,6 +34,7 @@ pub struct Containers {
     dir: OwnedFd,
     names: OwnedFd,
     trash: Trash,
+    scratch: Mutex<Vec<u8>>,
 }
 
 /// A container that has its directory but is not seen yet.
@@ -104,6 +106,7 @@ impl Containers {
                 path: root.join("trash"),
                 source,
             })?,
+            scratch: Mutex::new(Vec::new()),
             root: root.to_owned(),
         })
     }
@@ -191,8 +194,10 @@ impl Containers {
     pub fn status_of(&self, id: &str) -> Result<Option<Status>, MetadataError> {
         let name = format!("{id}/status.json");
         let path = || self.path().join(&name);
-        match read_document(self.dir.as_fd(), &name) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
+        // One buffer for a listing of thousands; a panic elsewhere does not spoil it.
+        let mut bytes = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        match read_document_into(self.dir.as_fd(), &name, &mut bytes) {
+            Ok(()) => serde_json::from_slice(&bytes)
                 .map(Some)
                 .map_err(|source| MetadataError::Damaged { path: path(), source }),
             Err(Errno::NOENT) => Ok(None),
