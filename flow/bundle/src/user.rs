@@ -39,7 +39,7 @@ impl<'a> Accounts<'a> {
         Ok(Self { passwd: bounded("/etc/passwd", passwd)?, group: bounded("/etc/group", group)? })
     }
 
-    /// Looks up `uid`, `uid:gid`, `name` or `name:group` and any mixture; root if empty.
+    /// Looks up `uid`, `uid:gid`, `name` or `name:group` and any mixture; root if the user is empty.
     ///
     /// Without a group the primary group is the user's own (0 if the user is only a number), and
     /// the groups that list the user by name are added; with one, none are. The primary group is
@@ -51,10 +51,8 @@ impl<'a> Accounts<'a> {
         group_add: &[String],
     ) -> Result<Identity, BundleError> {
         let (user, group) = spec.split_once(':').unwrap_or((spec, ""));
-        if user.is_empty() && !spec.is_empty() {
-            return Err(BundleError::invalid(format!(
-                "invalid user {spec:?}: a group needs a user before it"
-            )));
+        if spec == ":" {
+            return Err(BundleError::invalid("invalid user \":\": it names nobody".to_owned()));
         }
         let wanted = if user.is_empty() { Id::Number(0) } else { Id::parse("user", user)? };
         let found = self.passwd_entry(wanted);

@@ -97,6 +97,12 @@ fn numbers_out_of_range_are_refused_even_if_the_image_has_such_a_name() {
 }
 
 #[test]
+fn a_group_alone_is_roots() {
+    let (uid, gid, groups, _) = identify(":34", &[]).unwrap();
+    assert_eq!((uid, gid, groups), (0, 34, vec![34]));
+}
+
+#[test]
 fn what_is_not_there_is_named() {
     assert_eq!(
         identify("nobody", &[]).unwrap_err().to_string(),
@@ -107,7 +113,6 @@ fn what_is_not_there_is_named() {
         "unable to find group nogroup: no matching entries in group file"
     );
     assert!(identify("web", &["nogroup"]).is_err());
-    assert!(identify(":34", &[]).is_err());
     assert!(identify(":", &[]).is_err());
     for malformed in ["broken", "huge"] {
         assert!(identify(malformed, &[]).is_err(), "{malformed}");

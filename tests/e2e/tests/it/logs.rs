@@ -99,7 +99,8 @@ fn without_a_log_there_is_none() {
 fn the_local_driver_reads_back_the_same() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
-    written(&kista, &["--log-driver", "local"], "echo one; echo two >&2; seq 5");
+    let script = "echo one; echo two >&2; sleep 0.1; seq 5";
+    written(&kista, &["--log-driver", "local"], script);
     let out = kista.run(&["logs", "box"]);
     assert_eq!((&*out.stdout, &*out.stderr), ("one\n1\n2\n3\n4\n5\n", "two\n"));
     assert_eq!(kista.ok(&["logs", "--tail", "1", "box"]), "5");
