@@ -47,6 +47,17 @@ impl Joined {
         Ok(joined)
     }
 
+    /// Goes to the mounts of process `pid`, to look at what is there as it does.
+    pub(crate) fn enter_mounts_of(pid: &str) -> Result<Self, RuntimeError> {
+        let theirs = open(&format!("/proc/{pid}/ns/mnt"))?;
+        let ours = open("/proc/self/ns/mnt")?;
+        let mut joined = Self { own: Vec::new(), place: Some((directory("/")?, directory(".")?)) };
+        move_into_link_name_space(theirs.as_fd(), Some(LinkNameSpaceType::Mount))
+            .host(|| format!("join the mount namespace of process {pid}"))?;
+        joined.own.push((ours, LinkNameSpaceType::Mount));
+        Ok(joined)
+    }
+
     /// Goes where the processes of `pidfd` are, for children only; and to their mounts.
     ///
     /// A child is in their sight from its first instant. Whoever among them may trace (a

@@ -7,12 +7,13 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, StatVfsMountFlags};
+use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags};
 use rustix::mount::{OpenTreeFlags, open_tree};
 use sys::mount::{IdMapFd, MountAttr, Propagation, set_attr};
 
 use crate::error::{Step, spec_error};
 use crate::idmap::IdMap;
+use crate::joined::Joined;
 use crate::options::Bind;
 use crate::plan::{MountKind, MountPlan, Plan};
 use crate::{Rootfs, RuntimeError, overlay};
@@ -158,7 +159,10 @@ fn bind(
     if what == Bind::Recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
-    let tree = open_tree(CWD, source, flags).host(action)?;
+    let tree = match inside_of(source) {
+        Some((pid, path)) => clone_inside(pid, path, flags)?,
+        None => open_tree(CWD, source, flags).host(action)?,
+    };
     let options = &mount.options;
     let mut words = options.propagation.iter().copied();
     let first = words.next().unwrap_or((default, true));
@@ -186,6 +190,24 @@ fn bind(
     }
     id_map(tree.as_fd(), mount, user)?;
     Ok(tree)
+}
+
+/// The process and the path of `/proc/PID/root/PATH`: a place in another mount namespace, such as
+/// the `/dev/shm` that a container shares.
+fn inside_of(source: &str) -> Option<(&str, &str)> {
+    let (pid, path) = source.strip_prefix("/proc/")?.split_once("/root/")?;
+    (!pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit())).then_some((pid, path))
+}
+
+/// Clones a mount of another mount namespace, which only somebody inside can do. The path is
+/// resolved there as well, and cannot lead out.
+fn clone_inside(pid: &str, path: &str, flags: OpenTreeFlags) -> Result<OwnedFd, RuntimeError> {
+    let action = || format!("clone /{path} of process {pid}");
+    let _there = Joined::enter_mounts_of(pid)?;
+    let root = rustix::fs::openat(CWD, "/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let place =
+        sys::fs::open_in_root(root.host(action)?.as_fd(), path, OFlags::PATH, Mode::empty());
+    open_tree(place.host(action)?, "", flags | OpenTreeFlags::AT_EMPTY_PATH).host(action)
 }
 
 /// Maps the ids of a mount as its options say, if they do.
