@@ -121,7 +121,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let container = self.containers().get(id)?;
         // In this order: what a dead one's status says is its last word.
-        let alive = container.is_alive()?;
+        let alive = container.is_alive();
         let status = match container.status() {
             Ok(status) => status,
             Err(error @ metadata::MetadataError::NotFound { .. }) => return Err(error.into()),
@@ -139,6 +139,13 @@ impl Engine {
                 return Ok(());
             }
         }
+        let alive = match alive {
+            Err(error @ metadata::MetadataError::Io { .. }) => {
+                report.add("container", id, format!("its lock cannot be read: {error}"), None);
+                return Ok(());
+            }
+            alive => alive?,
+        };
         if is_up(&status) && !alive {
             let mend = repair.then(|| self.bury(&container).map(drop));
             report.add(
