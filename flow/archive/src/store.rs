@@ -1,13 +1,15 @@
 //! From blobs that are complete to an image in the store: unpack, publish, record, name.
 
 use std::collections::HashSet;
+use std::io::Read;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use content::Durability;
 use images::ImageRecord;
 use oci::{Algorithm, Descriptor, Digest, ImageConfig, Manifest, Reference, Timestamp, media_type};
-use unpack::{Expected, UnpackError};
+use unpack::tar::TarError;
+use unpack::{Expected, Limits, UnpackError};
 
 use crate::blobs::Blobs;
 use crate::{ArchiveError, CONFIG_LIMIT, Stores};
@@ -107,8 +109,19 @@ pub(crate) fn add(
 fn unpack_missing(stores: &Stores, blobs: &Blobs, images: &[Image]) -> Result<(), ArchiveError> {
     let mut missing: Vec<(&Descriptor, &Digest)> = Vec::new();
     let mut seen = HashSet::new();
+    let mut unpacked = HashSet::new();
     for (layer, diff_id) in images.iter().flat_map(Image::pairs) {
-        if seen.insert(diff_id) && !stores.snapshots.contains(diff_id)? {
+        if !seen.insert((&layer.digest, diff_id)) {
+            continue;
+        }
+        if !unpacked.insert(diff_id) || stores.snapshots.contains(diff_id)? {
+            // Its tree is there already: make sure that the blob would give the same one, since
+            // the manifest says so and others will pull it from there.
+            verify(blobs, layer, diff_id).map_err(|source| ArchiveError::Layer {
+                layer: diff_id.to_string(),
+                source: Box::new(source),
+            })?;
+        } else {
             missing.push((layer, diff_id));
         }
     }
@@ -135,6 +148,31 @@ fn unpack_missing(stores: &Stores, blobs: &Blobs, images: &[Image]) -> Result<()
     match failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         None => Ok(()),
         Some(error) => Err(error),
+    }
+}
+
+/// Compares what a blob holds with the DiffID that it is said to have.
+fn verify(blobs: &Blobs, layer: &Descriptor, diff_id: &Digest) -> Result<(), UnpackError> {
+    if layer.digest == *diff_id {
+        return Ok(());
+    }
+    let read = |source| UnpackError::Tar(TarError::Read { source });
+    let mut tar =
+        unpack::decompress(blobs.open(&layer.digest)?, &Limits::default()).map_err(read)?;
+    let mut hasher = content::Hasher::new(diff_id.algorithm());
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match tar.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(read(error)),
+        }
+    }
+    tar.finish().map_err(read)?;
+    match hasher.finish() {
+        actual if actual == *diff_id => Ok(()),
+        actual => Err(UnpackError::Mismatch { what: "layer", expected: diff_id.clone(), actual }),
     }
 }
 

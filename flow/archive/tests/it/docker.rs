@@ -218,3 +218,28 @@ fn many_images_in_one_archive_are_all_loaded() {
     stores.images.untag(&name).unwrap();
     check(&stores);
 }
+
+#[test]
+fn another_layer_under_the_diff_id_of_one_that_is_there_is_refused() {
+    if !needs_root() {
+        return;
+    }
+    let (_temp, stores) = stores();
+    let honest = layer("a", "one");
+    load(&stores, &docker_20(&[&honest], &["app:1"])).unwrap();
+    let config = config(&[&honest]);
+    let name = format!("{}.json", sha256(&config).hex());
+    let manifest = json!([{"Config": name, "RepoTags": ["app:2"], "Layers": ["x/layer.tar"]}]);
+    let forged = Tar::default()
+        .file("x/layer.tar", layer("a", "two"))
+        .file(&name, &config)
+        .file("manifest.json", manifest.to_string())
+        .bytes();
+
+    let error = load(&stores, &forged).unwrap_err();
+
+    let digest = sha256(&honest).to_string();
+    assert!(error.to_string().contains(&digest), "{error}");
+    assert!(stores.images.resolve("app:2").is_err());
+    check(&stores);
+}
