@@ -120,6 +120,11 @@ impl Engine {
         report: &mut CheckReport,
     ) -> Result<(), EngineError> {
         let container = self.containers().get(id)?;
+        if self.containers().is_hollow(id) {
+            let mend = repair.then(|| Ok(self.containers().remove_hollow(id)?));
+            report.add("container", id, "its record is not there", mend);
+            return Ok(());
+        }
         // In this order: what a dead one's status says is its last word.
         let alive = container.is_alive();
         let status = match container.status() {

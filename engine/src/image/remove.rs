@@ -164,6 +164,7 @@ impl Engine {
             // A record that cannot be read is no reason to take its layers away.
             let record: Record = match container.record() {
                 Err(metadata::MetadataError::NotFound { .. }) => continue,
+                Err(_) if self.containers().is_hollow(&id) => continue,
                 record => record?,
             };
             live.layers.extend(record.diff_ids);

@@ -307,6 +307,24 @@ impl Containers {
         }
     }
 
+    /// Whether a container has lost its record, which only a loss of power can do: without it
+    /// there is nothing to start, and nothing that says what belongs to it.
+    pub fn is_hollow(&self, id: &str) -> bool {
+        let record = format!("{id}/record.json");
+        let look = |name: &str| rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW);
+        look(id).is_ok() && matches!(look(&record), Err(Errno::NOENT))
+    }
+
+    /// Removes a container that [`Containers::is_hollow`], with what it wrote.
+    pub fn remove_hollow(&self, id: &str) -> Result<(), MetadataError> {
+        if !self.is_hollow(id) {
+            return Ok(());
+        }
+        self.discard(id).and_then(|discarded| discarded.delete().map(drop)).map_err(|source| {
+            MetadataError::Io { action: "remove", path: self.path().join(id), source }
+        })
+    }
+
     /// Makes `name` stand for `id`; a name whose container is not there is taken over, and one that
     /// stands for `id` already is fine.
     pub fn claim_name(&self, name: &str, id: &str) -> Result<(), MetadataError> {

@@ -217,3 +217,19 @@ fn a_damaged_document_is_named() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn a_container_without_a_record_is_told_and_removed() {
+    let temp = tempfile::tempdir().unwrap();
+    let all = Containers::open(temp.path()).unwrap();
+    make(&all, &id('a'), "web").unwrap();
+    assert!(!all.is_hollow(&id('a')));
+    assert!(!all.is_hollow(&id('b')), "it is not there at all");
+    all.remove_hollow(&id('a')).unwrap();
+    assert_eq!(all.ids().unwrap(), [id('a')], "it has its record");
+
+    std::fs::remove_file(temp.path().join("containers").join(id('a')).join("record.json")).unwrap();
+    assert!(all.is_hollow(&id('a')));
+    all.remove_hollow(&id('a')).unwrap();
+    assert_eq!(all.ids().unwrap(), [""; 0]);
+}
