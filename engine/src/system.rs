@@ -206,9 +206,12 @@ impl Engine {
     }
 
     fn check_debris(&self, repair: bool, report: &mut CheckReport) -> Result<(), EngineError> {
-        for piece in self.containers().debris()? {
+        // Whoever makes a container holds the store's lock, shared.
+        let alone = StoreLock::try_exclusive(self.root())?;
+        let grace = if alone.is_some() { Duration::ZERO } else { metadata::UNBORN_GRACE };
+        for piece in self.containers().debris(grace)? {
             report.checked += 1;
-            let mend = repair.then(|| self.clear(&piece));
+            let mend = repair.then(|| self.clear(&piece, grace));
             match &piece {
                 Debris::Unborn { directory } => {
                     report.add("container", directory, "its creation was cut off", mend)
@@ -230,7 +233,7 @@ impl Engine {
     }
 
     /// Removes what a killed creation left, with the anonymous volumes that it had made.
-    fn clear(&self, piece: &Debris) -> Result<(), EngineError> {
+    fn clear(&self, piece: &Debris, grace: Duration) -> Result<(), EngineError> {
         let volumes = match piece {
             Debris::Unborn { directory } => {
                 self.containers().unborn_record(directory).map(|record: Record| record.mounts)
@@ -241,7 +244,7 @@ impl Engine {
         if let Some(mounts) = volumes {
             self.unmake_volumes(&mounts);
         }
-        Ok(self.containers().clear(piece)?)
+        Ok(self.containers().clear(piece, grace)?)
     }
 
     /// Groups below ours whose container is gone or does not run.

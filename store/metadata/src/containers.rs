@@ -23,7 +23,7 @@ use crate::{Container, MetadataError, OperationLock, Record, Status};
 /// Before the id, while a container is being made.
 const NEW: &str = ".new-";
 /// How long a directory without a lock file is taken to be in the making.
-const UNBORN_GRACE: Duration = Duration::from_secs(10);
+pub const UNBORN_GRACE: Duration = Duration::from_secs(10);
 /// The file in `names` that guards the taking over of a dead container's name.
 const NAMES_LOCK: &str = ".lock";
 
@@ -248,12 +248,15 @@ impl Containers {
     }
 
     /// What killed processes left behind.
-    pub fn debris(&self) -> Result<Vec<Debris>, MetadataError> {
+    ///
+    /// `grace` is how long a directory without a lock file is taken to be in the making:
+    /// [`UNBORN_GRACE`], or nothing for a caller who knows that nobody makes one.
+    pub fn debris(&self, grace: Duration) -> Result<Vec<Debris>, MetadataError> {
         let mut found = Vec::new();
         for directory in self.entries(&self.dir, "containers")? {
             // In this order: one that is published meanwhile is not there under this name.
             if directory.starts_with(NEW)
-                && !self.is_being_made(&directory)
+                && !self.is_being_made(&directory, grace)
                 && self.has_directory(&directory)
             {
                 found.push(Debris::Unborn { directory });
@@ -281,10 +284,10 @@ impl Containers {
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Removes one piece of debris, if it still is one.
-    pub fn clear(&self, debris: &Debris) -> Result<(), MetadataError> {
+    /// Removes one piece of debris, if it still is one; `grace` as for [`Containers::debris`].
+    pub fn clear(&self, debris: &Debris, grace: Duration) -> Result<(), MetadataError> {
         match debris {
-            Debris::Unborn { directory } if !self.is_being_made(directory) => {
+            Debris::Unborn { directory } if !self.is_being_made(directory, grace) => {
                 let io = |source| MetadataError::Io {
                     action: "remove",
                     path: self.path().join(directory),
@@ -398,7 +401,7 @@ impl Containers {
 
     fn owner_exists(&self, id: &str) -> bool {
         // In this order: a container that is published between the two looks is seen by the second.
-        self.is_being_made(&format!("{NEW}{id}")) || self.has_directory(id)
+        self.is_being_made(&format!("{NEW}{id}"), UNBORN_GRACE) || self.has_directory(id)
     }
 
     fn has_directory(&self, name: &str) -> bool {
@@ -414,7 +417,7 @@ impl Containers {
     }
 
     /// Whether the process that makes this container is still at it.
-    fn is_being_made(&self, directory: &str) -> bool {
+    fn is_being_made(&self, directory: &str, grace: Duration) -> bool {
         let Some(id) = directory.strip_prefix(NEW) else { return false };
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let Ok(dir) = openat(&self.dir, directory, flags, Mode::empty()) else { return false };
@@ -423,7 +426,7 @@ impl Containers {
             Ok(lock) => lock.is_none(),
             // Its maker has made the directory and not the lock: a matter of microseconds.
             Err(_) => rustix::fs::fstat(container.dir()).is_ok_and(|stat| {
-                Timestamp::now().since(Timestamp::from_unix(stat.st_mtime, 0)) < UNBORN_GRACE
+                Timestamp::now().since(Timestamp::from_unix(stat.st_mtime, 0)) < grace
             }),
         }
     }

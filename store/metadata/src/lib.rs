@@ -29,7 +29,7 @@ mod status;
 mod tests;
 
 pub use container::{Container, LifeLock, OperationLock};
-pub use containers::{Containers, Debris, NewContainer, is_valid_name};
+pub use containers::{Containers, Debris, NewContainer, UNBORN_GRACE, is_valid_name};
 pub use error::MetadataError;
 pub use record::Record;
 pub use status::{Phase, Status};

@@ -2,10 +2,11 @@
 
 use std::os::fd::AsFd;
 use std::sync::{Arc, Barrier};
+use std::time::Duration;
 
 use oci::{Digest, Platform, Timestamp};
 
-use crate::{Containers, Debris, MetadataError, Phase, Record, Status};
+use crate::{Containers, Debris, MetadataError, Phase, Record, Status, UNBORN_GRACE};
 
 fn id(letter: char) -> String {
     letter.to_string().repeat(64)
@@ -72,7 +73,7 @@ fn a_name_belongs_to_one_container_and_is_free_when_that_is_gone() {
 
     all.remove(&container, "app", &operation).unwrap().delete().unwrap();
     make(&all, &id('c'), "app").unwrap();
-    assert_eq!(all.debris().unwrap(), []);
+    assert_eq!(all.debris(UNBORN_GRACE).unwrap(), []);
 }
 
 #[test]
@@ -85,15 +86,15 @@ fn a_rename_that_was_cut_off_is_found_cleared_and_can_be_done_again() {
     all.claim_name("app", &id('a')).unwrap();
     {
         let operation = container.lock_operation().unwrap();
-        assert_eq!(all.debris().unwrap(), [], "somebody may be renaming it");
+        assert_eq!(all.debris(UNBORN_GRACE).unwrap(), [], "somebody may be renaming it");
         all.rename(&container, "web", "app", &operation).unwrap();
     }
-    assert_eq!(all.debris().unwrap(), []);
+    assert_eq!(all.debris(UNBORN_GRACE).unwrap(), []);
 
     all.claim_name("former", &id('a')).unwrap();
-    let debris = all.debris().unwrap();
+    let debris = all.debris(UNBORN_GRACE).unwrap();
     assert_eq!(debris, [Debris::Name { name: "former".into(), id: id('a') }]);
-    all.clear(&debris[0]).unwrap();
+    all.clear(&debris[0], UNBORN_GRACE).unwrap();
     make(&all, &id('b'), "former").unwrap();
     assert_eq!(all.find("app").unwrap().id(), id('a'));
 }
@@ -167,17 +168,17 @@ fn what_a_killed_process_left_is_found_and_cleared() {
     let all = Containers::open(temp.path()).unwrap();
     let mut new = all.create(&record(&id('a')), &Status::default(), &["upper"]).unwrap();
     new.claim_name("half").unwrap();
-    assert_eq!(all.debris().unwrap(), [], "its maker is still at it");
+    assert_eq!(all.debris(UNBORN_GRACE).unwrap(), [], "its maker is still at it");
     assert!(matches!(make(&all, &id('b'), "half"), Err(MetadataError::NameTaken { .. })));
     // As after SIGKILL: the locks are gone and nothing was cleaned up.
     new.forget();
 
-    let debris = all.debris().unwrap();
+    let debris = all.debris(UNBORN_GRACE).unwrap();
     assert_eq!(debris.len(), 2, "{debris:?}");
     for piece in &debris {
-        all.clear(piece).unwrap();
+        all.clear(piece, UNBORN_GRACE).unwrap();
     }
-    assert_eq!(all.debris().unwrap(), []);
+    assert_eq!(all.debris(UNBORN_GRACE).unwrap(), []);
     assert_eq!(std::fs::read_dir(temp.path().join("containers")).unwrap().count(), 0);
 }
 
@@ -186,7 +187,7 @@ fn a_dead_name_is_taken_over_by_exactly_one_of_many() {
     let temp = tempfile::tempdir().unwrap();
     let all = Arc::new(Containers::open(temp.path()).unwrap());
     std::os::unix::fs::symlink(id('0'), temp.path().join("names/web")).unwrap();
-    assert!(matches!(&all.debris().unwrap()[..], [Debris::Name { .. }]));
+    assert!(matches!(&all.debris(UNBORN_GRACE).unwrap()[..], [Debris::Name { .. }]));
 
     let barrier = Arc::new(Barrier::new(8));
     let threads: Vec<_> = "12345678"
@@ -232,4 +233,17 @@ fn a_container_without_a_record_is_told_and_removed() {
     assert!(all.is_hollow(&id('a')));
     all.remove_hollow(&id('a')).unwrap();
     assert_eq!(all.ids().unwrap(), [""; 0]);
+}
+
+#[test]
+fn a_maker_killed_before_its_lock_is_told_by_who_knows_that_nobody_makes_one() {
+    let temp = tempfile::tempdir().unwrap();
+    let all = Containers::open(temp.path()).unwrap();
+    std::fs::create_dir(temp.path().join("containers").join(format!(".new-{}", id('a')))).unwrap();
+    assert_eq!(all.debris(UNBORN_GRACE).unwrap(), [], "it may just be made");
+
+    let debris = all.debris(Duration::ZERO).unwrap();
+    assert_eq!(debris.len(), 1);
+    all.clear(&debris[0], Duration::ZERO).unwrap();
+    assert_eq!(all.debris(Duration::ZERO).unwrap(), []);
 }
