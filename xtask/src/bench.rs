@@ -27,6 +27,8 @@ pub(crate) struct Bench {
     runs: usize,
     /// A new directory, on the disk where images would be.
     work: tempfile::TempDir,
+    /// Another with a short path, which Podman wants for sockets.
+    short: tempfile::TempDir,
 }
 
 /// A name, and what measures it.
@@ -42,7 +44,8 @@ pub(crate) fn run(what: &str, runs: usize) -> Outcome {
     let folder = workspace.target_directory.join("bench");
     fs::create_dir_all(&folder)?;
     let work = tempfile::Builder::new().prefix("work-").tempdir_in(&folder)?;
-    let bench = Bench { kista, runs, work };
+    let short = tempfile::Builder::new().prefix("kb-").tempdir_in("/tmp")?;
+    let bench = Bench { kista, runs, work, short };
     let mut tables: Vec<Table> = Vec::new();
     let groups: &[Group] = match what {
         "run" => &[("engines", engines::measure), ("runtimes", runtimes::measure)],

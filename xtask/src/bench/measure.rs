@@ -127,8 +127,9 @@ impl Table {
                     continue;
                 };
                 let _ = write!(out, "| {}", figures(own));
-                if let (Some(first), true) = (first, index > 0) {
-                    let _ = write!(out, " (x{:.1})", own.ratio_to(first));
+                let ratio = first.map_or(f64::NAN, |first| own.ratio_to(first));
+                if index > 0 && ratio.is_finite() {
+                    let _ = write!(out, " (x{ratio:.1})");
                 }
                 out.push(' ');
             }

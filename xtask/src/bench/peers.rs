@@ -18,6 +18,16 @@ pub(crate) struct Engine {
     load: Vec<String>,
     /// Its daemon, ended with the engine.
     daemon: Option<Daemon>,
+    /// What it leaves mounted, unmounted with it.
+    mounted: Option<PathBuf>,
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(path) = &self.mounted {
+            let _ = Command::new("umount").arg(path).stderr(Stdio::null()).status();
+        }
+    }
 }
 
 struct Daemon(Child);
@@ -90,6 +100,7 @@ pub(crate) fn kista(bench: &Bench) -> Engine {
         environment: vec![("KISTA_ROOT".into(), root)],
         load: Vec::new(),
         daemon: None,
+        mounted: None,
     }
 }
 
@@ -120,6 +131,7 @@ fn docker(bench: &Bench) -> Result<Engine, Box<dyn Error>> {
         environment: Vec::new(),
         load: Vec::new(),
         daemon: Some(Daemon(child)),
+        mounted: None,
     };
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
@@ -154,19 +166,20 @@ pub(crate) fn podman(bench: &Bench, runtime: &str) -> Result<Engine, Box<dyn Err
     fs::write(&policy, r#"{"default": [{"type": "insecureAcceptAnything"}]}"#)?;
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let mut engine = Engine {
-        name: String::new(),
+        name: "podman".into(),
         program,
         arguments: vec![
             "--root".into(),
             text(&folder.join("root")),
             "--runroot".into(),
-            text(&folder.join("run")),
+            text(&bench.short.path().join(runtime)),
             "--runtime".into(),
             text(&runtime_path),
         ],
         environment: vec![("CONTAINERS_CONF".into(), text(&config))],
         load: vec!["--signature-policy".into(), text(&policy)],
         daemon: None,
+        mounted: Some(folder.join("root/overlay")),
     };
     let version = engine.output(&["version", "--format", "{{.Client.Version}}"])?;
     engine.name = format!("podman {version} + {runtime}");
