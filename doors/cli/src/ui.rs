@@ -110,6 +110,8 @@ pub(crate) fn response(error: &EngineError) -> String {
 }
 
 /// An error and its causes, outermost first.
+///
+/// Names in it may be an image's or a container's: what would steer a terminal is shown escaped.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -121,7 +123,21 @@ pub(crate) fn chain(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    text
+    if !text.contains(is_steering) {
+        return text;
+    }
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, letter| {
+        match is_steering(letter) {
+            true => shown.extend(letter.escape_default()),
+            false => shown.push(letter),
+        }
+        shown
+    })
+}
+
+/// Control characters but those that only move on: escape sequences begin with one.
+fn is_steering(letter: char) -> bool {
+    letter.is_control() && !matches!(letter, '\n' | '\t')
 }
 
 /// Writes everything, waiting where the other side is slow.
@@ -185,6 +201,12 @@ impl Write for ToErr<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_cannot_steer_the_terminal() {
+        let error = EngineError::NoImage { name: "a\u{1b}[2Jb\u{9b}31m\nc".into() };
+        assert_eq!(chain(&error), "No such image: a\\u{1b}[2Jb\\u{9b}31m\nc");
+    }
 
     #[test]
     fn causes_are_chained_and_not_repeated() {
