@@ -179,7 +179,7 @@ fn mapped(mapping: &DeviceMapping) -> Result<DeviceMapping, BundleError> {
 /// What a container may use before it asks for more.
 ///
 /// Docker lets any node be made, and relies on the rules for opening it. The other profiles let
-/// none be made: the basic ones are there already.
+/// no others be made than the basic ones, which the runtime makes by these rules itself.
 fn base(profile: Profile) -> Vec<DeviceRule> {
     let mut rules = vec![rule(false, None, -1, -1, "rwm")];
     let docker = profile == Profile::Docker;
@@ -188,8 +188,9 @@ fn base(profile: Profile) -> Vec<DeviceRule> {
         rules.push(rule(true, Some('c'), -1, -1, "m"));
         rules.push(rule(true, Some('b'), -1, -1, "m"));
     }
+    // Nodes of their own: the host's are not bound in, whose mode and owner are everybody's.
     for (major, minor) in BASIC {
-        rules.push(rule(true, Some('c'), major, minor, access));
+        rules.push(rule(true, Some('c'), major, minor, "rwm"));
     }
     if docker {
         rules.push(rule(true, Some('c'), 5, 1, access)); // console
