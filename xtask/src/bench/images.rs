@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fs;
+use std::process::Command;
 
 use testkit::tar::Writer;
 
@@ -21,13 +22,22 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Table>, Box<dyn Error>> {
     for (what, layer) in layers() {
         let files = entries(&layer);
         let archive = bench.work.path().join("image.tar");
-        fs::write(&archive, testkit::Image::new("unpack").layer(layer).docker_archive())?;
         let mut samples = vec![Samples::default(); engines.len()];
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
+            // A layer that is new each time, and no removal in between: deletion goes on in the
+            // disk after the command has ended, and others would pay for it.
+            let mut salt = Writer::new();
+            salt.file("salt", 0o644, format!("{round}").as_bytes());
+            let mut layer_of_round = salt.finish();
+            layer_of_round.truncate(1024);
+            layer_of_round.extend_from_slice(&layer);
+            let image = testkit::Image::new("unpack").layer(layer_of_round);
+            fs::write(&archive, image.docker_archive())?;
             for (engine, samples) in engines.iter().zip(&mut samples) {
+                // Whoever makes his work durable would pay for what others left unwritten.
+                time(&mut Command::new("sync"))?;
                 let one = time(&mut engine.load(&archive))?;
                 samples.0.push(one.as_secs_f64() * 1e3);
-                engine.output(&["rmi", "-f", &engine.image("unpack")])?;
             }
         }
         #[allow(clippy::cast_precision_loss, reason = "a count of files")]
