@@ -20,7 +20,8 @@ fn killed_at_random_points_of_many_lifecycles() {
     let other = House::other().docker_archive();
     let mut killed = 0;
     for round in 0..lifecycles {
-        let name = format!("c{round}");
+        // Not of hexadecimal digits alone: a name that is not there would be taken for an id.
+        let name = format!("life{round}");
         for step in steps(&mut dice, &name) {
             let input = if step[0] == "load" { other.as_slice() } else { &[] };
             let words: Vec<&str> = step.iter().map(String::as_str).collect();
