@@ -55,7 +55,7 @@ impl Engine {
         }
         let deaf = own_pids && wanted != signal::KILL && !handles(status.pid, wanted);
         let listens = !deaf || {
-            let listens = self.await_handler(&init, &status, wanted)?;
+            let listens = self.await_handler(&init, &status, wanted, grace)?;
             if listens {
                 self.signal(&container, &init, wanted)?;
             }
@@ -69,14 +69,21 @@ impl Engine {
         self.await_death(&container)
     }
 
-    /// Gives a program that has just been started the time to install its handler; whether it did.
+    /// Gives a program that has just been started the time to install its handler, but not more
+    /// than the caller's grace; whether it did.
     fn await_handler(
         &self,
         init: &OwnedFd,
         status: &Status,
         signal: i32,
+        grace: Grace,
     ) -> Result<bool, EngineError> {
-        while Timestamp::now().since(status.started) < START_UP {
+        let patience = match grace {
+            Grace::For(grace) => grace.min(START_UP),
+            Grace::Forever => START_UP,
+        };
+        let asked = Instant::now();
+        while Timestamp::now().since(status.started) < START_UP && asked.elapsed() < patience {
             if await_end(init, Grace::For(LOOK_AGAIN))? {
                 return Ok(false);
             }

@@ -49,6 +49,16 @@ fn stop_does_not_wait_for_one_that_has_no_handler() {
 }
 
 #[test]
+fn stop_without_grace_is_at_once() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    kista.ok(&["run", "-d", "--name", "box", "busybox", "sleep", "1000"]);
+    let start = Instant::now();
+    kista.ok(&["stop", "-t", "0", "box"]);
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+}
+
+#[test]
 fn the_stop_signal_is_the_containers() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
