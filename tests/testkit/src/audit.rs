@@ -4,7 +4,6 @@
 //! directory open, or if a mount in its namespace comes from there. Nothing else is looked at,
 //! so that tests do not see each other.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -21,8 +20,27 @@ pub struct Owner {
     pub root: PathBuf,
     /// The value of [`COOKIE`].
     pub cookie: String,
-    /// Containers that existed at some time.
-    pub ids: BTreeSet<String>,
+}
+
+impl Owner {
+    /// The data directory's own cgroup in each hierarchy that has it.
+    ///
+    /// Its name is made from the path, so that data directories do not see each other's.
+    fn cgroups(&self) -> Vec<PathBuf> {
+        let path = self.root.as_os_str().as_encoded_bytes();
+        let name = format!("kista-{}", &crate::image::digest(path)["sha256:".len()..][..16]);
+        let top = Path::new("/sys/fs/cgroup");
+        let entries = fs::read_dir(top).into_iter().flatten().flatten();
+        let hierarchies = std::iter::once(top.to_owned()).chain(entries.map(|entry| entry.path()));
+        hierarchies.map(|hierarchy| hierarchy.join(&name)).filter(|path| path.is_dir()).collect()
+    }
+
+    /// Removes those cgroups, which stay empty when there are no containers.
+    pub(crate) fn remove_cgroups(&self) {
+        for path in self.cgroups() {
+            let _ = fs::remove_dir(path);
+        }
+    }
 }
 
 /// Looks until nothing is left, for half a minute; gives what is left then.
@@ -49,16 +67,14 @@ pub fn leftovers(owner: &Owner) -> Vec<String> {
     for mount in mounts("/proc/self/mountinfo".as_ref(), &owner.root) {
         left.push(format!("mount: {mount}"));
     }
-    for path in cgroups().filter(|path| path.file_name().is_some_and(|name| owns(owner, name))) {
-        left.push(format!("cgroup {}", path.display()));
+    for path in owner.cgroups() {
+        let children = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+        left.extend(
+            children.filter(|path| path.is_dir()).map(|p| format!("cgroup {}", p.display())),
+        );
     }
     left.extend(files(&owner.root).into_iter().map(|path| format!("file {}", path.display())));
     left
-}
-
-fn owns(owner: &Owner, name: &std::ffi::OsStr) -> bool {
-    let name = name.to_string_lossy();
-    owner.ids.iter().any(|id| name.contains(id.as_str()))
 }
 
 /// The processes that belong to the owner, but for this one.
@@ -123,22 +139,6 @@ fn mounts(table: &Path, root: &Path) -> Vec<String> {
     let table = fs::read_to_string(table).unwrap_or_default();
     let root = root.to_string_lossy();
     table.lines().filter(|line| line.contains(&*root)).map(str::to_owned).collect()
-}
-
-/// The cgroups below `kista`, in each hierarchy.
-pub fn cgroups() -> impl Iterator<Item = PathBuf> {
-    let top = Path::new("/sys/fs/cgroup");
-    let mut hierarchies = vec![top.to_owned()];
-    if let Ok(entries) = fs::read_dir(top) {
-        hierarchies
-            .extend(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()));
-    }
-    hierarchies.into_iter().flat_map(|hierarchy| {
-        let children = fs::read_dir(hierarchy.join("kista")).map(|entries| {
-            entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
-        });
-        children.unwrap_or_else(|_| Vec::new())
-    })
 }
 
 /// What a data directory without containers does not hold.

@@ -1,11 +1,9 @@
 //! The program under test, in a data directory of its own.
 
-use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -22,8 +20,6 @@ pub struct Kista {
     root: TempDir,
     program: PathBuf,
     cookie: String,
-    /// Containers that were seen, for the audit of cgroups.
-    ids: Mutex<BTreeSet<String>>,
     audited: bool,
 }
 
@@ -59,7 +55,7 @@ impl Kista {
     pub fn new() -> Self {
         let root = tempfile::Builder::new().prefix("kista-test-").tempdir().unwrap();
         let cookie = root.path().file_name().unwrap().to_string_lossy().into_owned();
-        Self { root, program: program(), cookie, ids: Mutex::default(), audited: true }
+        Self { root, program: program(), cookie, audited: true }
     }
 
     /// One with the image `busybox` ([`Image::busybox`]) in it.
@@ -137,9 +133,7 @@ impl Kista {
 
     /// Whose processes, cgroups, mounts and files are ours.
     pub fn owner(&self) -> Owner {
-        let mut ids = self.ids.lock().unwrap();
-        ids.extend(self.listed());
-        Owner { root: self.root().to_owned(), cookie: self.cookie.clone(), ids: ids.clone() }
+        Owner { root: self.root().to_owned(), cookie: self.cookie.clone() }
     }
 
     /// Removes all containers by force.
@@ -151,19 +145,6 @@ impl Kista {
             return Output { code: 0, stdout: String::new(), stderr: String::new(), bytes: vec![] };
         }
         self.run(&arguments)
-    }
-
-    /// The containers' directories.
-    fn listed(&self) -> Vec<String> {
-        let Ok(entries) = std::fs::read_dir(self.root().join("containers")) else { return vec![] };
-        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
-    }
-
-    fn note_ids(&self, stdout: &str) {
-        let is_id = |word: &&str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
-        let mut ids = self.ids.lock().unwrap();
-        ids.extend(stdout.split_whitespace().filter(is_id).map(str::to_owned));
-        ids.extend(self.listed());
     }
 }
 
@@ -181,6 +162,7 @@ impl Drop for Kista {
         for pid in audit::processes(&owner) {
             audit::kill(pid);
         }
+        owner.remove_cgroups();
         if std::thread::panicking() || !self.audited {
             return;
         }
@@ -266,7 +248,6 @@ impl Invocation<'_> {
         let Some(status) = status else {
             panic!("{:?} takes too long\nstdout: {text}\nstderr: {errors}", self.command);
         };
-        self.kista.note_ids(&text);
         Output { code: code(status), stdout: text, stderr: errors, bytes: stdout }
     }
 }
