@@ -275,6 +275,19 @@ impl Engine {
         tree: &Tree<'_>,
         mounts: &mut [bundle::PlannedMount],
     ) -> Result<(), EngineError> {
+        // Before anything is made: what is missing and must not be made.
+        for mount in mounts.iter() {
+            if let PlannedSource::Bind { path, create: false, .. } = &mount.source
+                && !Path::new(path).exists()
+            {
+                return Err(EngineError::Invalid {
+                    message: format!(
+                        "invalid mount config for type \"bind\": \
+                         bind source path does not exist: {path}"
+                    ),
+                });
+            }
+        }
         for mount in mounts {
             self.ready_volume(mount, tree)?;
             match &mount.source {
@@ -286,16 +299,9 @@ impl Engine {
                         }
                     })?;
                 }
-                PlannedSource::Bind { path, .. } => {
-                    if !Path::new(path).exists() {
-                        return Err(EngineError::Invalid {
-                            message: format!(
-                                "invalid mount config for type \"bind\": bind source path does not exist: {path}"
-                            ),
-                        });
-                    }
-                }
-                PlannedSource::Volume(_) | PlannedSource::Tmpfs { .. } => {}
+                PlannedSource::Bind { .. }
+                | PlannedSource::Volume(_)
+                | PlannedSource::Tmpfs { .. } => {}
             }
         }
         Ok(())

@@ -27,8 +27,8 @@ impl Engine {
     /// Makes a container and starts it, as fast as the two can be done together.
     ///
     /// `on_created` is called when the container exists and before it starts (for `--cidfile`);
-    /// its failure removes the container again. On a failure to start, the container stays with
-    /// its error, unless it is one that is removed automatically.
+    /// its failure is a failure to start. The container then stays with its error, unless it is
+    /// one that is removed automatically.
     pub fn run_container(
         &self,
         request: &CreateContainer,

@@ -214,3 +214,19 @@ fn targets_inside_the_image_that_are_links_stay_inside() {
     kista.ok(&["run", "--rm", "-v", &bind, "evil", "true"]);
     assert_eq!(fs::read_dir(canary.path()).unwrap().count(), 0, "nothing was made outside");
 }
+
+#[test]
+fn a_missing_source_leaves_no_other_made() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    let host = tempfile::tempdir().unwrap();
+    let made = host.path().join("made");
+    let bind = format!("{}:/made", made.display());
+    let missing = format!("type=bind,src={},dst=/x", host.path().join("missing").display());
+    kista
+        .run(&["run", "--rm", "-v", &bind, "--mount", &missing, "busybox", "true"])
+        .fails(125, "bind source path does not exist");
+    assert!(!made.exists(), "nothing was made for a container that cannot start");
+    kista.ok(&["run", "--rm", "-v", &bind, "busybox", "true"]);
+    assert!(made.is_dir());
+}
