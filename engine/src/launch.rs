@@ -12,7 +12,7 @@ use cgroups::{Controller, Hierarchy};
 use metadata::{Container, Status};
 use oci::runtime::{Capabilities, ConsoleSize, Seccomp, Spec};
 use rustix::fs::{Mode, OFlags, openat};
-use rustix::process::{Resource, getrlimit};
+use rustix::process::getrlimit;
 use seccomp::DockerProfile;
 use shim::log::{LogFacts, LogPlan};
 use shim::{CgroupPlan, Filter, Kind, Launch, Plan, Streams};
@@ -487,27 +487,10 @@ fn thermal_cpus() -> Vec<u32> {
 }
 
 fn rlimits() -> Vec<(String, u64)> {
-    [
-        ("RLIMIT_AS", Resource::As),
-        ("RLIMIT_CORE", Resource::Core),
-        ("RLIMIT_CPU", Resource::Cpu),
-        ("RLIMIT_DATA", Resource::Data),
-        ("RLIMIT_FSIZE", Resource::Fsize),
-        ("RLIMIT_LOCKS", Resource::Locks),
-        ("RLIMIT_MEMLOCK", Resource::Memlock),
-        ("RLIMIT_MSGQUEUE", Resource::Msgqueue),
-        ("RLIMIT_NICE", Resource::Nice),
-        ("RLIMIT_NOFILE", Resource::Nofile),
-        ("RLIMIT_NPROC", Resource::Nproc),
-        ("RLIMIT_RSS", Resource::Rss),
-        ("RLIMIT_RTPRIO", Resource::Rtprio),
-        ("RLIMIT_RTTIME", Resource::Rttime),
-        ("RLIMIT_SIGPENDING", Resource::Sigpending),
-        ("RLIMIT_STACK", Resource::Stack),
-    ]
-    .into_iter()
-    .map(|(name, resource)| (name.to_owned(), getrlimit(resource).maximum.unwrap_or(u64::MAX)))
-    .collect()
+    runtime::RESOURCES
+        .into_iter()
+        .map(|(name, resource)| (name.to_owned(), getrlimit(resource).maximum.unwrap_or(u64::MAX)))
+        .collect()
 }
 
 /// Looks at a device node of the host, or at all below a directory, without crossing mounts.

@@ -56,4 +56,5 @@ pub use create::{create, create_in};
 pub use detached::mount_detached;
 pub use error::{ExecError, ExecErrorKind, RuntimeError};
 pub use exec::exec;
+pub use limits::RESOURCES;
 pub use start::StartHandle;

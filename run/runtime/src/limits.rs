@@ -116,7 +116,8 @@ fn rlimit(
     Ok((resource, name, value))
 }
 
-const RESOURCES: [(&str, Resource); 16] = [
+/// The limits that a process can have, by the names of the runtime-spec.
+pub const RESOURCES: [(&str, Resource); 16] = [
     ("RLIMIT_AS", Resource::As),
     ("RLIMIT_CORE", Resource::Core),
     ("RLIMIT_CPU", Resource::Cpu),
