@@ -7,10 +7,11 @@
 //! to no namespace and that nobody inside can find or make writable: an attempt is `ETXTBSY` at first and `EROFS` for ever after.
 
 use std::ffi::CStr;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags};
+use rustix::fs::{Access, CWD, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
@@ -44,10 +45,54 @@ pub fn is_exe_readonly() -> io::Result<bool> {
     Ok(rustix::fs::statvfs(SELF_EXE)?.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
+/// Whether nobody can write to the file that this process runs from: it is behind a read-only
+/// mount, or a sealed copy.
+pub fn is_shielded() -> io::Result<bool> {
+    if is_exe_readonly()? {
+        return Ok(true);
+    }
+    let exe = rustix::fs::open(SELF_EXE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    // Only a file in memory has seals.
+    Ok(rustix::fs::fcntl_get_seals(&exe).is_ok_and(|seals| seals.contains(SEALS)))
+}
+
+/// Whether the caller's real user may write to the file that this process runs from.
+pub fn is_writable() -> io::Result<bool> {
+    match rustix::fs::access(SELF_EXE, Access::WRITE_OK) {
+        // It is busy because it runs, which is not for ever.
+        Ok(()) | Err(Errno::TXTBSY) => Ok(true),
+        Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// This program as a file in memory that cannot be changed any more, for users who may not mount.
+///
+/// Closed on exec. memfd_create(2), `F_ADD_SEALS` in fcntl(2).
+pub fn sealed_copy() -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // The name is what `ps` shows.
+    let copy = match rustix::fs::memfd_create(c"kista", flags | MemfdFlags::EXEC) {
+        // Linux 6.3.
+        Err(Errno::INVAL) => rustix::fs::memfd_create(c"kista", flags)?,
+        other => other?,
+    };
+    let mut copy = File::from(copy);
+    let exe = rustix::fs::open(SELF_EXE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    io::copy(&mut File::from(exe), &mut copy)?;
+    rustix::fs::fcntl_add_seals(&copy, SEALS)?;
+    Ok(copy.into())
+}
+
+/// All that keeps a file in memory as it is, for ever.
+const SEALS: SealFlags =
+    SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::WRITE);
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::process::{Program, Spawn, spawn};
+    use std::io::Write as _;
 
     #[test]
     fn a_program_entered_through_it_cannot_be_written_to() {
@@ -75,6 +120,19 @@ mod tests {
         rustix::process::pidfd_send_signal(&child.pidfd, rustix::process::Signal::KILL).unwrap();
         let id = rustix::process::WaitId::PidFd(child.pidfd.as_fd());
         rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED).unwrap();
+    }
+
+    #[test]
+    fn a_copy_is_whole_and_for_ever() {
+        let copy = sealed_copy().unwrap();
+        let length = |file: &File| file.metadata().unwrap().len();
+        let copy = File::from(copy);
+        assert_eq!(length(&copy), length(&File::open("/proc/self/exe").unwrap()));
+        let error = (&copy).write(b"x").unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::PERM.raw_os_error()));
+        assert!(copy.set_len(0).is_err());
+        assert!(rustix::fs::fcntl_add_seals(&copy, SealFlags::empty()).is_err());
+        assert!(is_writable().unwrap(), "this test's own program is the caller's");
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod mount;
 pub mod names;
 pub mod namespace;
 pub mod process;
+pub mod procstat;
 pub mod schedule;
 pub mod seccomp;
 pub mod signals;

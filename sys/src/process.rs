@@ -216,6 +216,36 @@ pub fn arrange_fds(fds: &[(BorrowedFd<'_>, RawFd)], keep: BorrowedFd<'_>) -> io:
     Ok(kept)
 }
 
+/// Closes every descriptor but those of `keep`.
+///
+/// For a copy made by [`clone`] that is to live on by itself: what its maker had open (a lock, a
+/// pipe whose end somebody waits for) must not live on in it. Values of the maker's that own what
+/// is closed are never dropped in the copy, which leaves by execve(2) or [`exit_now`]; values of
+/// the copy's own must all be in `keep`.
+///
+/// close_range(2), Linux 5.9.
+pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut numbers: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
+    numbers.sort_unstable();
+    let mut next = 0;
+    for number in numbers {
+        if next < number {
+            close_range(next, number - 1)?;
+        }
+        next = next.max(number + 1);
+    }
+    close_range(next, RawFd::MAX)
+}
+
+fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
+    // SAFETY: takes numbers only. That no value is dropped later which owns one of these
+    // descriptors is what `close_all_but` asks of its caller.
+    match unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Gives every signal its default action and unblocks all.
 ///
 /// Ignored signals survive execve(2) otherwise, and Rust programs ignore SIGPIPE.
@@ -252,6 +282,26 @@ pub fn exec(path: &CStr, args: &[&CStr], env: &[&CStr]) -> io::Error {
     io::Error::last_os_error()
 }
 
+/// As [`exec`], for an open file.
+///
+/// execveat(2), `AT_EMPTY_PATH`.
+pub fn exec_fd(file: BorrowedFd<'_>, args: &[&CStr], env: &[&CStr]) -> io::Error {
+    let (argv, envp) = (pointers(args), pointers(env));
+    // SAFETY: `file` is open because it is borrowed; both lists hold strings that end with a NUL,
+    // end with a null pointer and outlive the call.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            argv.as_ptr(),
+            envp.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    io::Error::last_os_error()
+}
+
 pub(crate) fn pointers(strings: &[&CStr]) -> Vec<*const c_char> {
     strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
 }
@@ -277,6 +327,21 @@ mod tests {
     fn exit_code(child: &Child) -> Option<i32> {
         let id = WaitId::PidFd(child.pidfd.as_fd());
         waitid(id, WaitIdOptions::EXITED).unwrap().unwrap().exit_status()
+    }
+
+    #[test]
+    fn a_copy_lets_go_of_what_its_maker_had_open() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let (kept_reader, kept_writer) = rustix::pipe::pipe().unwrap();
+        let child = fork(|| {
+            close_all_but(&[kept_writer.as_fd(), reader.as_fd()]).unwrap();
+            // It stays until the maker has seen the end of the pipe.
+            i32::from(rustix::io::read(&reader, &mut [0]).is_err())
+        })
+        .unwrap();
+        drop((writer, kept_writer));
+        assert_eq!(exit_code(&child), Some(0), "its own copy of the writer is closed");
+        assert_eq!(rustix::io::read(&kept_reader, &mut [0]).unwrap(), 0);
     }
 
     #[test]

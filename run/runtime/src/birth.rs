@@ -7,6 +7,7 @@ use sys::process::{Child, CloneFlags};
 
 use crate::error::Step;
 use crate::message::{self, FromCaller, FromChild};
+use crate::process::ProcessPlan;
 use crate::{Created, Parent, RuntimeError, StartHandle};
 
 /// The flag that makes a child the caller's sibling, if it shall be one.
@@ -53,6 +54,20 @@ impl Drop for Hidden {
             let _ = rustix::process::set_dumpable_behavior(self.before);
         }
     }
+}
+
+/// The child lets go of all that the caller has open, but for what it needs: it may wait for its
+/// start long after the caller has gone. `own` is every descriptor that the child's values own or
+/// borrow.
+pub(crate) fn let_go<'a>(
+    process: &ProcessPlan<'a>,
+    own: impl Iterator<Item = BorrowedFd<'a>>,
+    cgroup: Option<&'a cgroups::JoinHandle>,
+) {
+    let cgroup = cgroup.into_iter().flat_map(cgroups::JoinHandle::fds);
+    let keep: Vec<_> = own.chain(cgroup).chain(process.inherited()).collect();
+    // Before Linux 5.9 they are closed by execve(2).
+    let _ = sys::process::close_all_but(&keep);
 }
 
 /// Waits until the child is ready; `hooks` is what is due before it enters its root.

@@ -38,13 +38,22 @@ impl CapabilityPlan {
             }
             set
         };
-        Self {
+        let mut plan = Self {
             bounding: set(wanted.map(|caps| &caps.bounding)),
             effective: set(wanted.map(|caps| &caps.effective)),
             permitted: set(wanted.map(|caps| &caps.permitted)),
             inheritable: set(wanted.map(|caps| &caps.inheritable)),
             ambient: set(wanted.map(|caps| &caps.ambient)),
+        };
+        // The kernel would refuse them; runc's own example asks for it, and runc warns.
+        let refused = plan.ambient - (plan.permitted & plan.inheritable);
+        for (name, _) in NAMES.iter().filter(|(_, bit)| refused.contains(*bit)) {
+            warnings.push(format!(
+                "capability CAP_{name} cannot be ambient without being permitted and inheritable"
+            ));
         }
+        plan.ambient -= refused;
+        plan
     }
 
     /// Leaves out what this process cannot have itself, with a warning.
@@ -178,5 +187,19 @@ mod tests {
         let plan = CapabilityPlan::new(Some(&wanted), &mut warnings);
         assert_eq!((plan.bounding, warnings.len()), (CapabilitySet::CHOWN, 1));
         assert_eq!(CapabilityPlan::new(None, &mut warnings).permitted, CapabilitySet::empty());
+    }
+
+    #[test]
+    fn what_cannot_be_ambient_is_left_out_with_a_warning() {
+        let mut warnings = Vec::new();
+        let both = vec!["CAP_KILL".to_owned(), "CAP_CHOWN".to_owned()];
+        let wanted = Capabilities {
+            permitted: both.clone(),
+            inheritable: vec!["CAP_KILL".to_owned()],
+            ambient: both,
+            ..Capabilities::default()
+        };
+        let plan = CapabilityPlan::new(Some(&wanted), &mut warnings);
+        assert_eq!((plan.ambient, warnings.len()), (CapabilitySet::KILL, 1), "{warnings:?}");
     }
 }

@@ -120,6 +120,8 @@ pub struct Options {
     /// Make `process.cwd` if it does not exist, owned by this user and group (as they are
     /// inside). Without it a missing one is an error.
     pub make_cwd: Option<(u32, u32)>,
+    /// Set `HOME`, if `process.env` does not, to what the container's /etc/passwd says of the user.
+    pub set_home: bool,
 }
 
 /// A process that has everything but its program.

@@ -33,6 +33,12 @@ pub fn create_in(container: &Container<'_>, bundle: &Path) -> Result<Created, Ru
     make(container, Some(bundle))
 }
 
+/// Finds out whether a container can be made of its spec, as far as that alone tells. Nothing is
+/// opened, and `cgroup` need not be there yet.
+pub fn check(container: &Container<'_>, bundle: &Path) -> Result<(), RuntimeError> {
+    Plan::new(container, Some(bundle)).map(drop)
+}
+
 fn make(container: &Container<'_>, bundle: Option<&Path>) -> Result<Created, RuntimeError> {
     let mut plan = Plan::new(container, bundle)?;
     let cgroup = birth::join_handle(container.cgroup)?;
@@ -54,6 +60,8 @@ fn make(container: &Container<'_>, bundle: Option<&Path>) -> Result<Created, Run
         sys::process::clone(flags, cgroup.and_then(cgroups::JoinHandle::clone_into), move || {
             // The copy of the caller's end would keep the stream from ending with the caller.
             drop(near.take());
+            let own = [Some(far.as_fd()), user.as_ref().map(AsFd::as_fd)];
+            birth::let_go(&plan.process, own.into_iter().flatten(), cgroup);
             init::run(Init { plan, socket: far, cgroup, user, unprivileged })
         })
         .host(|| "make the container's first process".into())?

@@ -44,6 +44,8 @@ pub fn exec(request: &Exec<'_>) -> Result<Created, RuntimeError> {
         sys::process::clone(flags, cgroup.and_then(cgroups::JoinHandle::clone_into), move || {
             // The copy of the caller's end would keep the stream from ending with the caller.
             drop(near.take());
+            let own = [far.as_fd(), request.target.pidfd];
+            birth::let_go(plan, own.into_iter(), cgroup);
             let joiner = Joiner { plan, socket: far, cgroup, target: request.target, kinds };
             joiner.run()
         })

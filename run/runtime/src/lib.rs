@@ -29,6 +29,7 @@ mod detached;
 mod devices;
 mod error;
 mod exec;
+mod home;
 pub mod hooks;
 mod idmap;
 mod init;
@@ -52,7 +53,7 @@ pub use aside::{hold_mounts, new_network};
 pub use container::{
     Container, Created, Exec, Options, Parent, Rootfs, Stdio, Target, TerminalSize,
 };
-pub use create::{create, create_in};
+pub use create::{check, create, create_in};
 pub use detached::mount_detached;
 pub use error::{ExecError, ExecErrorKind, RuntimeError};
 pub use exec::exec;

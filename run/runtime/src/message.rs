@@ -15,14 +15,28 @@
 //!   |<--- end of stream ---------------------|  = started
 //! ```
 //!
+//! A caller that is not to stay says `Wait` instead of `Go`, with a listening socket, and leaves.
+//! The child holds nothing else of the caller's then. Whoever connects to the socket and says
+//! `Go` takes the caller's place for the rest, and as long as connecting succeeds the program has
+//! not been executed: the listener is closed by execve(2), like all that is the runtime's.
+//!
+//! ```text
+//! caller                                   child
+//!   |---- Wait (listener) ------------------>|  accepts
+//!   = gone                                   :
+//! another caller                             :
+//!   |---- connect, Go ---------------------->|  filter, execve
+//!   |<--- end of stream ---------------------|  = started
+//! ```
+//!
 //! At any point the child may say `Failed` instead, and ends. It also ends at the end of the
 //! stream, so that nothing of it outlives a caller that died. The socket is a SOCK_SEQPACKET: one
 //! message each, first byte its kind.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 
 use crate::{ExecError, ExecErrorKind, RuntimeError};
 
@@ -41,6 +55,8 @@ pub(crate) enum FromCaller {
     Continue = b'c',
     /// Execute the program.
     Go = b'g',
+    /// Somebody else will say so, through this listener.
+    Wait = b'w',
 }
 
 /// What the child says.
@@ -87,10 +103,14 @@ pub(crate) fn to_child(
 pub(crate) fn from_child(socket: BorrowedFd<'_>) -> Result<Option<FromChild>, RuntimeError> {
     let mut bytes = [0; MAX_BYTES];
     let mut receive = || sys::socket::receive(socket, &mut bytes, 1, RecvFlags::empty());
+    let mut unread = false;
     let received = match receive() {
         // It ended with a message of ours unread, which the kernel says first and once; what it
         // said before it ended comes after.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => receive(),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+            unread = true;
+            receive()
+        }
         other => other,
     };
     let (length, mut fds) = received.map_err(|source| RuntimeError::Host {
@@ -98,6 +118,8 @@ pub(crate) fn from_child(socket: BorrowedFd<'_>) -> Result<Option<FromChild>, Ru
         source,
     })?;
     match bytes[..length].split_first() {
+        // A program that runs has read all that was said to it before.
+        None if unread => Err(RuntimeError::Died { how: "it did not hear us out".into() }),
         None => Ok(None),
         Some((&HOOKS_DUE, _)) => Ok(Some(FromChild::HooksDue)),
         Some((&READY, texts)) => Ok(Some(FromChild::Ready {
@@ -131,6 +153,32 @@ pub(crate) fn await_caller(
             byte[0] == expected as u8
         }
         _ => false,
+    }
+}
+
+/// Waits until somebody wants the program to be executed: the caller itself, or whoever comes to
+/// the listener that it left. Answers with whom to tell if that fails; `None` if nobody will come.
+pub(crate) fn await_start(socket: OwnedFd) -> Option<OwnedFd> {
+    let mut byte = [0];
+    let (length, mut fds) =
+        sys::socket::receive(socket.as_fd(), &mut byte, 1, RecvFlags::empty()).ok()?;
+    match (length, byte[0]) {
+        (1, go) if go == FromCaller::Go as u8 => return Some(socket),
+        (1, wait) if wait == FromCaller::Wait as u8 => {}
+        _ => return None,
+    }
+    let listener = fds.pop()?;
+    drop(socket);
+    loop {
+        let caller = match rustix::net::accept_with(&listener, SocketFlags::CLOEXEC) {
+            Ok(caller) => caller,
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => continue,
+            Err(_) => return None,
+        };
+        // Who goes away without a word only wanted to know whether we are still here.
+        if await_caller(caller.as_fd(), FromCaller::Go, &mut Vec::new()) {
+            return Some(caller);
+        }
     }
 }
 
@@ -226,7 +274,6 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd;
 
     fn pair() -> (OwnedFd, OwnedFd) {
         sys::socket::pair(rustix::net::SocketType::SEQPACKET).unwrap()

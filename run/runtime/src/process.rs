@@ -24,7 +24,7 @@ use rustix::thread::CapabilitySet;
 use crate::caps::CapabilityPlan;
 use crate::error::{Step, spec_error};
 use crate::limits::Limits;
-use crate::message::{self, FromCaller};
+use crate::message;
 use crate::program::Program;
 use crate::{Options, RuntimeError, Stdio, label, procfs, target};
 
@@ -141,11 +141,16 @@ impl<'a> ProcessPlan<'a> {
         terminal: Option<(OwnedFd, OwnedFd)>,
         hooks: impl FnOnce() -> Result<(), RuntimeError>,
     ) -> Result<Infallible, Failed> {
-        match self.prepare(root, &mut socket, terminal) {
-            Ok(program) => match self.execute(&program, socket.as_fd(), hooks) {
-                Ok(never) => match never {},
-                Err(error) => Err((error, socket)),
-            },
+        let program = match self.prepare(root, &mut socket, terminal) {
+            Ok(program) => program,
+            Err(error) => return Err((error, socket)),
+        };
+        let Some(socket) = message::await_start(socket) else {
+            // Nobody wants this process any more.
+            sys::process::exit_now(0);
+        };
+        match self.execute(&program, hooks) {
+            Ok(never) => match never {},
             Err(error) => Err((error, socket)),
         }
     }
@@ -185,12 +190,24 @@ impl<'a> ProcessPlan<'a> {
             sys::process::set_pdeathsig(self.death_signal)
                 .inside(|| "arm the death signal".into())?;
         }
+        if self.options.set_home {
+            crate::home::add(&mut self.env, self.process.user.uid);
+        }
         let program = Program::look_up(&self.args[0], &self.env)?;
         rustix::process::umask(Mode::from_raw_mode(self.process.user.umask.unwrap_or(0o022)));
         let near = console.as_ref().map(AsFd::as_fd);
         message::send_ready(socket.as_fd(), &self.warnings, near)
             .inside(|| "report that it is ready".into())?;
         Ok(program)
+    }
+
+    /// What the process needs of the caller's descriptors.
+    pub(crate) fn inherited(&self) -> impl Iterator<Item = BorrowedFd<'a>> {
+        let stdio = match self.stdio {
+            Stdio::Fds(three) => three.to_vec(),
+            _ => vec![rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()],
+        };
+        stdio.into_iter().chain(self.preserved.iter().copied())
     }
 
     /// Standard input, output and error, what is preserved, and nothing else.
@@ -284,13 +301,8 @@ impl<'a> ProcessPlan<'a> {
     fn execute(
         &self,
         program: &Program,
-        socket: BorrowedFd<'_>,
         hooks: impl FnOnce() -> Result<(), RuntimeError>,
     ) -> Result<Infallible, RuntimeError> {
-        if !message::await_caller(socket, FromCaller::Go, &mut Vec::new()) {
-            // Nobody wants this process any more.
-            sys::process::exit_now(0);
-        }
         hooks()?;
         if let Some(filter) = self.seccomp {
             filter.load().inside(|| "load the seccomp filter".into())?;

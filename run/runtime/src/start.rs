@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::RuntimeError;
-use crate::message::{self, FromChild};
+use crate::message::{self, FromCaller, FromChild};
 
 /// Holds a created process until it is told to execute its program.
 ///
@@ -23,6 +23,16 @@ impl StartHandle {
     /// The descriptor, to be passed on.
     pub fn into_fd(self) -> OwnedFd {
         self.socket
+    }
+
+    /// Leaves the process waiting for whoever connects to `listener` next and starts it from there:
+    /// a handle made of the connected socket by [`StartHandle::from_fd`] does.
+    ///
+    /// `listener` is a listening unix SOCK_SEQPACKET. The process, and nobody else unless the
+    /// caller keeps it, holds it from now on: connecting succeeds exactly until the program is
+    /// executed, and is refused from then on.
+    pub fn leave(self, listener: BorrowedFd<'_>) -> Result<(), RuntimeError> {
+        message::to_child(self.socket.as_fd(), FromCaller::Wait, &[listener])
     }
 
     /// Lets the process execute its program; returns once it does, or with the reason why not.

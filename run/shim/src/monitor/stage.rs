@@ -10,6 +10,7 @@ use runtime::{Container, Created, Exec, Parent, Rootfs, RuntimeError};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use seccomp::Program;
+use sys::procstat::ProcStat;
 
 use super::channel::{Channel, Started, receive_exactly};
 use super::standard::Standard;
@@ -237,12 +238,9 @@ fn open_target(target: Target) -> Result<(Pid, OwnedFd), Failure> {
     }
 }
 
-/// Field 22 of `/proc/PID/stat`; the second one, a name, may hold anything.
+/// When a process started; `None` if there is none.
 pub(crate) fn start_time(pid: Pid) -> Option<u64> {
-    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
-    let rest = str::from_utf8(stat.get(after_name..)?).ok()?;
-    rest.split(' ').nth(19)?.parse().ok()
+    ProcStat::of(pid).ok().map(|stat| stat.start_time)
 }
 
 /// The id mappings of a process's user namespace; empty where ids are the host's.
