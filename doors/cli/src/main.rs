@@ -1,7 +1,7 @@
 //! `kista`: the command line. Parses, asks the engine, renders.
 //!
 //! The same binary is the shim that looks after a container, the init that `--init` puts into
-//! one, and the program of the embedded image: which of them, the name it is called by says, and
+//! one, the program of the embedded image, and an OCI runtime: which of them, the name it is called by says, and
 //! that is looked at before anything else is done.
 
 #![allow(
@@ -50,8 +50,13 @@ fn main() -> ExitCode {
         Some("kista-shim") => return engine::supervise(),
         Some("docker-init") => return engine::init(&args.collect::<Vec<_>>()),
         Some("hello") => return engine::hello(),
+        Some("kista-oci") => return kista_oci::main("kista-oci", args.map(lossy).collect()),
         Some(engine::REAPER) => return engine::reap(&args.next().unwrap_or_default()),
         _ => {}
+    }
+    let mut args = args.peekable();
+    if args.next_if(|word| word == "oci").is_some() {
+        return kista_oci::main("kista oci", args.map(lossy).collect());
     }
     attach::restore_on_panic();
     let mut ui = Ui::default();

@@ -280,7 +280,7 @@ pub(crate) fn code(status: ExitStatus) -> i32 {
 }
 
 /// `KISTA_BIN`, or the `kista` beside the test that runs: target/debug/kista.
-pub(crate) fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     if let Some(path) = std::env::var_os("KISTA_BIN") {
         return path.into();
     }

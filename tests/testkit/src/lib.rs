@@ -24,7 +24,7 @@ mod terminal;
 mod wait;
 
 pub use image::Image;
-pub use kista::{Invocation, Kista, Output};
+pub use kista::{Invocation, Kista, Output, program};
 pub use needs::Need;
 pub use terminal::Terminal;
 pub use wait::{PATIENCE, wait_until};

@@ -1,0 +1,208 @@
+//! Where a container's cgroup is, and its making and opening.
+//!
+//! `linux.cgroupsPath`, for the cgroupfs driver: an absolute path is below the mount points, a
+//! relative one (and `/<id>`, if there is none) below the runtime's own group, as runc has it, if
+//! that is the same in every hierarchy; otherwise below the mount points. On version 2 it is
+//! below the parent of the runtime's own group, since a group with processes in it cannot have
+//! limits below. runtime-spec 1.3.0, config-linux.md, "Cgroups Path".
+
+use std::io;
+use std::time::Duration;
+
+use cgroups::{Cgroup, CgroupError, CgroupPath, Hierarchy, Mode, Options};
+use oci::runtime::{Linux, Resources};
+
+use crate::Context;
+use crate::error::OciError;
+use crate::store::Record;
+
+/// How long processes that were killed may take to go.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A cgroup to be.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    hierarchy: Hierarchy,
+    /// Where.
+    pub(crate) path: CgroupPath,
+    resources: Resources,
+    /// Whether it may be done without.
+    optional: bool,
+}
+
+impl Plan {
+    /// What a container's configuration asks for. `None` if there are no cgroups at all, and
+    /// nothing is asked for.
+    pub(crate) fn new(
+        context: &Context,
+        id: &str,
+        linux: &Linux,
+    ) -> Result<Option<Self>, OciError> {
+        let wanted = linux.cgroups_path.as_deref().filter(|path| !path.is_empty());
+        let limits = linux.resources.as_ref().is_some_and(has_limits);
+        let optional = context.rootless && wanted.is_none() && !limits;
+        if context.systemd {
+            check_systemd(wanted)?;
+            return Err(OciError::Unsupported(
+                "--systemd-cgroup is not supported yet: run without it and with cgroupsPath as a \
+                 path, which asks for the cgroupfs driver"
+                    .into(),
+            ));
+        }
+        let hierarchy = match Hierarchy::detect() {
+            Err(CgroupError::NotMounted) if optional => return Ok(None),
+            other => other?,
+        };
+        let path = match wanted {
+            Some(path) if path.starts_with('/') => CgroupPath::new(path)?,
+            Some(path) => CgroupPath::new(&below_own(&hierarchy, path)?)?,
+            None => CgroupPath::new(&below_own(&hierarchy, id)?)?,
+        };
+        let mut resources = linux.resources.clone().unwrap_or_default();
+        if context.rootless {
+            // Nobody but root may set them, and there is no device that its user may not use.
+            resources.devices.clear();
+        } else {
+            add_default_devices(&mut resources);
+        }
+        let plan = Self { hierarchy, path, resources, optional };
+        // Before anything is written that names it as this container's, to be killed with it.
+        match plan.hierarchy.open(&plan.path) {
+            Err(CgroupError::NotFound { .. }) => {}
+            other => refuse_others(&other?)?,
+        }
+        Ok(Some(plan))
+    }
+
+    /// Makes the group, or takes one that is there and empty. `None` if it is done without.
+    pub(crate) fn make(&self, context: &Context) -> Result<Option<Cgroup>, OciError> {
+        match self.hierarchy.create(&self.path, &self.resources, &Options::default()) {
+            Ok(cgroup) => Ok(Some(cgroup)),
+            Err(CgroupError::Exists { .. }) => self.adopt().map(Some),
+            Err(error) if self.optional && is_denied(&error) => {
+                context.log.debug(|| format!("no cgroup: {}", crate::error::chain(&error)));
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A group that somebody made for this container.
+    fn adopt(&self) -> Result<Cgroup, OciError> {
+        let mut cgroup = self.hierarchy.open(&self.path)?;
+        refuse_others(&cgroup)?;
+        self.hierarchy.extend(&mut cgroup, &self.resources)?;
+        cgroup.apply(&self.resources)?;
+        Ok(cgroup)
+    }
+}
+
+/// A group with processes in it is another container's, or nobody's to take.
+fn refuse_others(cgroup: &Cgroup) -> Result<(), OciError> {
+    match cgroup.processes()?.len() {
+        0 => Ok(()),
+        count => {
+            let text = format!("container's cgroup is not empty: {count} process(es) found");
+            Err(OciError::State(text))
+        }
+    }
+}
+
+fn has_limits(resources: &Resources) -> bool {
+    let rest = Resources { devices: Vec::new(), ..resources.clone() };
+    rest != Resources::default()
+}
+
+fn is_denied(error: &CgroupError) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(error, CgroupError::Io { source, .. } | CgroupError::Refused { source, .. }
+        if matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem))
+}
+
+/// The specification's devices are there in every container, and can be used whatever its rules
+/// say, unless they are about the devices by name. Without rules all others are denied.
+fn add_default_devices(resources: &mut Resources) {
+    // The first one denies all, which is where the list begins anyway.
+    resources.devices.extend(cgroups::default_device_rules().into_iter().skip(1));
+}
+
+/// The form that the systemd driver wants: `slice:prefix:name`.
+fn check_systemd(path: Option<&str>) -> Result<(), OciError> {
+    match path {
+        Some(path) if path.split(':').count() != 3 => Err(OciError::Config {
+            field: "linux.cgroupsPath".into(),
+            problem: format!(
+                "expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, \
+                 got \"{path}\" instead"
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn below_own(hierarchy: &Hierarchy, path: &str) -> Result<String, OciError> {
+    let mut own: Option<&str> = None;
+    for mount in hierarchy.mounts() {
+        let here = hierarchy.own_group(mount)?.unwrap_or("");
+        match own {
+            None => own = Some(here),
+            Some(there) if there == here => {}
+            Some(_) => return Ok(path.to_owned()),
+        }
+    }
+    let own = own.unwrap_or("");
+    let above = match hierarchy.mode() {
+        Mode::V2 => own.rsplit_once('/').map_or("", |(parent, _)| parent),
+        Mode::V1 | Mode::Hybrid => own,
+    };
+    Ok(format!("{above}/{path}"))
+}
+
+/// The group of a container that was made; `None` if it has none or that is gone.
+pub(crate) fn open(record: &Record) -> Result<Option<Cgroup>, OciError> {
+    let Some(path) = &record.cgroup else { return Ok(None) };
+    match Hierarchy::detect()?.open(&CgroupPath::new(path)?) {
+        Ok(cgroup) => Ok(Some(cgroup)),
+        Err(CgroupError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// As [`open`], for commands that can do nothing without one.
+pub(crate) fn need(record: &Record) -> Result<Cgroup, OciError> {
+    open(record)?.ok_or_else(|| OciError::State("cgroup not exist".into()))
+}
+
+/// Kills what is in the group and removes it; none there is no error.
+pub(crate) fn destroy(record: &Record) -> Result<(), OciError> {
+    let Some(path) = &record.cgroup else { return Ok(()) };
+    let hierarchy = match Hierarchy::detect() {
+        Err(CgroupError::NotMounted) => return Ok(()),
+        other => other?,
+    };
+    Ok(hierarchy.destroy(&CgroupPath::new(path)?, PATIENCE)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rules_of_a_configuration_come_before_the_devices_of_every_container() {
+        let mut resources = Resources::default();
+        assert!(!has_limits(&resources));
+        add_default_devices(&mut resources);
+        assert!(resources.devices.iter().all(|rule| rule.allow));
+        assert!(!has_limits(&resources), "rules about devices are no limits");
+        resources.pids = Some(oci::runtime::Pids { limit: Some(1) });
+        assert!(has_limits(&resources));
+    }
+
+    #[test]
+    fn the_systemd_form_has_three_parts() {
+        assert!(check_systemd(None).is_ok());
+        assert!(check_systemd(Some("system.slice:kista:1")).is_ok());
+        assert!(check_systemd(Some(":kista:1")).is_ok());
+        assert!(check_systemd(Some("/a/b")).is_err());
+    }
+}

@@ -1,0 +1,183 @@
+//! `exec`: a further process in a running container.
+
+use std::os::fd::AsFd as _;
+
+use cgroups::{Cgroup, CgroupPath, Hierarchy};
+use oci::runtime::{Process, Spec};
+use runtime::{Created, Exec, Options, Parent, Stdio, Target};
+
+use crate::Context;
+use crate::args::{Parsed, Trailing, switch, valued};
+use crate::bundle;
+use crate::cgroup;
+use crate::command::{Command, create};
+use crate::error::OciError;
+use crate::exit::Exit;
+use crate::fds::Preserved;
+use crate::launch::Receivers;
+use crate::pid_file;
+use crate::status::{self, Status};
+use crate::store::Record;
+use crate::terminal::{self, Relay};
+use crate::wait::Held;
+
+pub(crate) const EXEC: Command = Command {
+    arguments: "<container-id> <command> [arguments...] || -p process.json <container-id>",
+    flags: &[
+        create::CONSOLE,
+        create::PIDFD,
+        valued(&["cwd"], "DIR", "working directory in the container"),
+        valued(&["env", "e"], "NAME=VALUE", "set environment variables"),
+        switch(&["tty", "t"], "give the process a terminal of its own"),
+        valued(&["user", "u"], "UID[:GID]", "who the process runs as"),
+        valued(&["additional-gids", "g"], "GID", "supplementary groups"),
+        valued(&["process", "p"], "FILE", "file with the process in JSON"),
+        switch(&["detach", "d"], "do not wait for the process's end"),
+        create::PID_FILE,
+        valued(&["process-label"], "LABEL", "SELinux label of the process"),
+        valued(&["apparmor"], "PROFILE", "AppArmor profile of the process"),
+        switch(&["no-new-privs"], "set no_new_privs"),
+        valued(&["cap", "c"], "CAP", "add a capability"),
+        create::PRESERVE,
+        valued(&["cgroup"], "[CONTROLLER,...:]PATH", "run in an existing cgroup below"),
+        switch(&["ignore-paused"], "also in a container that is paused"),
+    ],
+    trailing: Trailing::Foreign,
+    counts: (1, usize::MAX),
+    enters: true,
+    failure: Some("exec failed"),
+    failure_code: 255,
+    ..Command::plain("exec", "execute a further process in a container", run)
+};
+
+fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
+    let pid_file = pid_file::path(parsed)?;
+    let entry = context.store.open(parsed.id())?;
+    let record = entry.record()?;
+    let (status, alive) = status::look(&entry, record.as_ref())?;
+    let (Some(record), Some(alive)) = (record, alive) else {
+        return Err(OciError::State("cannot exec in a stopped container".into()));
+    };
+    if status == Status::Paused && !parsed.is_on("ignore-paused") {
+        let text = "cannot exec in a paused container (use --ignore-paused to override)";
+        return Err(OciError::State(text.into()));
+    }
+    let spec = entry.spec()?;
+    let process = process(parsed, &spec)?;
+    let stays = !parsed.is_on("detach");
+    let preserved = Preserved::take(parsed, false)?;
+    let receivers = Receivers::connect(parsed, process.terminal, stays)?;
+    let filter = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+    let filter =
+        filter.map(|filter| seccomp::compile(filter, seccomp::Arch::NATIVE)).transpose()?;
+    let group = group(parsed, &record)?;
+    let held = if stays { Some(Held::new()?) } else { None };
+    let fds: Vec<_> = preserved.fds.iter().map(|fd| fd.as_fd()).collect();
+    let created = runtime::exec(&Exec {
+        target: Target { pid: alive.pid, pidfd: alive.pidfd.as_fd() },
+        process: &process,
+        seccomp: filter.as_ref(),
+        cgroup: group.as_ref(),
+        stdio: if process.terminal { Stdio::Terminal { size: None } } else { Stdio::Inherit },
+        parent: Parent::Own,
+        death_signal: None,
+        preserved: &fds,
+        options: Options { set_home: true, ..Options::default() },
+    })?;
+    for warning in &created.warnings {
+        context.log.warn(warning);
+    }
+    receivers.serve(&created)?;
+    if let Some(path) = &pid_file {
+        pid_file::write(path, created.pid)?;
+    }
+    let Created { pid, pidfd, console, start, .. } = created;
+    let mut relay = match (stays, console) {
+        (true, Some(console)) => Some(Relay::new(terminal::own()?, console)?),
+        _ => None,
+    };
+    start.start()?;
+    match held {
+        None => Ok(Exit::SUCCESS),
+        Some(held) => held.wait(pid, pidfd.as_fd(), relay.as_mut()).map(Exit::Code),
+    }
+}
+
+/// What is run: from a file, or the container's own process with another command line.
+fn process(parsed: &Parsed, spec: &Spec) -> Result<Process, OciError> {
+    if let Some(path) = parsed.some("process") {
+        return bundle::load_process(path);
+    }
+    let mut process = spec.process.clone().unwrap_or_default();
+    let Some((_, args)) = parsed.args.split_first().filter(|(_, args)| !args.is_empty()) else {
+        return Err(OciError::Usage("exec args cannot be empty".into()));
+    };
+    process.args = args.to_vec();
+    if let Some(cwd) = parsed.some("cwd") {
+        process.cwd = cwd.to_owned();
+    }
+    if let Some(profile) = parsed.some("apparmor") {
+        process.apparmor_profile = Some(profile.to_owned());
+    }
+    if let Some(label) = parsed.some("process-label") {
+        process.selinux_label = Some(label.to_owned());
+    }
+    process.env.extend(parsed.list("env").map(str::to_owned));
+    process.terminal = parsed.is_on("tty");
+    if let Some(on) = parsed.switch("no-new-privs") {
+        process.no_new_privileges = on;
+    }
+    add_capabilities(parsed, &mut process);
+    set_user(parsed, &mut process)?;
+    Ok(process)
+}
+
+/// To the sets that make them usable; to the ambient one, which carries them past a change of
+/// user, only where the container has inheritable ones, which that needs.
+fn add_capabilities(parsed: &Parsed, process: &mut Process) {
+    if parsed.text("cap").is_none() {
+        return;
+    }
+    let sets = process.capabilities.get_or_insert_default();
+    for name in parsed.list("cap") {
+        let add = |set: &mut Vec<String>| set.push(name.to_owned());
+        add(&mut sets.bounding);
+        add(&mut sets.effective);
+        add(&mut sets.permitted);
+        if !sets.inheritable.is_empty() {
+            add(&mut sets.ambient);
+        }
+    }
+}
+
+fn set_user(parsed: &Parsed, process: &mut Process) -> Result<(), OciError> {
+    let number = |text: &str, what: &str| {
+        text.parse::<u32>().map_err(|_| OciError::Usage(format!("bad {what}: \"{text}\"")))
+    };
+    if let Some(user) = parsed.some("user") {
+        let (uid, gid) = match user.split_once(':') {
+            Some((uid, gid)) => (uid, Some(gid)),
+            None => (user, None),
+        };
+        process.user.uid = number(uid, "uid")?;
+        if let Some(gid) = gid {
+            process.user.gid = number(gid, "gid")?;
+        }
+    }
+    for gid in parsed.list("additional-gids") {
+        process.user.additional_gids.push(number(gid, "gid")?);
+    }
+    Ok(())
+}
+
+/// The container's cgroup, or the one below it that `--cgroup` names.
+fn group(parsed: &Parsed, record: &Record) -> Result<Option<Cgroup>, OciError> {
+    let Some(below) = parsed.text("cgroup") else { return cgroup::open(record) };
+    let path = below.rsplit_once(':').map_or(below, |(_, path)| path).trim_matches('/');
+    let Some(own) = &record.cgroup else {
+        return Err(OciError::State("cgroup not exist".into()));
+    };
+    let own = CgroupPath::new(own)?;
+    let path = if path.is_empty() { own } else { own.join(path)? };
+    Ok(Some(Hierarchy::detect()?.open(&path)?))
+}

@@ -1,0 +1,72 @@
+//! `start`: lets a created container execute its program.
+//!
+//! runtime-spec 1.3.0, runtime.md, "Start".
+
+use oci::runtime::State;
+use runtime::StartHandle;
+use runtime::hooks::{self, HookPoint};
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+
+use crate::Context;
+use crate::args::Parsed;
+use crate::command::Command;
+use crate::error::{OciError, Step};
+use crate::exit::Exit;
+use crate::status::{self, Status};
+use crate::store::Record;
+
+pub(crate) const START: Command =
+    Command::plain("start", "execute the program of a created container", run);
+
+fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
+    let entry = context.store.open(parsed.id())?;
+    let lock = entry.lock()?;
+    let record = entry.record()?;
+    let (status, alive) = status::look(&entry, record.as_ref())?;
+    let (Some(record), Some(alive)) = (record, alive) else {
+        return Err(refuse(status));
+    };
+    if status != Status::Created {
+        return Err(refuse(status));
+    }
+    let socket = match status::connect_start(&entry, SocketFlags::empty()) {
+        // It was started, or ended, right now.
+        Err(Errno::NOENT | Errno::CONNREFUSED) => return Err(refuse(Status::Stopped)),
+        other => other.to(|| "reach the container".into())?,
+    };
+    StartHandle::from_fd(socket).start()?;
+    lock.remove_start_socket();
+    drop(lock);
+    poststart(context, parsed.id(), &record, alive.pid.as_raw_nonzero().get());
+    Ok(Exit::SUCCESS)
+}
+
+fn refuse(status: Status) -> OciError {
+    OciError::State(match status {
+        Status::Stopped => "cannot start a container that has stopped".into(),
+        Status::Running => "cannot start an already running container".into(),
+        other => format!("cannot start a container in the {} state", other.word()),
+    })
+}
+
+/// Calls the hooks that follow the start. One that fails is told of and changes nothing.
+/// runtime-spec 1.3.0, runtime.md, "Lifecycle", step 9.
+pub(crate) fn poststart(context: &Context, id: &str, record: &Record, pid: i32) {
+    let state = hook_state(id, record, Status::Running, Some(pid));
+    if let Err(error) = hooks::run(HookPoint::Poststart, record.hooks.as_ref(), &state) {
+        context.log.warn(&crate::error::chain(&error));
+    }
+}
+
+/// What a hook reads.
+pub(crate) fn hook_state(id: &str, record: &Record, status: Status, pid: Option<i32>) -> State {
+    State {
+        oci_version: oci::runtime::VERSION.into(),
+        id: id.into(),
+        status: status.word().into(),
+        pid,
+        bundle: record.bundle.clone(),
+        annotations: record.annotations.clone(),
+    }
+}
