@@ -30,35 +30,69 @@ pub(crate) fn new_instance(
     map: Option<&IdMap>,
 ) -> Result<OwnedFd, RuntimeError> {
     let action = || format!("make a file system of type {kind} for {}", plan.destination);
-    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).inside(action)?;
     // An overlay works with the ids of whoever makes it, and host's root is nobody on its layers.
     let _ids = match map {
         None => None,
         Some(map) => Some(FsIds::set(map.root.0, map.root.1).inside(action)?),
     };
+    let attempt = |layers| instance(kind, source, plan, map, layers);
+    let context = match attempt(Layering::OneByOne)? {
+        // Before Linux 6.5 any key is taken down, and only refused now. What else is refused so
+        // is refused twice.
+        Err((Errno::INVAL, _)) if kind == "overlay" && map.is_none() => {
+            attempt(Layering::AllAtOnce)?
+        }
+        other => other,
+    };
+    let context = context.or_else(|(errno, said)| {
+        if errno == Errno::INVAL && kind == "overlay" {
+            check_volatile(plan)?;
+        }
+        Err(errno).inside(|| format!("{}{said}", action()))
+    })?;
+    let attributes = MountAttrFlags::from_bits_retain(plan.options.own.set as u32);
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).inside(action)
+}
+
+/// How an overlay is told its lower layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layering {
+    /// Linux 6.8.
+    OneByOne,
+    AllAtOnce,
+}
+
+/// An instance that is not mounted yet; or why the kernel did not make one of the options that it
+/// took, and what it said.
+fn instance(
+    kind: &str,
+    source: Option<&str>,
+    plan: &MountPlan<'_>,
+    map: Option<&IdMap>,
+    layering: Layering,
+) -> Result<Result<OwnedFd, (Errno, String)>, RuntimeError> {
+    let action = || format!("make a file system of type {kind} for {}", plan.destination);
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).inside(action)?;
     if let Some(source) = source.filter(|source| source.len() <= LONGEST) {
         fsconfig_set_string(&context, "source", source).inside(action)?;
     }
     let mut options = Options::default();
     if kind == "overlay" {
-        options = overlay_options(context.as_fd(), plan, map)?;
+        options = overlay_options(context.as_fd(), plan, map, layering)?;
     } else {
         for (key, value) in &plan.options.data {
             set(context.as_fd(), key, value.as_deref())
                 .inside(|| format!("{}: option {key}{}", action(), said(context.as_fd())))?;
         }
     }
-    let created = if options.created { Ok(()) } else { fsconfig_create(&context) };
-    match created {
-        Err(Errno::INVAL) if kind == "overlay" => {
-            check_volatile(plan)?;
-            return Err(Errno::INVAL).inside(|| format!("{}{}", action(), said(context.as_fd())));
+    let created = options.created.unwrap_or_else(|| fsconfig_create(&context));
+    Ok(match created {
+        Ok(()) => Ok(context),
+        Err(errno) => {
+            let said = said(context.as_fd());
+            Err((errno, said))
         }
-        other => other.inside(|| format!("{}{}", action(), said(context.as_fd())))?,
-    }
-    drop(options);
-    let attributes = MountAttrFlags::from_bits_retain(plan.options.own.set as u32);
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).inside(action)
+    })
 }
 
 /// The kernel does not take an upper layer twice if it was volatile once, since a crash may have
@@ -104,8 +138,8 @@ struct Options {
     /// Must stay open until the file system is there: a mount that is attached nowhere ends with
     /// its descriptor.
     _held: Vec<OwnedFd>,
-    /// Whether the file system is there already.
-    created: bool,
+    /// What came of making the file system, if that was tried already.
+    created: Option<Result<(), Errno>>,
 }
 
 /// The path by which the kernel finds a layer: the layer's own, or where that is too long for
@@ -160,15 +194,16 @@ impl Layers<'_> {
     }
 }
 
-/// Layers one by one where the kernel takes them so (Linux 6.5), all in one value otherwise.
+/// Layers one by one where the kernel takes them so, all in one value otherwise.
 fn overlay_options(
     context: BorrowedFd<'_>,
     plan: &MountPlan<'_>,
     map: Option<&IdMap>,
+    layering: Layering,
 ) -> Result<Options, RuntimeError> {
     let action = |key: &str, value: &str| format!("set overlay option {key} to {value}");
     let mut layers = Layers { held: Vec::new(), parent: None, map };
-    let mut one_by_one = true;
+    let mut one_by_one = layering == Layering::OneByOne;
     let mut lower = Vec::new();
     for (key, value) in &plan.options.data {
         let Some(value) = value.as_deref() else {
@@ -181,7 +216,7 @@ fn overlay_options(
                 if one_by_one {
                     let name = layers.lower(value).inside(|| action(key, value))?;
                     match fsconfig_set_string(context, "lowerdir+", name) {
-                        // The first one decides: an older kernel has no such key.
+                        // The first one decides: Linux 6.5 to 6.7 has no such key.
                         Err(Errno::INVAL) if lower.len() == 1 => one_by_one = false,
                         other => other.inside(|| action(key, value) + &said(context))?,
                     }
@@ -199,10 +234,12 @@ fn overlay_options(
     if !one_by_one && map.is_some() {
         return Err(Errno::INVAL).inside(|| "map the ids of layers on this kernel".into());
     }
+    let mut options = Options { _held: layers.held, created: None };
     if !one_by_one {
-        all_at_once(context, &lower).inside(|| action("lowerdir", &lower.join(":")))?;
+        let made = all_at_once(context, &lower);
+        options.created = Some(made.inside(|| action("lowerdir", &lower.join(":")))?);
     }
-    Ok(Options { _held: layers.held, created: !one_by_one })
+    Ok(options)
 }
 
 fn open_layer(path: &str) -> io::Result<OwnedFd> {
@@ -212,7 +249,9 @@ fn open_layer(path: &str) -> io::Result<OwnedFd> {
 
 /// All layers in one value of at most 255 bytes: as descriptors, by their bare numbers, which
 /// mean something while /proc/self/fd is the working directory. Some sixty layers fit.
-fn all_at_once(context: BorrowedFd<'_>, lower: &[&str]) -> io::Result<()> {
+///
+/// Gives what came of making the instance.
+fn all_at_once(context: BorrowedFd<'_>, lower: &[&str]) -> io::Result<Result<(), Errno>> {
     let layers = lower.iter().map(|path| open_layer(path)).collect::<io::Result<Vec<_>>>()?;
     let names: Vec<String> =
         layers.iter().map(|layer| std::os::fd::AsRawFd::as_raw_fd(layer).to_string()).collect();
@@ -224,7 +263,7 @@ fn all_at_once(context: BorrowedFd<'_>, lower: &[&str]) -> io::Result<()> {
     let outcome = fsconfig_set_string(context, "lowerdir", names.join(":"))
         .and_then(|()| fsconfig_create(context));
     rustix::process::fchdir(before)?;
-    Ok(outcome?)
+    Ok(outcome)
 }
 
 #[cfg(test)]
@@ -259,7 +298,7 @@ mod tests {
         let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
         let before = std::env::current_dir().unwrap();
         let lower: Vec<_> = paths.iter().map(String::as_str).collect();
-        all_at_once(context.as_fd(), &lower).unwrap();
+        all_at_once(context.as_fd(), &lower).unwrap().unwrap();
         assert_eq!(std::env::current_dir().unwrap(), before);
         let flags = MountAttrFlags::empty();
         let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags).unwrap();
