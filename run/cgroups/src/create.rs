@@ -50,10 +50,17 @@ impl Hierarchy {
     /// Takes a group into the hierarchies that new limits need, with its processes.
     ///
     /// For a group made with fewer controllers than all. Processes are moved one by one, and again
-    /// until no new one is found; to be followed by [`Cgroup::apply`].
+    /// until no new one is found; to be followed by [`Cgroup::apply`]. In version 2 the groups
+    /// above pass the controllers on, and nothing moves.
     /// [`CgroupError::NoController`] as for [`Hierarchy::create`].
     pub fn extend(&self, cgroup: &mut Cgroup, resources: &Resources) -> Result<(), CgroupError> {
         let needed = need::check(resources, self)?;
+        for mount in self.mounts().iter().filter(|mount| mount.version == Version::V2) {
+            let group = Group::at(mount, cgroup.path());
+            if cgroup.groups().contains(&group) {
+                enable(mount, &group.dir, needed.intersection(mount.controllers))?;
+            }
+        }
         let has = |controller| cgroup.group_of(controller).is_some();
         let missing: Controllers = needed.iter().filter(|one| !has(*one)).collect();
         if missing.is_empty() {
