@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::process::{cargo, run as spawn};
 use crate::workspace::{Workspace, root};
-use crate::{Outcome, compat, dist, fuzz, licences, tidy};
+use crate::{Outcome, compat, dist, fuzz, guest, licences, tidy};
 
 type Piece = (&'static str, fn() -> Outcome);
 
@@ -28,6 +28,7 @@ const PIECES: &[Piece] = &[
     ("compat", || compat::run(true)),
     ("fuzz", || fuzz::run(5)),
     ("test", test),
+    ("guest", guest::run_if_possible),
 ];
 
 /// Runs the pieces named, or all; goes on after a failure so that one run shows all of them.
@@ -88,6 +89,8 @@ fn test() -> Outcome {
         }
     }
     let mut command = cargo(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);
+    // Those have a piece of their own.
+    command.args(["--exclude", "guest"]);
     command.env("KISTA_BIN", workspace.released()).env("TEST_SKIPS", &skips).current_dir(root());
     if std::env::var_os("CRASH_LIFECYCLES").is_none() {
         command.env("CRASH_LIFECYCLES", "500");

@@ -9,6 +9,7 @@ mod ci;
 mod compat;
 mod dist;
 mod fuzz;
+mod guest;
 mod licences;
 mod process;
 mod tidy;
@@ -23,11 +24,13 @@ type Outcome = Result<(), Box<dyn Error>>;
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
-  ci [PIECE ...]      what CI runs: fmt tidy licences clippy build compat fuzz test
+  ci [PIECE ...]      what CI runs: fmt tidy licences clippy build compat fuzz test guest
   tidy                the rules of the tree that a machine can see
   licences            licences and bans of deny.toml, from the lock file
   compat [--check]    write docs/compat/docker-cli.md from the built kista, or compare with it
   fuzz [SECONDS]      run every fuzz target for a while
+  guest [plain|systemd] [SUITE[=FILTER] ...]
+                      tests in virtual machines, with another kernel
   bench WHAT [RUNS]   Kista beside its peers: run, engines, runtimes, images or all
   dist                build the static kista of a release, into target/dist
 ";
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
             Ok(seconds) => fuzz::run(seconds),
             Err(_) => Err(USAGE.into()),
         },
+        ["guest", words @ ..] => guest::run(words),
         ["bench", what] => bench::run(what, 30),
         ["bench", what, runs] => match runs.parse() {
             Ok(runs) => bench::run(what, runs),

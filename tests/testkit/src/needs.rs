@@ -27,6 +27,10 @@ pub enum Need {
     Compressors,
     /// The memory controller on a cgroup v1 hierarchy.
     CgroupV1,
+    /// Control groups of version 2 alone, as in the guests of `cargo xtask guest`.
+    CgroupV2,
+    /// systemd as pid 1, as in one of the guests.
+    Systemd,
 }
 
 impl Need {
@@ -52,6 +56,10 @@ impl Need {
             Self::CgroupV1 => {
                 (Path::new("/sys/fs/cgroup/memory/tasks").exists(), "no v1 memory hierarchy")
             }
+            Self::CgroupV2 => {
+                (Path::new("/sys/fs/cgroup/cgroup.controllers").exists(), "not cgroup v2 alone")
+            }
+            Self::Systemd => (Path::new("/run/systemd/system").exists(), "systemd is not running"),
         };
         (!there).then(|| why.to_owned())
     }

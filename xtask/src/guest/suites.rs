@@ -1,0 +1,132 @@
+//! Which tests run inside, and their programs.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::Guest;
+use crate::process;
+
+/// A test program of the tree.
+struct Suite {
+    /// As the command line calls it: the package, and the target unless that is `it`.
+    name: &'static str,
+    package: &'static str,
+    target: &'static str,
+    guests: &'static [Guest],
+    /// How long it may take.
+    seconds: u32,
+    /// Parts of names of tests that need what a guest does not have, or show nothing new there and
+    /// take long.
+    skipped: &'static [&'static str],
+}
+
+const SUITES: &[Suite] = &[
+    Suite {
+        name: "guest",
+        package: "guest",
+        target: "it",
+        guests: &[Guest::Plain, Guest::Systemd],
+        seconds: 200,
+        skipped: &[],
+    },
+    Suite {
+        name: "cgroups",
+        package: "cgroups",
+        target: "it",
+        guests: &[Guest::Plain],
+        seconds: 120,
+        skipped: &[],
+    },
+    Suite {
+        name: "runtime",
+        package: "runtime",
+        target: "it",
+        guests: &[Guest::Plain],
+        seconds: 200,
+        skipped: &[
+            // Emulation is too slow to meet the moment that it waits for.
+            "a_race_for_a_place_is_not_won",
+            // Layers with mapped ids are mounts that are attached nowhere: Linux 6.15.
+            "a_containers_own_ids_are_nobody_elses_on_disk",
+        ],
+    },
+];
+
+/// What tests need and find inside. [`testkit::Need`]
+pub(super) fn promised(guest: Guest) -> &'static str {
+    match guest {
+        Guest::Plain => "root busybox statickista cgroupv2",
+        Guest::Systemd => "root busybox statickista cgroupv2 systemd",
+    }
+}
+
+/// A suite's program, ready to be copied.
+pub(super) struct Built {
+    pub(super) name: String,
+    pub(super) program: PathBuf,
+    pub(super) seconds: u32,
+    pub(super) arguments: Vec<String>,
+}
+
+/// Builds the suites that are wanted, or all of a guest's.
+pub(super) fn build(guest: Guest, wanted: &[&str]) -> Result<Vec<Built>, Box<dyn Error>> {
+    let wanted: Vec<(&str, Option<&str>)> = wanted
+        .iter()
+        .map(|word| word.split_once('=').map_or((*word, None), |(name, rest)| (name, Some(rest))))
+        .collect();
+    if let Some((unknown, _)) =
+        wanted.iter().find(|(name, _)| !SUITES.iter().any(|suite| suite.name == *name))
+    {
+        return Err(format!("guests have no suite {unknown}").into());
+    }
+    let is_wanted = |suite: &&Suite| {
+        suite.guests.contains(&guest)
+            && (wanted.is_empty() || wanted.iter().any(|(name, _)| *name == suite.name))
+    };
+    let suites: Vec<&Suite> = SUITES.iter().filter(is_wanted).collect();
+    let mut command = process::cargo(&["test", "--locked", "--no-run", "--message-format=json"]);
+    for suite in &suites {
+        command.args(["--package", suite.package, "--test", suite.target]);
+    }
+    let messages = process::output(command.stdout(Stdio::piped()))?;
+    let messages: Vec<Value> = messages
+        .split(|byte| *byte == b'\n')
+        .filter_map(|m| serde_json::from_slice(m).ok())
+        .collect();
+    let mut built = Vec::new();
+    for suite in suites {
+        let mut arguments: Vec<String> =
+            suite.skipped.iter().flat_map(|name| ["--skip", name]).map(str::to_owned).collect();
+        arguments.extend(
+            wanted
+                .iter()
+                .filter(|(name, _)| *name == suite.name)
+                .filter_map(|(_, f)| *f)
+                .map(str::to_owned),
+        );
+        built.push(Built {
+            name: suite.name.to_owned(),
+            program: program(&messages, suite).ok_or_else(|| {
+                format!("cargo did not say where the tests of {} are", suite.name)
+            })?,
+            seconds: suite.seconds,
+            arguments,
+        });
+    }
+    Ok(built)
+}
+
+/// Cargo's `compiler-artifact` of a test. doc.rust-lang.org/cargo, "External tools".
+fn program(messages: &[Value], suite: &Suite) -> Option<PathBuf> {
+    let folder = format!("/{}/Cargo.toml", suite.package);
+    messages
+        .iter()
+        .filter(|message| {
+            message["manifest_path"].as_str().is_some_and(|path| path.ends_with(&folder))
+                && message["target"]["name"] == suite.target
+        })
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+}
