@@ -246,6 +246,47 @@ fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
     }
 }
 
+/// Closes now what execve(2) would close after [`arrange_fds`], but for `keep`; `end` is one more
+/// than the highest number that was given there.
+///
+/// As with that, what else the caller owns must not be used afterwards, nor dropped.
+pub fn close_before_exec(end: RawFd, keep: &[BorrowedFd<'_>]) -> io::Result<()> {
+    // SAFETY: used here only, for a call that reports EBADF for a number that is not open, and as
+    // numbers.
+    let numbers = (0..end).map(|number| unsafe { BorrowedFd::borrow_raw(number) });
+    let stays = |fd: &BorrowedFd<'_>| {
+        let flags = rustix::io::fcntl_getfd(fd);
+        flags.is_ok_and(|flags| !flags.contains(rustix::io::FdFlags::CLOEXEC))
+    };
+    close_all_but(&numbers.filter(stays).chain(keep.iter().copied()).collect::<Vec<_>>())
+}
+
+/// Overwrites the environment that this process was started with: `/proc/PID/environ` shows it to
+/// whoever may look into the process.
+///
+/// The caller must have one thread, and finds no variable afterwards.
+pub fn wipe_environment() {
+    unsafe extern "C" {
+        static mut environ: *mut *mut c_char;
+    }
+    // SAFETY: `environ` and the strings in its list are the C library's, in writable memory: the
+    // stack as the kernel left it, or the heap. With one thread nobody reads them meanwhile, and
+    // each string is overwritten up to its NUL. Afterwards the list is empty.
+    unsafe {
+        let list = environ;
+        if list.is_null() {
+            return;
+        }
+        let mut at = 0;
+        while !(*list.add(at)).is_null() {
+            let text = *list.add(at);
+            std::ptr::write_bytes(text, 0, libc::strlen(text));
+            at += 1;
+        }
+        *list = std::ptr::null_mut();
+    }
+}
+
 /// Gives every signal its default action and unblocks all.
 ///
 /// Ignored signals survive execve(2) otherwise, and Rust programs ignore SIGPIPE.
@@ -342,6 +383,35 @@ mod tests {
         drop((writer, kept_writer));
         assert_eq!(exit_code(&child), Some(0), "its own copy of the writer is closed");
         assert_eq!(rustix::io::read(&kept_reader, &mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn what_a_program_would_not_have_is_closed() {
+        let file = || -> OwnedFd { tempfile::tempfile().unwrap().into() };
+        let (one, two) = (file(), file());
+        let child = fork(|| {
+            let fds = [(one.as_fd(), 0), (one.as_fd(), 2), (one.as_fd(), 3)];
+            let kept = arrange_fds(&fds, two.as_fd()).unwrap();
+            close_before_exec(4, &[kept.as_fd()]).unwrap();
+            // SAFETY: used for a call that reports EBADF for a number that is not open.
+            let is_open =
+                |at| rustix::io::fcntl_getfd(unsafe { BorrowedFd::borrow_raw(at) }).is_ok();
+            // Number one is the tests' own output, closed on exec by now.
+            i32::from(!(0..100).filter(|at| is_open(*at)).eq([0, 2, 3, kept.as_raw_fd()]))
+        })
+        .unwrap();
+        assert_eq!(exit_code(&child), Some(0));
+    }
+
+    #[test]
+    fn a_wiped_environment_is_nobodys() {
+        let child = fork(|| {
+            wipe_environment();
+            let seen = std::fs::read("/proc/self/environ").unwrap();
+            i32::from(seen.iter().any(|byte| *byte != 0) || std::env::var_os("PATH").is_some())
+        })
+        .unwrap();
+        assert_eq!(exit_code(&child), Some(0));
     }
 
     #[test]

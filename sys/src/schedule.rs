@@ -3,6 +3,8 @@
 
 use std::io;
 
+use rustix::process::Pid;
+
 /// What sched_setattr(2) takes; times in nanoseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -24,12 +26,14 @@ pub struct SchedAttr {
     pub period: u64,
 }
 
-/// Sets how the calling thread is scheduled. sched_setattr(2).
-pub fn set_scheduler(attr: &SchedAttr) -> io::Result<()> {
+/// Sets how a process's first thread is scheduled; `None` is the calling thread.
+/// sched_setattr(2).
+pub fn set_scheduler(pid: Option<Pid>, attr: &SchedAttr) -> io::Result<()> {
+    let pid = pid.map_or(0, |pid| pid.as_raw_nonzero().get());
     let attr = SchedAttr { size: size_of::<SchedAttr>() as u32, ..*attr };
     // SAFETY: `attr` has the layout of `struct sched_attr` in its first published size, which it
     // states, and outlives the call.
-    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) })
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, pid, &raw const attr, 0) })
 }
 
 /// Sets the calling thread's input and output priority; `class` 1 real-time, 2 best effort,
@@ -79,7 +83,7 @@ mod tests {
     #[test]
     fn each_is_accepted_by_the_kernel() {
         let child = crate::process::fork(|| {
-            set_scheduler(&SchedAttr { policy: 3, nice: 5, ..SchedAttr::default() }).unwrap();
+            set_scheduler(None, &SchedAttr { policy: 3, nice: 5, ..SchedAttr::default() }).unwrap();
             set_io_priority(2, 7).unwrap();
             set_personality(8).unwrap();
             new_session_keyring().unwrap();

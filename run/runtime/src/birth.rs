@@ -1,8 +1,9 @@
 //! What making a container and adding a process to one have in common on the caller's side.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::process::{DumpableBehavior, Signal, WaitId, WaitIdOptions};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{DumpableBehavior, Pid, Signal, WaitId, WaitIdOptions};
 use sys::process::{Child, CloneFlags};
 
 use crate::error::Step;
@@ -70,40 +71,136 @@ pub(crate) fn let_go<'a>(
     let _ = sys::process::close_all_but(&keep);
 }
 
+/// What a child said when it was ready.
+#[derive(Debug, Default)]
+pub(crate) struct Readiness {
+    warnings: Vec<String>,
+    console: Option<OwnedFd>,
+    /// The process that takes the child's place: see [`crate::crossing`].
+    successor: Option<Successor>,
+}
+
+#[derive(Debug)]
+struct Successor {
+    pid: Pid,
+    pidfd: OwnedFd,
+    start: OwnedFd,
+}
+
 /// Waits until the child is ready; `hooks` is what is due before it enters its root.
 pub(crate) fn await_ready(
     socket: BorrowedFd<'_>,
     mut hooks: impl FnMut() -> Result<(), RuntimeError>,
-) -> Result<(Option<OwnedFd>, Vec<String>), RuntimeError> {
+) -> Result<Readiness, RuntimeError> {
+    let mut away = None;
     loop {
-        match message::from_child(socket)? {
-            Some(FromChild::Ready { warnings, console }) => return Ok((console, warnings)),
-            Some(FromChild::Failed(error)) => return Err(error),
-            Some(FromChild::HooksDue) => {
+        match (message::from_child(socket)?, away.take()) {
+            (Some(FromChild::Failed(error)), _) => return Err(error),
+            (Some(FromChild::Ready { warnings, console }), None) => {
+                return Ok(Readiness { warnings, console, successor: None });
+            }
+            (Some(FromChild::HooksDue), None) => {
                 hooks()?;
                 message::to_child(socket, FromCaller::Continue, &[])?;
             }
-            None => return Err(RuntimeError::Died { how: String::new() }),
+            (Some(FromChild::Away { warnings, start, console }), None) => {
+                away = Some((warnings, start, console));
+            }
+            (Some(FromChild::Born { pid, pidfd }), Some((warnings, start, console))) => {
+                let successor = Some(Successor { pid, pidfd, start });
+                return Ok(Readiness { warnings, console, successor });
+            }
+            (Some(_), _) => return Err(message::out_of_turn()),
+            (None, _) => return Err(RuntimeError::Died { how: String::new() }),
         }
     }
 }
 
-/// The end of both stories.
+/// Waits for the process that a child makes in the user namespace that it joined, and for the end
+/// of that child.
+pub(crate) fn await_relayed(
+    child: Child,
+    socket: BorrowedFd<'_>,
+    parent: Parent,
+) -> Result<Child, RuntimeError> {
+    let born = match message::from_child(socket) {
+        Ok(Some(FromChild::Born { pid, pidfd })) => Ok(Child { pid, pidfd }),
+        Ok(Some(FromChild::Failed(error))) => Err(error),
+        Ok(Some(_)) => Err(message::out_of_turn()),
+        Ok(None) => Err(RuntimeError::Died { how: String::new() }),
+        Err(error) => Err(error),
+    };
+    match born {
+        Ok(born) => take_leave(&child, parent).map(|()| born),
+        Err(error) => Err(give_up(&child, socket, parent, error)),
+    }
+}
+
+/// The end of both stories. `adjust` is what is left to do, from outside, to a process that took
+/// the child's place.
 pub(crate) fn conclude(
-    outcome: Result<(Option<OwnedFd>, Vec<String>), RuntimeError>,
+    outcome: Result<Readiness, RuntimeError>,
     child: Child,
     socket: OwnedFd,
     parent: Parent,
+    adjust: impl FnOnce(Pid) -> Result<(), RuntimeError>,
 ) -> Result<Created, RuntimeError> {
-    match outcome {
-        Ok((console, warnings)) => Ok(Created {
-            pid: child.pid,
-            pidfd: child.pidfd,
-            console,
-            start: StartHandle::from_fd(socket),
-            warnings,
-        }),
-        Err(error) => Err(give_up(&child, socket.as_fd(), parent, error)),
+    let Readiness { warnings, console, successor } = match outcome {
+        Ok(readiness) => readiness,
+        Err(error) => return Err(give_up(&child, socket.as_fd(), parent, error)),
+    };
+    let Some(Successor { pid, pidfd, start }) = successor else {
+        let start = StartHandle::from_fd(socket);
+        return Ok(Created { pid: child.pid, pidfd: child.pidfd, console, start, warnings });
+    };
+    let adjusted = take_leave(&child, parent)
+        .and_then(|()| check_successor(pid, pidfd.as_fd(), parent))
+        .and_then(|()| adjust(pid));
+    match adjusted {
+        Ok(()) => Ok(Created { pid, pidfd, console, start: StartHandle::from_fd(start), warnings }),
+        Err(error) => {
+            let successor = Child { pid, pidfd };
+            Err(give_up(&successor, start.as_fd(), parent, error))
+        }
+    }
+}
+
+/// Waits for the end of a child whose place another has taken.
+fn take_leave(child: &Child, parent: Parent) -> Result<(), RuntimeError> {
+    let action = || "wait for the process that entered the container".to_owned();
+    match parent {
+        Parent::Own => {
+            let id = WaitId::PidFd(child.pidfd.as_fd());
+            rustix::process::waitid(id, WaitIdOptions::EXITED).host(action)?;
+        }
+        // Only its parent can reap it, and shall find that it has ended.
+        Parent::Sibling => {
+            let mut fds = [PollFd::new(&child.pidfd, PollFlags::IN)];
+            poll(&mut fds, None).host(action)?;
+        }
+    }
+    Ok(())
+}
+
+/// The word of who was born comes over a socket that the newborn process has too, for an instant,
+/// in the sight of others. It must be a sibling of the child, of which there is one in there; and
+/// its number and its handle must mean the same process.
+fn check_successor(pid: Pid, pidfd: BorrowedFd<'_>, parent: Parent) -> Result<(), RuntimeError> {
+    let expected = match parent {
+        Parent::Own => Some(rustix::process::getpid()),
+        Parent::Sibling => rustix::process::getppid(),
+    };
+    let number = |path: String, key: &str| {
+        let text = std::fs::read_to_string(path).ok()?;
+        let value = text.lines().find_map(|line| line.strip_prefix(key))?;
+        value.trim().parse().ok().and_then(Pid::from_raw)
+    };
+    let info = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+    let is_it = number(info, "Pid:") == Some(pid)
+        && number(format!("/proc/{}/status", pid.as_raw_nonzero()), "PPid:") == expected;
+    match is_it {
+        true => Ok(()),
+        false => Err(message::out_of_turn()),
     }
 }
 

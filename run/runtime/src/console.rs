@@ -51,13 +51,16 @@ pub(crate) fn bind(root: BorrowedFd<'_>, far: BorrowedFd<'_>) -> Result<(), Runt
         .inside(|| "bind the terminal over /dev/console".into())
 }
 
-/// Makes it the controlling terminal of this session, owned by the process's user.
-pub(crate) fn take(far: BorrowedFd<'_>, uid: u32) -> Result<(), RuntimeError> {
-    rustix::process::ioctl_tiocsctty(far).inside(|| "take the terminal".into())?;
-    let owner = (uid != 0).then(|| rustix::fs::Uid::from_raw(uid));
-    match owner {
-        None => Ok(()),
-        Some(owner) => rustix::fs::fchown(far, Some(owner), None)
+/// Gives a terminal's far end to the process's user.
+pub(crate) fn give(far: BorrowedFd<'_>, uid: u32) -> Result<(), RuntimeError> {
+    match uid {
+        0 => Ok(()),
+        uid => rustix::fs::fchown(far, Some(rustix::fs::Uid::from_raw(uid)), None)
             .inside(|| format!("give the terminal to user {uid}")),
     }
+}
+
+/// Makes it the controlling terminal of this session.
+pub(crate) fn take(far: BorrowedFd<'_>) -> Result<(), RuntimeError> {
+    rustix::process::ioctl_tiocsctty(far).inside(|| "take the terminal".into())
 }

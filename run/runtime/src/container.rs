@@ -105,7 +105,9 @@ pub enum Parent {
     /// The caller.
     #[default]
     Own,
-    /// The caller's parent (`CLONE_PARENT`), which also reaps a process that failed to get ready.
+    /// The caller's parent (`CLONE_PARENT`), which also reaps a process that failed to get ready;
+    /// and, where others are in the pid namespace, one that made the process and has ended when
+    /// that is created.
     Sibling,
 }
 

@@ -16,7 +16,7 @@ use crate::joined::{self, Joined};
 use crate::message::{self, FromCaller};
 use crate::plan::{Plan, flag};
 use crate::source::Sources;
-use crate::{Container, Created, RuntimeError, idmap};
+use crate::{Container, Created, RuntimeError, idmap, procfs};
 
 /// Makes a container: everything but the execution of its program.
 ///
@@ -45,8 +45,16 @@ fn make(container: &Container<'_>, bundle: Option<&Path>) -> Result<Created, Run
     let cgroup = cgroup.as_ref();
     let (near, far) =
         sys::socket::pair(SocketType::SEQPACKET).host(|| "make a socket pair".into())?;
-    let user = joined::open_user(&plan)?;
-    let flags = clone_flags(&plan).union(birth::parent_flag(container.parent));
+    let user = joined::open_one(&plan, NamespaceKind::User)?;
+    // Older kernels show a procfs only to those inside: then the child is born there, with the
+    // caller's rights and in the sight of whoever may trace there.
+    let pids = joined::open_one(&plan, NamespaceKind::Pid)?;
+    let pids = pids.filter(|pids| procfs::can_show(pids.as_fd()));
+    plan.process.crosses = pids.is_some();
+    plan.process.may_outwait = true;
+    let parent = birth::parent_flag(container.parent);
+    let relays = plan.relays();
+    let flags = clone_flags(&plan).union(parent);
     // An unprivileged caller writes the maps of its child, which it can only while the child is
     // dumpable; in a new pid namespace nobody else sees that.
     let unprivileged =
@@ -57,17 +65,27 @@ fn make(container: &Container<'_>, bundle: Option<&Path>) -> Result<Created, Run
     let child = {
         let plan = &mut plan;
         let near = &mut near;
-        sys::process::clone(flags, cgroup.and_then(cgroups::JoinHandle::clone_into), move || {
+        let first = if relays { parent } else { flags };
+        sys::process::clone(first, cgroup.and_then(cgroups::JoinHandle::clone_into), move || {
             // The copy of the caller's end would keep the stream from ending with the caller.
             drop(near.take());
-            let own = [Some(far.as_fd()), user.as_ref().map(AsFd::as_fd)];
+            let own =
+                [Some(far.as_fd()), user.as_ref().map(AsFd::as_fd), pids.as_ref().map(AsFd::as_fd)];
             birth::let_go(&plan.process, own.into_iter().flatten(), cgroup);
-            init::run(Init { plan, socket: far, cgroup, user, unprivileged })
+            let init = Init { plan, socket: far, cgroup, user, pids, unprivileged };
+            match relays {
+                false => init::run(init),
+                true => init::relay(init, flags.union(CloneFlags::PARENT)),
+            }
         })
         .host(|| "make the container's first process".into())?
     };
     drop((joined, hidden));
     let near = near.expect("taken only in the child");
+    let child = match relays {
+        false => child,
+        true => birth::await_relayed(child, near.as_fd(), container.parent)?,
+    };
     let call_hooks = || {
         let pid = child.pid.as_raw_nonzero().get();
         let state = hooks::state(container, bundle, "creating", pid);
@@ -77,14 +95,16 @@ fn make(container: &Container<'_>, bundle: Option<&Path>) -> Result<Created, Run
     };
     let outcome = provide(&plan, &child, near.as_fd())
         .and_then(|()| birth::await_ready(near.as_fd(), call_hooks));
-    birth::conclude(outcome, child, near, container.parent)
+    birth::conclude(outcome, child, near, container.parent, |pid| {
+        plan.process.limits.apply_scheduler(Some(pid))
+    })
 }
 
 /// What the child is born with. Not the network, which takes long and is made by the child while
 /// the caller works; not the cgroup namespace, which shows the cgroup that its maker is in.
 fn clone_flags(plan: &Plan<'_>) -> CloneFlags {
     let mut late = CloneFlags::NEWNET.union(CloneFlags::NEWCGROUP);
-    if plan.namespaces.joins(NamespaceKind::User) {
+    if plan.namespaces.joins(NamespaceKind::User) && !plan.relays() {
         for kind in [NamespaceKind::Mount, NamespaceKind::Ipc, NamespaceKind::Uts] {
             late = late.union(flag(kind));
         }
@@ -102,7 +122,7 @@ fn provide(plan: &Plan<'_>, child: &Child, socket: BorrowedFd<'_>) -> Result<(),
         message::to_child(socket, FromCaller::Mapped, &[])?;
         Some(idmap::open(child.pid)?)
     } else {
-        joined::open_user(plan)?
+        joined::open_one(plan, NamespaceKind::User)?
     };
     let (uids, gids) = (&plan.linux.uid_mappings, &plan.linux.gid_mappings);
     let map = user.map(|namespace| IdMap::of(namespace, uids, gids));

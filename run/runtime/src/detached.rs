@@ -15,7 +15,9 @@ pub fn mount_detached(mounts: &[Mount]) -> Result<OwnedFd, RuntimeError> {
     let plans = root_mounts(mounts)?;
     match &plans[..] {
         [plan] => match plan.kind {
-            MountKind::New { kind, source } => overlay::new_instance(kind, source, plan, None),
+            MountKind::New { kind, source } => {
+                overlay::new_instance(kind, source, plan, None, None)
+            }
             MountKind::Bind { .. } | MountKind::Cgroup => {
                 Err(spec_error("rootfs", "is no new file system"))
             }

@@ -12,7 +12,6 @@ use sys::process::CloneFlags;
 use crate::birth::{self, Hidden};
 use crate::error::{Step, spec_error};
 use crate::init::{arm, enter_cgroup};
-use crate::joined::Joined;
 use crate::process::{Failed, ProcessPlan};
 use crate::{Created, Exec, RuntimeError, Target, console, message, procfs};
 
@@ -34,8 +33,8 @@ pub fn exec(request: &Exec<'_>) -> Result<Created, RuntimeError> {
     let kinds = kinds_to_join(request.target)?;
     let (near, far) =
         sys::socket::pair(SocketType::SEQPACKET).host(|| "make a socket pair".into())?;
+    plan.crosses = true;
     let hidden = Hidden::new()?;
-    let joined = Joined::enter_process(request.target.pidfd)?;
     let flags = CloneFlags::empty().union(birth::parent_flag(request.parent));
     let mut near = Some(near);
     let child = {
@@ -51,15 +50,18 @@ pub fn exec(request: &Exec<'_>) -> Result<Created, RuntimeError> {
         })
         .host(|| "make a process for the container".into())?
     };
-    drop((joined, hidden));
+    drop(hidden);
     let near = near.expect("taken only in the child");
     let outcome = birth::await_ready(near.as_fd(), || Err(message::out_of_turn()));
-    birth::conclude(outcome, child, near, request.parent)
+    birth::conclude(outcome, child, near, request.parent, |pid| {
+        plan.limits.apply_scheduler(Some(pid))
+    })
 }
 
 /// All kinds, but for a user namespace that the caller is in already: the kernel refuses that.
 fn kinds_to_join(target: Target<'_>) -> Result<ThreadNameSpaceType, RuntimeError> {
     let mut kinds = ThreadNameSpaceType::MOUNT
+        | ThreadNameSpaceType::PROCESS_ID // for children only: this process is never seen inside
         | ThreadNameSpaceType::CONTROL_GROUP
         | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
         | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
@@ -136,7 +138,8 @@ impl Joiner<'_, '_> {
                 .inside(|| "become root in the container's user namespace".into())?;
             arm(self.plan.death_signal)?;
         }
-        // Fails only for a process that leads a group already, which a new one does not.
+        // Out of the caller's session: its terminal is nobody's here. Fails only for a process
+        // that leads a group already, which a new one does not.
         let _ = rustix::process::setsid();
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(CWD, "/", flags, Mode::empty())

@@ -8,6 +8,7 @@ use oci::runtime::{NamespaceKind, State};
 use rustix::fs::{Gid, Mode, Uid};
 use rustix::process::DumpableBehavior;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+use sys::process::CloneFlags;
 
 use crate::console;
 use crate::error::Step;
@@ -25,6 +26,8 @@ pub(crate) struct Init<'a, 'b> {
     pub(crate) cgroup: Option<&'a cgroups::JoinHandle>,
     /// A user namespace to join.
     pub(crate) user: Option<OwnedFd>,
+    /// A pid namespace to join for the process to be: this one is never seen there.
+    pub(crate) pids: Option<OwnedFd>,
     /// Whether the caller needs the child dumpable until the maps are written.
     pub(crate) unprivileged: bool,
 }
@@ -36,6 +39,27 @@ pub(crate) fn run(init: Init<'_, '_>) -> i32 {
         Err(failed) => failed,
     };
     message::report(socket.as_fd(), &error)
+}
+
+/// Runs in a child that joins a user namespace and makes the one that lives on in it, with `flags`.
+pub(crate) fn relay(init: Init<'_, '_>, flags: CloneFlags) -> i32 {
+    let mut init = Some(init);
+    let outcome = relay_on(&mut init, flags);
+    match (outcome, &init) {
+        (Err(error), Some(init)) => message::report(init.socket.as_fd(), &error),
+        (outcome, _) => i32::from(outcome.is_err()),
+    }
+}
+
+fn relay_on(own: &mut Option<Init<'_, '_>>, flags: CloneFlags) -> Result<(), RuntimeError> {
+    let init = own.as_mut().expect("taken only in the child");
+    arm(init.plan.process.death_signal)?;
+    init.become_root()?;
+    let child = sys::process::clone(flags, None, || own.take().map_or(1, run))
+        .inside(|| "make the container's first process".into())?;
+    let init = own.as_ref().expect("taken only in the child");
+    message::send_born(init.socket.as_fd(), child.pid, child.pidfd.as_fd())
+        .inside(|| "report a process".into())
 }
 
 impl Init<'_, '_> {
@@ -60,7 +84,15 @@ impl Init<'_, '_> {
         if !self.unprivileged {
             arm(self.plan.process.death_signal)?;
         }
+        // Without a user namespace to join, the rights over it are those of the caller.
+        let joins_user = self.plan.namespaces.joins(NamespaceKind::User);
+        if !joins_user {
+            self.join_pids()?;
+        }
         self.become_root()?;
+        if joins_user {
+            self.join_pids()?;
+        }
         enter_cgroup(self.cgroup)?;
         self.make_late_namespaces()?;
         if !self.plan.container.options.keep_keyring {
@@ -82,7 +114,7 @@ impl Init<'_, '_> {
         let null = mounts::open_null()?;
         let plan = &*self.plan;
         let needs_proc = plan.process.needs_proc() || !plan.linux.sysctl.is_empty();
-        let own = OwnMounts::make(plan, needs_proc)?;
+        let own = OwnMounts::make(plan, needs_proc, self.pids.as_ref().map(AsFd::as_fd))?;
         let terminal = match plan.process.process.terminal {
             false => None,
             true => {
@@ -160,6 +192,13 @@ impl Init<'_, '_> {
         }
     }
 
+    fn join_pids(&self) -> Result<(), RuntimeError> {
+        let Some(pids) = &self.pids else { return Ok(()) };
+        let kind = Some(LinkNameSpaceType::ProcessID);
+        rustix::thread::move_into_link_name_space(pids.as_fd(), kind)
+            .inside(|| "join the pid namespace".into())
+    }
+
     /// In a user namespace a process is nobody until ids are mapped and it takes one.
     fn become_root(&mut self) -> Result<(), RuntimeError> {
         if let Some(namespace) = self.user.take() {
@@ -192,7 +231,7 @@ impl Init<'_, '_> {
                 flags |= flag;
             }
         }
-        if self.plan.namespaces.joins(NamespaceKind::User) {
+        if self.plan.namespaces.joins(NamespaceKind::User) && !self.plan.relays() {
             // These must belong to the user namespace, which was joined only now.
             for (kind, flag) in [
                 (NamespaceKind::Mount, UnshareFlags::NEWNS),

@@ -4,13 +4,11 @@
 //! user namespace get to be in them, since by itself it has no rights over them.
 
 use std::fmt::Write as _;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use oci::runtime::NamespaceKind;
 use rustix::fs::{CWD, Mode, OFlags};
-use rustix::thread::{
-    LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags, move_into_link_name_space,
-};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 use crate::RuntimeError;
 use crate::error::Step;
@@ -25,13 +23,15 @@ pub(crate) struct Joined {
 }
 
 impl Joined {
-    /// Enters what the plan joins, but for a user namespace: from there is no way back.
+    /// Enters what the plan joins, but for a user namespace: from there is no way back; and for a
+    /// pid namespace if the process to be enters that by itself.
     pub(crate) fn enter(plan: &Plan<'_>) -> Result<Self, RuntimeError> {
         let mut joined = Self::default();
         // All files first: they are looked up in the caller's own view.
         let mut files = Vec::new();
         for &(kind, path) in &plan.namespaces.joined {
-            if kind != NamespaceKind::User {
+            let by_itself = kind == NamespaceKind::Pid && plan.process.crosses;
+            if kind != NamespaceKind::User && !by_itself {
                 files.push((kind, path, open(path)?));
             }
         }
@@ -55,23 +55,6 @@ impl Joined {
         move_into_link_name_space(theirs.as_fd(), Some(LinkNameSpaceType::Mount))
             .host(|| format!("join the mount namespace of process {pid}"))?;
         joined.own.push((ours, LinkNameSpaceType::Mount));
-        Ok(joined)
-    }
-
-    /// Goes where the processes of `pidfd` are, for children only; and to their mounts.
-    ///
-    /// A child is in their sight from its first instant. Whoever among them may trace (a
-    /// container with CAP_SYS_PTRACE) can open its root, which must not be the host's by then.
-    pub(crate) fn enter_process(pidfd: BorrowedFd<'_>) -> Result<Self, RuntimeError> {
-        let mut joined = Self::default();
-        joined.remember("pid", LinkNameSpaceType::ProcessID)?;
-        sys::namespace::join(pidfd, ThreadNameSpaceType::PROCESS_ID)
-            .host(|| "join the container's pid namespace".into())?;
-        let mounts = open("/proc/self/ns/mnt")?;
-        joined.place = Some((directory("/")?, directory(".")?));
-        sys::namespace::join(pidfd, ThreadNameSpaceType::MOUNT)
-            .host(|| "join the container's mount namespace".into())?;
-        joined.own.push((mounts, LinkNameSpaceType::Mount));
         Ok(joined)
     }
 
@@ -126,14 +109,13 @@ impl Drop for Joined {
     }
 }
 
-/// The user namespace to join, if there is one.
-pub(crate) fn open_user(plan: &Plan<'_>) -> Result<Option<OwnedFd>, RuntimeError> {
-    plan.namespaces
-        .joined
-        .iter()
-        .find(|(kind, _)| *kind == NamespaceKind::User)
-        .map(|(_, path)| open(path))
-        .transpose()
+/// A namespace to join, if there is one of that kind.
+pub(crate) fn open_one(
+    plan: &Plan<'_>,
+    wanted: NamespaceKind,
+) -> Result<Option<OwnedFd>, RuntimeError> {
+    let mut joined = plan.namespaces.joined.iter();
+    joined.find(|(kind, _)| *kind == wanted).map(|(_, path)| open(path)).transpose()
 }
 
 fn open(path: &str) -> Result<OwnedFd, RuntimeError> {

@@ -25,6 +25,7 @@ mod console;
 mod container;
 mod copyup;
 mod create;
+mod crossing;
 mod detached;
 mod devices;
 mod error;

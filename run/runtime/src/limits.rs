@@ -1,7 +1,7 @@
 //! Resource limits, scheduling, priorities: what a process takes along that is just a number.
 
 use oci::runtime::{IoPriority, Personality, Process, Rlimit, Scheduler};
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, getrlimit, setrlimit};
 use rustix::thread::CpuSet;
 use sys::schedule::SchedAttr;
 
@@ -55,9 +55,6 @@ impl Limits {
         for (resource, name, limit) in &self.rlimits {
             set_rlimit(*resource, name, *limit, warnings)?;
         }
-        if let Some(attr) = &self.scheduler {
-            sys::schedule::set_scheduler(attr).inside(|| "set process.scheduler".into())?;
-        }
         if let Some((class, level)) = self.io_priority {
             sys::schedule::set_io_priority(class, level)
                 .inside(|| "set process.ioPriority".into())?;
@@ -67,6 +64,17 @@ impl Limits {
                 .inside(|| "set the CPU affinity".into())?;
         }
         Ok(())
+    }
+
+    /// How it is scheduled: this process, or that one. Apart, since a process may not be able to
+    /// hand it on to its children (`SCHED_FLAG_RESET_ON_FORK`, `SCHED_DEADLINE`).
+    pub(crate) fn apply_scheduler(&self, pid: Option<Pid>) -> Result<(), RuntimeError> {
+        match &self.scheduler {
+            None => Ok(()),
+            Some(attr) => {
+                sys::schedule::set_scheduler(pid, attr).inside(|| "set process.scheduler".into())
+            }
+        }
     }
 }
 

@@ -29,6 +29,8 @@
 //!   |<--- end of stream ---------------------|  = started
 //! ```
 //!
+//! A process that joins others takes one more step: the drawing is in [`crate::crossing`].
+//!
 //! At any point the child may say `Failed` instead, and ends. It also ends at the end of the
 //! stream, so that nothing of it outlives a caller that died. The socket is a SOCK_SEQPACKET: one
 //! message each, first byte its kind.
@@ -37,6 +39,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
+use rustix::process::Pid;
 
 use crate::{ExecError, ExecErrorKind, RuntimeError};
 
@@ -71,12 +74,31 @@ pub(crate) enum FromChild {
         /// The near end of the terminal.
         console: Option<OwnedFd>,
     },
+    /// As `Ready`, from one that another process will take the place of: see
+    /// [`crate::crossing`].
+    Away {
+        /// What was not had as asked.
+        warnings: Vec<String>,
+        /// What that process waits on.
+        start: OwnedFd,
+        /// The near end of the terminal.
+        console: Option<OwnedFd>,
+    },
+    /// That process.
+    Born {
+        /// Its number in the caller's pid namespace.
+        pid: Pid,
+        /// A handle of it.
+        pidfd: OwnedFd,
+    },
     /// The end.
     Failed(RuntimeError),
 }
 
 const HOOKS_DUE: u8 = b'h';
 const READY: u8 = b'r';
+const AWAY: u8 = b'a';
+const BORN: u8 = b'b';
 const FAILED: u8 = b'f';
 
 /// Sends `Go`; a child that is gone already is not an error here, since it said why.
@@ -102,7 +124,7 @@ pub(crate) fn to_child(
 /// The child's next message; `None` when it closed its end: it executed its program, or died.
 pub(crate) fn from_child(socket: BorrowedFd<'_>) -> Result<Option<FromChild>, RuntimeError> {
     let mut bytes = [0; MAX_BYTES];
-    let mut receive = || sys::socket::receive(socket, &mut bytes, 1, RecvFlags::empty());
+    let mut receive = || sys::socket::receive(socket, &mut bytes, 2, RecvFlags::empty());
     let mut unread = false;
     let received = match receive() {
         // It ended with a message of ours unread, which the kernel says first and once; what it
@@ -113,10 +135,11 @@ pub(crate) fn from_child(socket: BorrowedFd<'_>) -> Result<Option<FromChild>, Ru
         }
         other => other,
     };
-    let (length, mut fds) = received.map_err(|source| RuntimeError::Host {
+    let (length, fds) = received.map_err(|source| RuntimeError::Host {
         action: "hear from the new process".into(),
         source,
     })?;
+    let mut fds = fds.into_iter();
     match bytes[..length].split_first() {
         // A program that runs has read all that was said to it before.
         None if unread => Err(RuntimeError::Died { how: "it did not hear us out".into() }),
@@ -124,8 +147,22 @@ pub(crate) fn from_child(socket: BorrowedFd<'_>) -> Result<Option<FromChild>, Ru
         Some((&HOOKS_DUE, _)) => Ok(Some(FromChild::HooksDue)),
         Some((&READY, texts)) => Ok(Some(FromChild::Ready {
             warnings: lines(texts).map(str::to_owned).collect(),
-            console: fds.pop(),
+            console: fds.next(),
         })),
+        Some((&AWAY, texts)) => match fds.next() {
+            Some(start) => Ok(Some(FromChild::Away {
+                warnings: lines(texts).map(str::to_owned).collect(),
+                start,
+                console: fds.next(),
+            })),
+            None => Err(out_of_turn()),
+        },
+        Some((&BORN, &[a, b, c, d])) => {
+            match (Pid::from_raw(i32::from_ne_bytes([a, b, c, d])), fds.next()) {
+                (Some(pid), Some(pidfd)) => Ok(Some(FromChild::Born { pid, pidfd })),
+                _ => Err(out_of_turn()),
+            }
+        }
         Some((&FAILED, rest)) => Ok(Some(FromChild::Failed(decode(rest)))),
         Some(_) => Err(out_of_turn()),
     }
@@ -191,14 +228,36 @@ pub(crate) fn send_ready(
     warnings: &[String],
     console: Option<BorrowedFd<'_>>,
 ) -> io::Result<()> {
-    let mut bytes = vec![READY];
+    let bytes = with_warnings(READY, warnings);
+    sys::socket::send(socket, &bytes, console.as_slice(), SendFlags::empty()).map(drop)
+}
+
+pub(crate) fn send_away(
+    socket: BorrowedFd<'_>,
+    warnings: &[String],
+    start: BorrowedFd<'_>,
+    console: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
+    let fds: Vec<_> = [start].into_iter().chain(console).collect();
+    let bytes = with_warnings(AWAY, warnings);
+    sys::socket::send(socket, &bytes, &fds, SendFlags::empty()).map(drop)
+}
+
+pub(crate) fn send_born(socket: BorrowedFd<'_>, pid: Pid, pidfd: BorrowedFd<'_>) -> io::Result<()> {
+    let [a, b, c, d] = pid.as_raw_nonzero().get().to_ne_bytes();
+    sys::socket::send(socket, &[BORN, a, b, c, d], &[pidfd], SendFlags::empty()).map(drop)
+}
+
+/// A kind, and a line for each warning that there is room for.
+fn with_warnings(kind: u8, warnings: &[String]) -> Vec<u8> {
+    let mut bytes = vec![kind];
     for warning in warnings {
         if bytes.len() + warning.len() < MAX_BYTES {
             bytes.extend_from_slice(warning.replace('\n', " ").as_bytes());
             bytes.push(b'\n');
         }
     }
-    sys::socket::send(socket, &bytes, console.as_slice(), SendFlags::empty()).map(drop)
+    bytes
 }
 
 /// Tells the caller why this process ends, and answers with its exit code.

@@ -29,7 +29,13 @@ pub(crate) struct OwnMounts {
 
 impl OwnMounts {
     /// Makes them, attached nowhere. Needs all namespaces to be there.
-    pub(crate) fn make(plan: &Plan<'_>, needs_proc: bool) -> Result<Self, RuntimeError> {
+    ///
+    /// `pids` is the pid namespace, if this process is not in it.
+    pub(crate) fn make(
+        plan: &Plan<'_>,
+        needs_proc: bool,
+        pids: Option<BorrowedFd<'_>>,
+    ) -> Result<Self, RuntimeError> {
         let mut instances = Vec::with_capacity(plan.mounts.len());
         let mut has_proc = false;
         for mount in &plan.mounts {
@@ -38,8 +44,9 @@ impl OwnMounts {
                 MountKind::Cgroup => Some(cgroup_top(mount)?),
                 MountKind::New { kind, source } => {
                     let whole = mount.options.data.iter().all(|(key, _)| key != "subset");
-                    has_proc |= kind == "proc" && whole && mount.destination == "/proc";
-                    Some(overlay::new_instance(kind, source, mount, None)?)
+                    let own = whole && pids.is_none(); // has a `self` that is this process
+                    has_proc |= kind == "proc" && own && mount.destination == "/proc";
+                    Some(overlay::new_instance(kind, source, mount, None, pids)?)
                 }
             });
         }

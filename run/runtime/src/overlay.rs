@@ -6,28 +6,30 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_fd,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, open_tree,
 };
 use sys::fsid::FsIds;
 use sys::mount::{IdMapFd, MountAttr, set_attr};
 
-use crate::RuntimeError;
 use crate::error::Step;
 use crate::idmap::IdMap;
 use crate::plan::MountPlan;
+use crate::{RuntimeError, procfs};
 
 /// The longest value that fsconfig(2) takes.
 const LONGEST: usize = 255;
 
 /// Makes an instance of a file system, with the mount's own attributes.
 ///
-/// `map` is a user namespace by which the ids of an overlay's layers are mapped.
+/// `map` is a user namespace by which the ids of an overlay's layers are mapped; `pids` the pid
+/// namespace of a procfs, if it is not the caller's.
 pub(crate) fn new_instance(
     kind: &str,
     source: Option<&str>,
     plan: &MountPlan<'_>,
     map: Option<&IdMap>,
+    pids: Option<BorrowedFd<'_>>,
 ) -> Result<OwnedFd, RuntimeError> {
     let action = || format!("make a file system of type {kind} for {}", plan.destination);
     // An overlay works with the ids of whoever makes it, and host's root is nobody on its layers.
@@ -35,7 +37,7 @@ pub(crate) fn new_instance(
         None => None,
         Some(map) => Some(FsIds::set(map.root.0, map.root.1).inside(action)?),
     };
-    let attempt = |layers| instance(kind, source, plan, map, layers);
+    let attempt = |layers| instance(kind, source, plan, (map, pids), layers);
     let context = match attempt(Layering::OneByOne)? {
         // Before Linux 6.5 any key is taken down, and only refused now. What else is refused so
         // is refused twice.
@@ -68,13 +70,16 @@ fn instance(
     kind: &str,
     source: Option<&str>,
     plan: &MountPlan<'_>,
-    map: Option<&IdMap>,
+    (map, pids): (Option<&IdMap>, Option<BorrowedFd<'_>>),
     layering: Layering,
 ) -> Result<Result<OwnedFd, (Errno, String)>, RuntimeError> {
     let action = || format!("make a file system of type {kind} for {}", plan.destination);
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).inside(action)?;
     if let Some(source) = source.filter(|source| source.len() <= LONGEST) {
         fsconfig_set_string(&context, "source", source).inside(action)?;
+    }
+    if let Some(pids) = pids.filter(|_| kind == "proc") {
+        fsconfig_set_fd(&context, procfs::PIDNS, pids).inside(action)?;
     }
     let mut options = Options::default();
     if kind == "overlay" {

@@ -134,6 +134,12 @@ impl<'a> Plan<'a> {
         Ok(Self { container, bundle, linux, namespaces, rootfs, mounts, propagation, process })
     }
 
+    /// Whether a process in between joins the user namespace and makes the first one of a new pid
+    /// namespace, which must belong to that.
+    pub(crate) fn relays(&self) -> bool {
+        self.namespaces.joins(NamespaceKind::User) && self.namespaces.makes(NamespaceKind::Pid)
+    }
+
     /// Whether something of the host is bound over all of /dev: then it is left as it is.
     pub(crate) fn has_foreign_dev(&self) -> bool {
         self.mounts.iter().any(|mount| {
@@ -166,7 +172,7 @@ fn check_namespaces(
     linux: &Linux,
     namespaces: &Namespaces<'_>,
 ) -> Result<(), RuntimeError> {
-    use NamespaceKind::{Mount, Pid, Time, User, Uts};
+    use NamespaceKind::{Mount, Time, User, Uts};
     let error = |field: &str, problem: &str| Err(spec_error(field, problem));
     if !namespaces.makes(Mount) {
         return error("linux.namespaces", "a mount namespace of its own is needed");
@@ -177,12 +183,6 @@ fn check_namespaces(
     }
     if !namespaces.has(User) && (!linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty()) {
         return error("linux.uidMappings", "there is no user namespace to map ids in");
-    }
-    if namespaces.joins(User) && namespaces.makes(Pid) {
-        return error(
-            "linux.namespaces",
-            "joining a user namespace while making a pid namespace is not supported",
-        );
     }
     if !namespaces.makes(Time) && !linux.time_offsets.is_empty() {
         return error("linux.timeOffsets", "there is no new time namespace");

@@ -11,6 +11,9 @@
 //! 6. "ready", and a wait for "go";
 //! 7. the filter as late as can be: without no_new_privs it needs CAP_SYS_ADMIN, which is kept
 //!    until then and goes right after; execve.
+//!
+//! In a pid namespace where others live already, the process that does this is one that nobody
+//! there sees, and from 6 on it is another: [`crate::crossing`].
 
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -26,7 +29,7 @@ use crate::error::{Step, spec_error};
 use crate::limits::Limits;
 use crate::message;
 use crate::program::Program;
-use crate::{Options, RuntimeError, Stdio, label, procfs, target};
+use crate::{Options, RuntimeError, Stdio, console, crossing, label, procfs, target};
 
 /// A process, checked, in the form in which it is carried out.
 #[derive(Debug)]
@@ -37,11 +40,23 @@ pub(crate) struct ProcessPlan<'a> {
     pub(crate) death_signal: Option<Signal>,
     pub(crate) limits: Limits,
     pub(crate) warnings: Vec<String>,
+    pub(crate) seccomp: Option<&'a seccomp::Program>,
+    /// Whether others live where the process will be.
+    pub(crate) crosses: bool,
+    /// Whether somebody else than the caller may start it.
+    pub(crate) may_outwait: bool,
     args: Vec<CString>,
     env: Vec<CString>,
     capabilities: CapabilityPlan,
-    seccomp: Option<&'a seccomp::Program>,
     preserved: &'a [BorrowedFd<'a>],
+}
+
+/// A process that is all that its program shall be.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) program: Program,
+    /// The near end of its terminal, for the caller.
+    pub(crate) console: Option<OwnedFd>,
 }
 
 impl<'a> ProcessPlan<'a> {
@@ -106,6 +121,8 @@ impl<'a> ProcessPlan<'a> {
             capabilities: CapabilityPlan::new(process.capabilities.as_ref(), &mut warnings),
             warnings,
             seccomp,
+            crosses: false,
+            may_outwait: false,
             preserved,
         })
     }
@@ -141,16 +158,17 @@ impl<'a> ProcessPlan<'a> {
         terminal: Option<(OwnedFd, OwnedFd)>,
         hooks: impl FnOnce() -> Result<(), RuntimeError>,
     ) -> Result<Infallible, Failed> {
-        let program = match self.prepare(root, &mut socket, terminal) {
-            Ok(program) => program,
+        let prepared = match self.prepare(root, &mut socket, terminal) {
+            Ok(prepared) => prepared,
             Err(error) => return Err((error, socket)),
         };
-        let Some(socket) = message::await_start(socket) else {
-            // Nobody wants this process any more.
-            sys::process::exit_now(0);
-        };
-        match self.execute(&program, hooks) {
-            Ok(never) => match never {},
+        if self.crosses {
+            crossing::cross(self, prepared, socket, hooks);
+        }
+        let console = prepared.console.as_ref().map(AsFd::as_fd);
+        let told = message::send_ready(socket.as_fd(), &self.warnings, console);
+        match told.inside(|| "report that it is ready".into()) {
+            Ok(()) => self.execute(&prepared.program, socket, false, hooks),
             Err(error) => Err((error, socket)),
         }
     }
@@ -160,11 +178,17 @@ impl<'a> ProcessPlan<'a> {
         root: BorrowedFd<'_>,
         socket: &mut OwnedFd,
         terminal: Option<(OwnedFd, OwnedFd)>,
-    ) -> Result<Program, RuntimeError> {
+    ) -> Result<Prepared, RuntimeError> {
         self.limits.apply(&mut self.warnings)?;
+        if !self.crosses {
+            self.limits.apply_scheduler(None)?;
+        }
         let (far, console) = terminal.unzip();
         if let Some(far) = &far {
-            crate::console::take(far.as_fd(), self.process.user.uid)?;
+            console::give(far.as_fd(), self.process.user.uid)?;
+            if !self.crosses {
+                console::take(far.as_fd())?;
+            }
         }
         let entered = self.enter_cwd(root)?;
         self.arrange(socket, far.as_ref())?;
@@ -195,10 +219,7 @@ impl<'a> ProcessPlan<'a> {
         }
         let program = Program::look_up(&self.args[0], &self.env)?;
         rustix::process::umask(Mode::from_raw_mode(self.process.user.umask.unwrap_or(0o022)));
-        let near = console.as_ref().map(AsFd::as_fd);
-        message::send_ready(socket.as_fd(), &self.warnings, near)
-            .inside(|| "report that it is ready".into())?;
-        Ok(program)
+        Ok(Prepared { program, console })
     }
 
     /// What the process needs of the caller's descriptors.
@@ -298,22 +319,41 @@ impl<'a> ProcessPlan<'a> {
             .inside(|| "stay out of reach of others".into())
     }
 
-    fn execute(
+    /// One more than the highest number of the program's descriptors.
+    pub(crate) fn end_of_fds(&self) -> i32 {
+        3 + i32::try_from(self.preserved.len()).unwrap_or(i32::MAX - 3)
+    }
+
+    /// Puts the filter in force, and gives up what that took.
+    pub(crate) fn load_filter(&self) -> Result<(), RuntimeError> {
+        let Some(filter) = self.seccomp else { return Ok(()) };
+        filter.load().inside(|| "load the seccomp filter".into())?;
+        match self.process.no_new_privileges {
+            true => Ok(()),
+            false => self.capabilities.apply(CapabilitySet::empty()),
+        }
+    }
+
+    /// Waits for "go", and becomes the program. `loaded`: the filter is in force already.
+    pub(crate) fn execute(
         &self,
         program: &Program,
+        socket: OwnedFd,
+        loaded: bool,
         hooks: impl FnOnce() -> Result<(), RuntimeError>,
-    ) -> Result<Infallible, RuntimeError> {
-        hooks()?;
-        if let Some(filter) = self.seccomp {
-            filter.load().inside(|| "load the seccomp filter".into())?;
-            if !self.process.no_new_privileges {
-                self.capabilities.apply(CapabilitySet::empty())?;
-            }
+    ) -> Result<Infallible, Failed> {
+        let Some(socket) = message::await_start(socket) else {
+            // Nobody wants this process any more.
+            sys::process::exit_now(0);
+        };
+        let filtered = hooks().and_then(|()| if loaded { Ok(()) } else { self.load_filter() });
+        if let Err(error) = filtered {
+            return Err((error, socket));
         }
         let args: Vec<_> = self.args.iter().map(CString::as_c_str).collect();
         let env: Vec<_> = self.env.iter().map(CString::as_c_str).collect();
         let error = sys::process::exec(program.path(), &args, &env);
-        Err(program.failure(&error).into())
+        Err((program.failure(&error).into(), socket))
     }
 }
 

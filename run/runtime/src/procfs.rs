@@ -9,8 +9,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
-    fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_fd,
+    fsconfig_set_string, fsmount, fsopen,
 };
 
 /// Makes an instance for the caller's pid namespace, attached nowhere. With `only_pids` it has
@@ -27,6 +27,18 @@ pub(crate) fn new(only_pids: bool) -> io::Result<OwnedFd> {
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags)?)
+}
+
+/// The option by which an instance shows another pid namespace than its maker's.
+///
+/// proc(5), `pidns` (Linux 6.17).
+pub(crate) const PIDNS: &str = "pidns";
+
+/// Whether the kernel knows [`PIDNS`], and takes this namespace.
+pub(crate) fn can_show(namespace: BorrowedFd<'_>) -> bool {
+    fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)
+        .and_then(|context| fsconfig_set_fd(&context, PIDNS, namespace))
+        .is_ok()
 }
 
 /// Opens a file below `self`, which is a link of procfs itself and the only one followed.

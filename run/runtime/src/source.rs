@@ -127,7 +127,7 @@ fn root(plan: &Plan<'_>, user: Option<&IdMap>) -> Result<OwnedFd, RuntimeError> 
                         _ => None,
                     };
                     let layers = map.as_ref().map(|(map, _)| map);
-                    let tree = overlay::new_instance(kind, source, mount, layers);
+                    let tree = overlay::new_instance(kind, source, mount, layers, None);
                     let tree = tree.map_err(as_host)?;
                     if map.is_none() {
                         id_map(tree.as_fd(), mount, user)?;

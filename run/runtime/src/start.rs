@@ -44,7 +44,7 @@ impl StartHandle {
             // The child's end was closed by execve(2).
             None => Ok(()),
             Some(FromChild::Failed(error)) => Err(error),
-            Some(FromChild::Ready { .. } | FromChild::HooksDue) => Err(message::out_of_turn()),
+            Some(_) => Err(message::out_of_turn()),
         }
     }
 }

@@ -15,6 +15,7 @@ mod cache;
 mod compile;
 mod docker;
 mod error;
+mod interpreter;
 mod policy;
 pub mod profile;
 mod program;

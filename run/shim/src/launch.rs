@@ -152,6 +152,8 @@ pub(crate) struct Head<P> {
     /// Whether everything in that cgroup is killed at the end: the process is not alone in a
     /// process id namespace of its own, so the kernel does not do it.
     pub(crate) kill_rest: bool,
+    /// Whether a process that helps to make it may be left to reap.
+    pub(crate) has_helper: bool,
 }
 
 /// The second line.
@@ -182,6 +184,7 @@ impl Launch {
             plan: &self.plan,
             own_cgroup: own.map(|cgroup| cgroup.path.clone()),
             kill_rest: own.is_some() && !self.kind.has_own_pids(),
+            has_helper: self.kind.joins_somebody(),
         };
         let seccomp = match &self.seccomp {
             None => SeccompSource::None,
@@ -216,6 +219,14 @@ impl Kind {
         let Self::Init { spec, .. } = self else { return false };
         let namespaces = spec.linux.iter().flat_map(|linux| &linux.namespaces);
         namespaces.into_iter().any(|namespace| namespace.kind == Pid && namespace.path.is_none())
+    }
+
+    /// Whether it enters a pid or user namespace that is there already: `runtime::Parent`.
+    fn joins_somebody(&self) -> bool {
+        use oci::runtime::NamespaceKind::{Pid, User};
+        let Self::Init { spec, .. } = self else { return true };
+        let namespaces = spec.linux.iter().flat_map(|linux| &linux.namespaces);
+        namespaces.into_iter().any(|one| matches!(one.kind, Pid | User) && one.path.is_some())
     }
 }
 
@@ -265,6 +276,7 @@ mod tests {
         assert_eq!(head.plan, before.plan);
         assert_eq!(head.own_cgroup.as_deref(), Some("kista/x"));
         assert!(head.kill_rest, "it has no process id namespace of its own");
+        assert!(!head.has_helper, "it joins nobody");
         assert_eq!((body.kind, body.cgroup), (before.kind, before.cgroup));
         assert_eq!((body.id, body.open_stdin, body.make_cwd), ("a\nb".into(), true, Some((1, 2))));
         assert!(matches!(body.seccomp, SeccompSource::Tail));

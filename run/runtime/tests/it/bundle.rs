@@ -23,6 +23,10 @@ pub(crate) const CAPABILITIES: [&str; 14] = [
     "CAP_AUDIT_WRITE",
 ];
 
+/// The same as bits.
+#[allow(dead_code, reason = "this file is an example's too")]
+pub(crate) const RIGHTS: u64 = 0xa804_25fb;
+
 /// Makes a root file system out of the host's static busybox.
 pub(crate) fn make_rootfs(path: &Path) {
     for dir in ["bin", "dev", "etc", "proc", "sys", "tmp", "root", "usr"] {

@@ -5,7 +5,7 @@ use oci::runtime::{NamespaceKind, Pids, Resources, Seccomp, SeccompRule};
 use crate::bundle;
 use crate::driver::Run;
 
-fn deny(names: &[&str]) -> Seccomp {
+pub(crate) fn deny(names: &[&str]) -> Seccomp {
     Seccomp {
         default_action: "SCMP_ACT_ALLOW".into(),
         syscalls: vec![SeccompRule {

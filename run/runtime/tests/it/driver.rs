@@ -18,6 +18,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 use serde::{Deserialize, Serialize};
 
 use crate::bundle;
+use crate::spy::Spy;
 
 /// What the driver shall do.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -40,6 +41,10 @@ pub(crate) struct Request {
     pub(crate) guarded: bool,
     /// Do it all so often again, whatever comes of it; the report is of the last.
     pub(crate) repeat: usize,
+    /// Have a spy in the container while `exec` or `joining` is carried out this many times.
+    pub(crate) spied: usize,
+    /// Another container, in the pid namespace of the first; like `exec`.
+    pub(crate) joining: Option<Spec>,
     /// Make the container from a copy of the driver, as the driver's child.
     pub(crate) sibling: bool,
     /// Whether to make a cgroup of its own, with `linux.resources`, under a random name.
@@ -57,6 +62,10 @@ pub(crate) struct Report {
     pub(crate) warnings: Vec<String>,
     pub(crate) code: Option<i32>,
     pub(crate) signal: Option<i32>,
+    /// How many processes the spy met that were not their own program yet.
+    pub(crate) met: usize,
+    /// What it found.
+    pub(crate) found: std::collections::BTreeSet<String>,
     #[serde(skip)]
     pub(crate) stdout: String,
     #[serde(skip)]
@@ -284,23 +293,49 @@ fn carry_out(request: &Request, report: &mut Report) -> Result<(), RuntimeError>
         waitid(WaitId::PidFd(created.pidfd.as_fd()), WaitIdOptions::EXITED).unwrap();
         return Ok(());
     }
-    let init = run(created, report, &request.dir, request.exec.is_some() || request.hold)?;
+    let is_first = request.exec.is_some() || request.joining.is_some();
+    let init = run(created, report, &request.dir, is_first || request.hold)?;
     if request.hold {
         std::fs::write(request.dir.join("pid"), init.pid.as_raw_nonzero().to_string()).unwrap();
         std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
-    } else if let Some(process) = &request.exec {
-        let outcome = runtime::exec(&Exec {
-            target: Target { pid: init.pid, pidfd: init.pidfd.as_fd() },
-            process,
-            seccomp: filter.as_ref(),
-            cgroup: cgroup.as_ref().map(|own| &own.0),
-            stdio: stdio(process.terminal),
-            parent: Parent::Own,
-            death_signal,
-            preserved: &[],
-            options,
-        })
-        .and_then(|created| run(created, report, &request.dir, false));
+    } else if is_first {
+        let mut joining = request.joining.clone();
+        for namespace in joining
+            .iter_mut()
+            .flat_map(|spec| &mut spec.linux)
+            .flat_map(|linux| &mut linux.namespaces)
+        {
+            if namespace.kind == oci::runtime::NamespaceKind::Pid {
+                namespace.path = Some(format!("/proc/{}/ns/pid", init.pid.as_raw_nonzero()));
+            }
+        }
+        let once = |report: &mut Report| {
+            let created = match (&request.exec, &joining) {
+                (Some(process), _) => runtime::exec(&Exec {
+                    target: Target { pid: init.pid, pidfd: init.pidfd.as_fd() },
+                    process,
+                    seccomp: filter.as_ref(),
+                    cgroup: cgroup.as_ref().map(|own| &own.0),
+                    stdio: stdio(process.terminal),
+                    parent: Parent::Own,
+                    death_signal,
+                    preserved: &[],
+                    options,
+                }),
+                (None, Some(spec)) => runtime::create(&Container { spec, ..container }),
+                (None, None) => unreachable!("one of them is there"),
+            };
+            created.and_then(|created| run(created, report, &request.dir, false))
+        };
+        let spy = (request.spied > 0)
+            .then(|| Spy::send(init.pidfd.as_fd(), bundle::RIGHTS, filter.is_some()));
+        for _ in 1..request.spied {
+            once(report)?;
+        }
+        let outcome = once(report);
+        if let Some(spy) = spy {
+            (report.met, report.found) = spy.recall();
+        }
         rustix::process::pidfd_send_signal(&init.pidfd, Signal::KILL).unwrap();
         waitid(WaitId::PidFd(init.pidfd.as_fd()), WaitIdOptions::EXITED).unwrap();
         outcome?;

@@ -57,3 +57,38 @@ fn its_terminal_is_another_one_of_the_container() {
         ["/dev/pts/0", "mine"]
     );
 }
+
+/// What is needed after the filter is in force is looked for in it before.
+#[test]
+fn a_filter_too_strict_to_be_born_with_comes_last_or_is_refused() {
+    let mut process =
+        bundle::spec(&["sh", "-c", "grep ^Seccomp: /proc/self/status"]).process.unwrap();
+    let exec = |process: &Process| {
+        let process = process.clone();
+        Run::new(&["sleep", "60"])
+            .linux(|linux| linux.seccomp = Some(crate::confined::deny(&["setsid"])))
+            .request(|request| request.exec = Some(process))
+            .run()
+    };
+    assert_eq!(exec(&process).ok(), "Seccomp:\t2");
+    process.no_new_privileges = false;
+    let out = exec(&process);
+    assert!(out.refused().contains("the seccomp filter forbids setsid"), "{out:?}");
+}
+
+#[test]
+fn how_it_is_scheduled_is_as_asked_even_if_children_do_not_inherit_it() {
+    let out = exec("cut -d' ' -f40,41 /proc/self/stat", |process| {
+        process.args = ["sh", "-c", "cat /proc/self/stat /proc/$$/stat | cut -d' ' -f40,41"]
+            .map(str::to_owned)
+            .to_vec();
+        process.scheduler = Some(oci::runtime::Scheduler {
+            policy: "SCHED_FIFO".into(),
+            priority: 5,
+            flags: vec!["SCHED_FLAG_RESET_ON_FORK".into()],
+            ..oci::runtime::Scheduler::default()
+        });
+    });
+    // A child of the program has the default again.
+    assert_eq!(out.ok(), "0 0\n5 1");
+}

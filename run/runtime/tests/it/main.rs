@@ -11,4 +11,5 @@ mod hooks;
 mod identity;
 mod namespaces;
 mod programs;
+mod spy;
 mod terminal;

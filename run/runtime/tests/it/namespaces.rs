@@ -105,6 +105,52 @@ fn namespaces_are_joined_by_their_files() {
     .unwrap();
 }
 
+#[test]
+fn a_user_namespace_is_joined_with_a_pid_namespace_of_its_own() {
+    let map = |host_id| vec![IdMapping { container_id: 0, host_id, size: 1000 }];
+    let holder = Run::new(&["sleep", "60"])
+        .linux(|linux| {
+            linux.namespaces.push(Namespace { kind: NamespaceKind::User, path: None });
+            (linux.uid_mappings, linux.gid_mappings) = (map(0), map(0));
+        })
+        .request(|request| request.hold = true);
+    let mut driver = holder
+        .command()
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid = wait_for(&holder.dir().join("pid"));
+    let path = format!("/proc/{pid}/ns/user");
+    let theirs = std::fs::read_link(&path).unwrap();
+    for sibling in [false, true] {
+        let out = Run::shell(
+            "readlink /proc/self/ns/user; echo $$; hostname; mount -t tmpfs x /tmp && echo mine",
+        )
+        .linux(|linux| {
+            let path = Some(path.clone());
+            linux.namespaces.push(Namespace { kind: NamespaceKind::User, path });
+        })
+        .process(|process| {
+            let capabilities = process.capabilities.as_mut().unwrap();
+            for set in [
+                &mut capabilities.bounding,
+                &mut capabilities.permitted,
+                &mut capabilities.effective,
+            ] {
+                set.push("CAP_SYS_ADMIN".into());
+            }
+        })
+        .request(|request| request.sibling = sibling)
+        .run();
+        assert_eq!(out.ok(), format!("{}\n1\ntestbox\nmine", theirs.display()));
+    }
+    drop(driver.stdin.take());
+    driver.wait().unwrap();
+    let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
 pub(crate) fn wait_for(path: &std::path::Path) -> String {
     for _ in 0..1000 {
         match std::fs::read_to_string(path) {

@@ -1,7 +1,6 @@
 //! Tests of whole filters: programs are run by an interpreter and compared with a direct reading
 //! of the rules, with libseccomp, and with what is known of the profiles.
 
-mod interpreter;
 mod kernel;
 mod libseccomp;
 mod model;
@@ -10,13 +9,7 @@ mod programs;
 
 use oci::runtime::{Seccomp, SeccompArg, SeccompRule};
 
-/// What a filter sees of a call: `struct seccomp_data` without the instruction pointer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Call {
-    audit: u32,
-    number: u32,
-    args: [u64; 6],
-}
+use crate::interpreter::{self, Call};
 
 fn rule(names: &[&str], action: &str, args: &[(u32, &str, u64, u64)]) -> SeccompRule {
     SeccompRule {

@@ -21,7 +21,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use rustix::fs::Mode;
-use rustix::process::{Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use crate::frame::Frame;
 use crate::launch::Head;
@@ -90,10 +90,14 @@ fn supervise(hooks: &mut dyn Hooks) -> io::Result<()> {
             Ok(())
         }
         Outcome::Running(head, started, doors) => {
+            let (has_helper, pid) = (head.has_helper, started.pid);
             let watch = Watch::new(hooks, *head, *started, *doors, client);
             // Giving its memory back takes a while, for which the client need not wait.
             reap_stage();
             drop(stage);
+            if has_helper {
+                reap_others(pid);
+            }
             watch.run()
         }
     }
@@ -173,14 +177,27 @@ fn refuse(mut client: Client, failure: &Failure) {
     client.send(&bytes);
 }
 
+/// Reaps what has ended already, but for the process itself: where others are in its pid
+/// namespace the runtime enters that by way of one more process, which ends there.
+fn reap_others(pid: u32) {
+    for other in children().filter(|other| other.as_raw_nonzero().get().cast_unsigned() != pid) {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        let _ = rustix::process::waitid(WaitId::Pid(other), options);
+    }
+}
+
+fn children() -> impl Iterator<Item = Pid> {
+    let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    let pids: Vec<_> =
+        children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+    pids.into_iter().filter_map(Pid::from_raw)
+}
+
 /// Kills what is left of a failed launch and reaps it: the stage's sibling is our child.
 fn reap_children() {
-    let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
-    for pid in children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()) {
+    for pid in children() {
         // A child of ours that is not reaped keeps its number, so this hits nobody else.
-        if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-        }
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
     }
     while rustix::process::waitid(WaitId::All, WaitIdOptions::EXITED).is_ok() {}
 }

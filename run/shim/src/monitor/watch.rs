@@ -102,7 +102,7 @@ impl<'h> Watch<'h> {
         doors: Doors,
         mut launcher: Client,
     ) -> Self {
-        let Head { plan, own_cgroup, kill_rest } = head;
+        let Head { plan, own_cgroup, kill_rest, has_helper: _ } = head;
         let has_terminal = matches!(started.ends, Ends::Terminal(_));
         let (outputs, pipe) = match started.ends {
             Ends::Terminal(console) => (vec![Output::new(console, Stream::Stdout, true)], None),

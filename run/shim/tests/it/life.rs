@@ -170,7 +170,9 @@ fn an_execd_process_is_like_any_other() {
     launch.plan.open_stdin = true;
     launch.plan.stdin_once = true;
     let mut exec = start(&launch);
-    exec.started().unwrap();
+    let execd = exec.started().unwrap();
+    let its_shim = parent_of(execd);
+    wait_until("nothing is left of what made it", || children_of(its_shim) == [execd]);
     let outcome = converse(&mut exec, b"typed");
     assert_eq!(outcome.stdout, b"inside\n/proc/1\ntyped");
     assert_eq!(outcome.code, Some(3));
@@ -188,6 +190,11 @@ fn an_execd_process_is_like_any_other() {
     assert_eq!(converse(&mut session, b"").code, Some(0));
     assert_eq!(collect(&mut endless).code, Some(137));
     wait_until("the cgroup is gone", || container.cgroups().is_empty());
+}
+
+fn children_of(pid: u32) -> Vec<u32> {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    list.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
 #[test]
