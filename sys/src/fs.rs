@@ -93,6 +93,20 @@ pub fn replace_file(
     Ok(())
 }
 
+/// Tells the file system that the directories made in `dir` have nothing to do with each other.
+///
+/// ext4 then spreads them over the disk. Otherwise all of them share one group of inodes, which
+/// it searches from the start, over everything that was deleted there in the last minutes: where
+/// containers come and go, that is a tenth of a millisecond for each file that is made. A hint:
+/// file systems that do not know it are left as they are.
+///
+/// chattr(1), attribute `T`.
+pub fn hint_unrelated(dir: BorrowedFd<'_>) {
+    if let Ok(flags) = rustix::fs::ioctl_getflags(dir) {
+        let _ = rustix::fs::ioctl_setflags(dir, flags | rustix::fs::IFlags::TOPDIR);
+    }
+}
+
 fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
         match rustix::io::write(file, bytes) {

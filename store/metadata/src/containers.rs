@@ -93,7 +93,9 @@ impl Containers {
                         Ok(()) | Err(Errno::EXIST) => {}
                         Err(errno) => return Err(failed("create", &path)(errno)),
                     }
-                    open(&path, flags, Mode::empty()).map_err(failed("open", &path))
+                    let dir = open(&path, flags, Mode::empty()).map_err(failed("open", &path))?;
+                    sys::fs::hint_unrelated(dir.as_fd());
+                    Ok(dir)
                 }
                 other => other.map_err(failed("open", &path)),
             }

@@ -99,7 +99,9 @@ impl Snapshots {
             Err(Errno::NOENT) => {
                 make_directory(&root, c"layers", 0o700)
                     .map_err(|errno| failed("create", &path, errno))?;
-                open_directory(&root, c"layers")
+                open_directory(&root, c"layers").inspect(|layers| {
+                    sys::fs::hint_unrelated(layers.as_fd());
+                })
             }
             other => other,
         }

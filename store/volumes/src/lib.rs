@@ -92,7 +92,8 @@ impl Volumes {
         let volumes = match open_directory(&root, "volumes") {
             Err(Errno::NOENT) => {
                 match rustix::fs::mkdirat(&root, "volumes", Mode::from_raw_mode(0o700)) {
-                    Ok(()) | Err(Errno::EXIST) => open_directory(&root, "volumes"),
+                    Ok(()) | Err(Errno::EXIST) => open_directory(&root, "volumes")
+                        .inspect(|volumes| sys::fs::hint_unrelated(volumes.as_fd())),
                     Err(errno) => Err(errno),
                 }
             }
