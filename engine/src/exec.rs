@@ -8,7 +8,7 @@ use metadata::Phase;
 use oci::runtime::Spec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags};
-use shim::{CgroupPlan, Kind, Launch, Plan, ShimError, Streams, Target};
+use shim::{CgroupPlan, Early, Kind, Launch, Plan, ShimError, Streams, Target};
 
 use crate::container::Record;
 use crate::launch::{self, ForHooks};
@@ -51,7 +51,7 @@ pub struct ExecSession {
 impl Engine {
     /// Adds a process to a running container.
     pub fn exec_container(&self, request: &ExecContainer) -> Result<ExecSession, EngineError> {
-        let shim = shim::client::spawn_early()?;
+        let shim = shim::client::spawn_early(&Early::default())?;
         let (container, status) = self.look_up(&request.container)?;
         let not_running = || EngineError::Conflict {
             message: format!("container {} is not running", container.id()),

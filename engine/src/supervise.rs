@@ -109,8 +109,15 @@ impl Hooks for Supervisor {
 
     fn exited(&mut self, exit: &Exit) {
         let Some(container) = &self.container else { return };
+        // Out of sight before the client hears of the end, so that its next `ps` is right; the
+        // slow part comes in `finished`. Nobody reads how it ended any more: those who wait are
+        // told by us.
+        self.removed = self.auto_remove && remove_ended(&self.root, container).is_some();
+        if self.removed {
+            return;
+        }
         // A failure (a full disk) leaves `running` behind; the lock, which goes with us, corrects it.
-        let written = container.update_status(|status| {
+        let _ = container.update_status(|status| {
             status.phase = Phase::Exited;
             status.exit_code = i32::from(exit.code);
             status.oom_killed = exit.oom_killed;
@@ -118,17 +125,6 @@ impl Hooks for Supervisor {
             status.pid = 0;
             status.shim_pid = 0;
         });
-        if !self.auto_remove {
-            return;
-        }
-        // Out of sight before the client hears of the end, so that its next `ps` is right; the
-        // slow part comes in `finished`.
-        let Ok(status) = written.or_else(|_| container.status()) else { return };
-        let Ok(engine) = Engine::open(&self.root) else { return };
-        // Somebody who holds the operation lock is about to remove or stop it, and waits for us.
-        if let Ok(Some(operation)) = container.try_lock_operation() {
-            self.removed = engine.remove_locked(container, &status, &operation, true).is_ok();
-        }
     }
 
     fn finished(&mut self) {
@@ -144,6 +140,16 @@ impl Hooks for Supervisor {
             let _ = trash.empty();
         }
     }
+}
+
+/// `--rm`, as a rule. `None` if it was not removed, say because somebody who holds the operation
+/// lock is about to remove or stop it, and waits for us. Whoever launched it does not: he may just
+/// not have got to let go of it, if it was so short.
+fn remove_ended(root: &std::path::Path, container: &Container) -> Option<()> {
+    let engine = Engine::open(root).ok()?;
+    container.wait_for_launcher().ok()?;
+    let operation = container.try_lock_operation().ok()??;
+    engine.remove_locked(container, &container.status().ok()?, &operation, true).ok()
 }
 
 /// `--rm`, when somebody was at the container at the moment of its end, or when it did not start

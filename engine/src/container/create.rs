@@ -27,7 +27,7 @@ impl Engine {
         &self,
         request: &CreateContainer,
     ) -> Result<CreatedContainer, EngineError> {
-        self.make_container(request, false).map(|fresh| fresh.created)
+        self.make_container(request, names::new_id(), false).map(|fresh| fresh.created)
     }
 
     /// Validates everything, then makes the directory, the volumes and the name, and shows it.
@@ -35,6 +35,7 @@ impl Engine {
     pub(crate) fn make_container(
         &self,
         request: &CreateContainer,
+        id: String,
         launching: bool,
     ) -> Result<Fresh, EngineError> {
         let store = self.store_lock()?;
@@ -57,7 +58,6 @@ impl Engine {
         let mut mounts = bundle::plan_mounts(&config, &host, &inherited)?;
         name_anonymous_volumes(&mut mounts);
 
-        let id = names::new_id();
         let status = Status {
             image: request.config.image.clone(),
             image_id: image.record.id.to_string(),

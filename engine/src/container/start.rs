@@ -16,12 +16,12 @@
 
 use metadata::{Container, OperationLock, Phase, Status};
 use shim::client::{Pending, Session};
-use shim::{ShimError, Streams};
+use shim::{Early, ShimError, Streams};
 
 use super::create::Fresh;
 use super::state::Held;
 use super::{CreateContainer, CreatedContainer, Record, RunningContainer};
-use crate::{Engine, EngineError};
+use crate::{Engine, EngineError, names};
 
 impl Engine {
     /// Makes a container and starts it, as fast as the two can be done together.
@@ -36,11 +36,18 @@ impl Engine {
         on_created: &mut dyn FnMut(&CreatedContainer) -> Result<(), EngineError>,
     ) -> Result<RunningContainer, EngineError> {
         // The shim's exec goes on beside our own work, on another processor if there is one.
-        let shim = shim::client::spawn_early()?;
+        let id = names::new_id();
+        let early = Early {
+            // A parent that is none is refused further down.
+            cgroup: self.cgroup_path(&id, &request.host.cgroup_parent).ok(),
+            ..early(&request.host.network_mode)
+        };
+        let shim = shim::client::spawn_early(&early)?;
         let Fresh { container, operation, mut record, status, created } =
-            self.make_container(request, true)?;
+            self.make_container(request, id, true)?;
         let CreatedContainer { id, name, mut warnings } = created.clone();
         let launched = on_created(&created)
+            .and_then(|()| operation.mark_as_launch().map_err(Into::into))
             .and_then(|()| self.launch(shim, &container, &mut record, &status, attach));
         match launched {
             Ok((session, more)) => {
@@ -63,6 +70,11 @@ impl Engine {
         attach: Option<Streams>,
     ) -> Result<RunningContainer, EngineError> {
         let (found, status) = self.look_up(container)?;
+        let shim = match status.phase {
+            // Most likely there is nothing to start.
+            Phase::Running | Phase::Paused => None,
+            _ => Some(shim::client::spawn_early(&early(&status.network))?),
+        };
         let Held { operation, life, status: now } = self.hold(&found)?;
         if life.is_none() {
             drop(operation);
@@ -87,7 +99,11 @@ impl Engine {
         let mut record: Record = found.record()?;
         // The shim's from here on.
         drop(life);
-        let shim = shim::client::spawn_early()?;
+        let shim = match shim {
+            Some(shim) => shim,
+            None => shim::client::spawn_early(&early(&status.network))?,
+        };
+        operation.mark_as_launch()?;
         match self.launch(shim, &found, &mut record, &now, attach) {
             Ok((session, warnings)) => {
                 let session = attach.map(|_| session);
@@ -199,4 +215,10 @@ impl Engine {
         })?;
         Ok(())
     }
+}
+
+/// What can be made before the rest is known.
+fn early(network_mode: &str) -> Early {
+    let network = network_mode != "host" && !network_mode.starts_with("container:");
+    Early { network, cgroup: None }
 }

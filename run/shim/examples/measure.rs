@@ -77,7 +77,7 @@ fn start() {
             let mut container = Container::new(&["/bin/busybox", "true"]);
             container.launch.plan.listen = true;
             let started = Instant::now();
-            let pending = client::spawn_early_as(&shim_program()).unwrap();
+            let pending = client::spawn_early_as(&shim_program(), &shim::Early::default()).unwrap();
             let mut session = pending.launch(&container.launch).unwrap();
             let code = loop {
                 match session.recv().unwrap() {

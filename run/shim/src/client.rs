@@ -3,8 +3,9 @@
 //! Nothing here waits for the shim but [`Session::started`] and [`Session::recv`]; there is no
 //! thread and no runtime, only a socket to poll.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io::{self, IoSlice};
+use std::iter;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -18,7 +19,7 @@ use rustix::net::{
 use sys::process::{Program, Spawn};
 
 use crate::frame::{Decoder, Filled, Frame, MAX_DATA_BYTES, STDIN_WINDOW_BYTES, header, kind};
-use crate::{ATTACH_SOCKET, Launch, NAME, ShimError, Streams};
+use crate::{ATTACH_SOCKET, Early, Launch, NAME, ShimError, Streams};
 
 /// A shim that was started and does not know yet what it is for. Dropping it ends it.
 #[derive(Debug)]
@@ -32,23 +33,23 @@ pub struct Pending {
 /// With CAP_SYS_ADMIN the executable is entered through a read-only mount of its own. The shim
 /// has an empty environment, `/dev/null` for its standard streams and none of the caller's
 /// descriptors. It is not waited for: whoever starts one and lives on gets a `SIGCHLD` from it.
-pub fn spawn_early() -> Result<Pending, ShimError> {
+pub fn spawn_early(early: &Early) -> Result<Pending, ShimError> {
     let executable = match sys::exe::self_exe_readonly() {
         Ok(fd) => fd,
         Err(_) => open_executable(Path::new("/proc/self/exe"))?,
     };
-    spawn_from(executable.as_fd())
+    spawn_from(executable.as_fd(), early)
 }
 
 /// As [`spawn_early`], from another executable: one that calls [`crate::main`] when its
 /// `argv[0]` is [`NAME`].
-pub fn spawn_early_as(executable: &Path) -> Result<Pending, ShimError> {
-    spawn_from(open_executable(executable)?.as_fd())
+pub fn spawn_early_as(executable: &Path, early: &Early) -> Result<Pending, ShimError> {
+    spawn_from(open_executable(executable)?.as_fd(), early)
 }
 
 /// Starts a shim and tells it what to launch, in one go.
 pub fn spawn(launch: &Launch) -> Result<Session, ShimError> {
-    spawn_early()?.launch(launch)
+    spawn_early(&Early::default())?.launch(launch)
 }
 
 fn open_executable(path: &Path) -> Result<OwnedFd, ShimError> {
@@ -56,9 +57,11 @@ fn open_executable(path: &Path) -> Result<OwnedFd, ShimError> {
         .map_err(|errno| ShimError::Spawn { source: errno.into() })
 }
 
-fn spawn_from(executable: BorrowedFd<'_>) -> Result<Pending, ShimError> {
+fn spawn_from(executable: BorrowedFd<'_>, early: &Early) -> Result<Pending, ShimError> {
     const ARGV0: &CStr = c"kista-shim";
     debug_assert_eq!(ARGV0.to_bytes(), NAME.as_bytes());
+    let words = early.to_words();
+    let args: Vec<&CStr> = iter::once(ARGV0).chain(words.iter().map(CString::as_c_str)).collect();
     let failed = |source| ShimError::Spawn { source };
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     let null = rustix::fs::openat(CWD, c"/dev/null", flags, Mode::empty())
@@ -67,7 +70,7 @@ fn spawn_from(executable: BorrowedFd<'_>) -> Result<Pending, ShimError> {
     let null = null.as_fd();
     sys::process::spawn(&Spawn {
         program: Program::Fd(executable),
-        args: &[ARGV0],
+        args: &args,
         env: &[],
         fds: &[(null, 0), (null, 1), (null, 2), (theirs.as_fd(), 3)],
         new_session: true,

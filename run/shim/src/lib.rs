@@ -54,6 +54,7 @@
 //! **Signals to the shim itself**: `SIGTERM` is passed on to the process, everything else that can
 //! be blocked is without effect. `SIGKILL` takes the process along (`PR_SET_PDEATHSIG`).
 
+mod early;
 mod error;
 pub mod frame;
 mod hooks;
@@ -65,6 +66,7 @@ pub mod log;
 
 mod monitor;
 
+pub use early::Early;
 pub use error::ShimError;
 pub use hooks::{Exit, Failure, Hooks};
 pub use launch::{CgroupPlan, Filter, Kind, Launch, Plan, Streams, Target};

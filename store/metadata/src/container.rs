@@ -17,6 +17,8 @@ const LIFE: u64 = 0;
 const OPERATION: u64 = 1;
 /// Held for the moment of changing `status.json`.
 const STATUS: u64 = 2;
+/// Held, with [`OPERATION`], by whoever waits for a launch and for nothing else.
+const LAUNCH: u64 = 3;
 
 /// A document is at most so large: far more than one with a thousand mounts.
 const MAX_DOCUMENT_BYTES: usize = 16 << 20;
@@ -43,7 +45,17 @@ impl LifeLock {
 
 /// The right to start, remove or rename the container; dropped with the value.
 #[derive(Debug)]
-pub struct OperationLock(#[expect(dead_code, reason = "held for its lock alone")] OwnedFd);
+pub struct OperationLock(OwnedFd);
+
+impl OperationLock {
+    /// Says that the holder waits for the container to be launched, and will then let go at once:
+    /// see [`Container::wait_for_launcher`].
+    pub fn mark_as_launch(&self) -> Result<(), MetadataError> {
+        sys::fs::lock_range(self.0.as_fd(), LAUNCH, Lock::Exclusive, true)
+            .map(drop)
+            .map_err(|source| MetadataError::Io { action: "lock", path: "lock".into(), source })
+    }
+}
 
 impl Container {
     /// Opens the directory of container `id` below `containers`.
@@ -165,6 +177,16 @@ impl Container {
             true => self.unless_removed(Some(OperationLock(lock))),
             false => Ok(None),
         }
+    }
+
+    /// Waits until nobody holds the operation lock just because a launch was to be waited for.
+    ///
+    /// Others may hold it, and wait for the container's end.
+    pub fn wait_for_launcher(&self) -> Result<(), MetadataError> {
+        let lock = self.lock_file(OFlags::RDONLY)?;
+        sys::fs::lock_range(lock.as_fd(), LAUNCH, Lock::Shared, true)
+            .map(drop)
+            .map_err(|source| self.io("lock", source))
     }
 
     fn unless_removed<T>(&self, lock: T) -> Result<T, MetadataError> {

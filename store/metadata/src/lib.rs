@@ -6,6 +6,7 @@
 //!                       /lock          byte 0: held by the shim as long as it lives
 //!                                      byte 1: held by whoever starts, removes, renames...
 //!                                      byte 2: held for the moment of changing status.json
+//!                                      byte 3: held with byte 1 while a launch is waited for
 //!                       /upper /work   what the container wrote over its image
 //! <root>/names/<name>                  a symbolic link whose text is the id
 //! <root>/trash/<id>                    a removed container, until somebody deletes it

@@ -134,6 +134,31 @@ fn who_waits_for_a_container_is_not_taken_for_its_shim() {
 }
 
 #[test]
+fn a_launcher_is_waited_for_and_other_operations_are_not() {
+    let temp = tempfile::tempdir().unwrap();
+    let all = Containers::open(temp.path()).unwrap();
+    make(&all, &id('a'), "web").unwrap();
+    let container = all.get(&id('a')).unwrap();
+    let stopping = container.lock_operation().unwrap();
+    container.wait_for_launcher().unwrap();
+    assert!(container.try_lock_operation().unwrap().is_none());
+    drop(stopping);
+
+    let launching = container.lock_operation().unwrap();
+    launching.mark_as_launch().unwrap();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            container.wait_for_launcher().unwrap();
+            container.try_lock_operation().unwrap().is_some()
+        });
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(!waiter.is_finished());
+        drop(launching);
+        assert!(waiter.join().unwrap());
+    });
+}
+
+#[test]
 fn names_outside_the_grammar_are_refused() {
     let temp = tempfile::tempdir().unwrap();
     let all = Containers::open(temp.path()).unwrap();

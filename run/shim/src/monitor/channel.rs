@@ -4,7 +4,7 @@
 //! shim                                   stage
 //!   |<--- Head (the launch's first line) ---|   as soon as the launch has come
 //!   |      claims                           |   parses the rest
-//!   |---- go ------------------------------>|   makes the cgroup and the process, starts it
+//!   |---- go (network) -------------------->|   makes the cgroup and the process, starts it
 //!   |<--- Started (descriptors) ------------|   and exits; or
 //!   |<--- Failed ---------------------------|   having undone what it made
 //! ```
@@ -42,7 +42,16 @@ pub(super) struct Started {
     pub(super) ends: Ends,
     /// The file in which the memory controller counts what it killed.
     pub(super) memory_events: Option<OwnedFd>,
+    /// The mount namespace of a container's first process: see [`runtime::hold_mounts`].
+    pub(super) mounts: Option<OwnedFd>,
     pub(super) warnings: Vec<String>,
+}
+
+/// What the stage goes on with.
+#[derive(Debug)]
+pub(super) struct Go {
+    /// A new network namespace.
+    pub(super) network: Option<OwnedFd>,
 }
 
 /// The near ends of the process's standard streams. None of them waits.
@@ -59,7 +68,8 @@ const FAILED: u8 = 3;
 const TERMINAL: u8 = 1;
 const STDIN: u8 = 2;
 const MEMORY: u8 = 4;
-const MAX_FDS: usize = 5;
+const MOUNTS: u8 = 8;
+const MAX_FDS: usize = 6;
 const MAX_BYTES: usize = crate::frame::MAX_LAUNCH_BYTES;
 
 impl Channel {
@@ -97,23 +107,28 @@ impl Channel {
             which |= MEMORY;
             fds.push(events.as_fd());
         }
+        if let Some(mounts) = &started.mounts {
+            which |= MOUNTS;
+            fds.push(mounts.as_fd());
+        }
         let mut payload = started.pid.to_le_bytes().to_vec();
         payload.push(which);
         payload.extend_from_slice(started.warnings.join("\n").as_bytes());
         self.send(STARTED, &payload, &fds)
     }
 
-    /// Tells the stage to go on.
-    pub(super) fn go(&self) -> io::Result<()> {
-        sys::socket::send(self.socket.as_fd(), &[1], &[], SendFlags::empty()).map(drop)
+    /// Tells the stage to go on, with a network namespace if there is one already.
+    pub(super) fn go(&self, network: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        sys::socket::send(self.socket.as_fd(), &[1], network.as_slice(), SendFlags::empty())
+            .map(drop)
     }
 
-    /// Waits for [`Channel::go`]; `false` if the shim has gone.
-    pub(super) fn wait(&self) -> io::Result<bool> {
+    /// Waits for [`Channel::go`], and gives what came with it; `None` if the shim has gone.
+    pub(super) fn wait(&self) -> io::Result<Option<Go>> {
         let mut byte = [0];
-        let (count, _) =
-            sys::socket::receive(self.socket.as_fd(), &mut byte, 0, RecvFlags::empty())?;
-        Ok(count == 1)
+        let (count, fds) =
+            sys::socket::receive(self.socket.as_fd(), &mut byte, 1, RecvFlags::empty())?;
+        Ok((count == 1).then(|| Go { network: fds.into_iter().next() }))
     }
 
     /// The stage's next word; `None` when it has gone.
@@ -170,8 +185,9 @@ fn started(payload: &[u8], fds: Vec<OwnedFd>) -> Option<Started> {
         Ends::Pipes { stdin, stdout: fds.next()?, stderr: fds.next()? }
     };
     let memory_events = if which & MEMORY != 0 { Some(fds.next()?) } else { None };
+    let mounts = if which & MOUNTS != 0 { Some(fds.next()?) } else { None };
     let warnings = str::from_utf8(warnings).ok()?.lines().map(str::to_owned).collect();
-    Some(Started { pid: u32::from_le_bytes(pid), pidfd, ends, memory_events, warnings })
+    Some(Started { pid: u32::from_le_bytes(pid), pidfd, ends, memory_events, mounts, warnings })
 }
 
 /// Reads `length` bytes and not one more; `false` if the stream ends before.
@@ -207,18 +223,21 @@ mod tests {
         let (shim, stage) = Channel::pair().unwrap();
         stage.head(b"{}").unwrap();
         assert!(matches!(shim.receive().unwrap(), Some(Report::Head(line)) if line == b"{}"));
-        shim.go().unwrap();
-        assert!(stage.wait().unwrap());
+        for network in [None, Some(fd())] {
+            shim.go(network.as_ref().map(AsFd::as_fd)).unwrap();
+            let went = stage.wait().unwrap().unwrap();
+            assert_eq!(went.network.is_some(), network.is_some());
+        }
 
         let pipes = |stdin| Ends::Pipes { stdin, stdout: fd(), stderr: fd() };
         for ends in [pipes(Some(fd())), pipes(None), Ends::Terminal(fd())] {
-            for memory_events in [None, Some(fd())] {
+            for (memory_events, mounts) in [(None, Some(fd())), (Some(fd()), None)] {
                 let warnings = vec!["one".to_owned(), "two".to_owned()];
                 let ends = match &ends {
                     Ends::Terminal(_) => Ends::Terminal(fd()),
                     Ends::Pipes { stdin, .. } => pipes(stdin.as_ref().map(|_| fd())),
                 };
-                let sent = Started { pid: 7, pidfd: fd(), ends, memory_events, warnings };
+                let sent = Started { pid: 7, pidfd: fd(), ends, memory_events, mounts, warnings };
                 stage.started(&sent).unwrap();
                 let Some(Report::Started(got)) = shim.receive().unwrap() else { panic!() };
                 let shape = |started: &Started| {
@@ -226,7 +245,8 @@ mod tests {
                         Ends::Terminal(_) => None,
                         Ends::Pipes { stdin, .. } => Some(stdin.is_some()),
                     };
-                    (started.pid, ends, started.memory_events.is_some(), started.warnings.clone())
+                    let more = (started.memory_events.is_some(), started.mounts.is_some());
+                    (started.pid, ends, more, started.warnings.clone())
                 };
                 assert_eq!(shape(&got), shape(&sent));
             }

@@ -50,6 +50,8 @@ impl Watch<'_> {
         if was_listening {
             let _ = rustix::fs::unlinkat(&self.dir, ATTACH_SOCKET, AtFlags::empty());
         }
+        // Before the container may be started again: it lies over the same directories.
+        self.mounts = None;
         if let Some(path) = self.own_cgroup.take() {
             remove_cgroup(&path);
         }

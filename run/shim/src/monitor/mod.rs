@@ -17,7 +17,7 @@ mod standard;
 mod watch;
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
 use rustix::fs::Mode;
@@ -25,7 +25,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use crate::frame::Frame;
 use crate::launch::Head;
-use crate::{Failure, Hooks, Plan};
+use crate::{Early, Failure, Hooks, Plan};
 
 use channel::{Channel, Report};
 use clients::Client;
@@ -46,20 +46,21 @@ pub fn main(hooks: &mut dyn Hooks) -> ExitCode {
 fn supervise(hooks: &mut dyn Hooks) -> io::Result<()> {
     let control = sys::inherit::take(3)?;
     leave_caller();
+    let early = Early::from_words(std::env::args_os().skip(1));
     let (channel, theirs) = Channel::pair()?;
     let mut channel = Some(channel);
     // Before the launch arrives, so that the copying overlaps with the client's work, and before
     // signals are blocked and the umask changes, which the container is not to inherit.
     let stage = sys::process::fork(|| {
         drop(channel.take()); // in the copy: it must see the end of the stream when we die
-        stage::run(control.as_fd(), &theirs)
+        stage::run(control.as_fd(), &theirs, early.cgroup.as_deref())
     })?;
     drop(theirs);
     sys::signals::block_all()?;
     rustix::process::umask(Mode::from_raw_mode(0o077));
 
     let outcome = match channel {
-        Some(channel) => launch(hooks, &channel),
+        Some(channel) => launch(hooks, &channel, early_network(&early)),
         None => Outcome::Nothing,
     };
     // The channel is closed: the stage has said all it had to, or ends now.
@@ -91,13 +92,11 @@ fn supervise(hooks: &mut dyn Hooks) -> io::Result<()> {
         }
         Outcome::Running(head, started, doors) => {
             let (has_helper, pid) = (head.has_helper, started.pid);
-            let watch = Watch::new(hooks, *head, *started, *doors, client);
-            // Giving its memory back takes a while, for which the client need not wait.
-            reap_stage();
-            drop(stage);
+            let watch = Watch::new(hooks, *head, *started, *doors, client, stage);
             if has_helper {
                 reap_others(pid);
             }
+            // Giving its memory back takes the stage a while, for which nobody need wait.
             watch.run()
         }
     }
@@ -114,9 +113,15 @@ enum Outcome {
     Running(Box<Head<Plan>>, Box<channel::Started>, Box<Doors>),
 }
 
+/// The network namespace that is wanted as soon as possible: made while the client still works
+/// and the stage waits. Without one, the container's first process makes its own.
+fn early_network(early: &Early) -> Option<OwnedFd> {
+    if early.network { runtime::new_network().ok() } else { None }
+}
+
 /// Has the stage make the process.
-fn launch(hooks: &mut dyn Hooks, channel: &Channel) -> Outcome {
-    let internal = |message: String| Failure { exit_code: 125, message };
+fn launch(hooks: &mut dyn Hooks, channel: &Channel, network: Option<OwnedFd>) -> Outcome {
+    let internal = |message: &str| Failure { exit_code: 125, message: message.to_owned() };
     let head: Head<Plan> = match channel.receive() {
         Ok(Some(Report::Head(bytes))) => match serde_json::from_slice(&bytes) {
             Ok(head) => head,
@@ -133,32 +138,34 @@ fn launch(hooks: &mut dyn Hooks, channel: &Channel) -> Outcome {
         return Outcome::NotClaimed(failure);
     }
     let own_cgroup = head.own_cgroup.clone();
-    if let Err(error) = channel.go() {
-        return Outcome::Failed { failure: Failure::internal(&error), own_cgroup };
+    let failed = |failure| Outcome::Failed { failure, own_cgroup: own_cgroup.clone() };
+    if let Err(error) = channel.go(network.as_ref().map(AsFd::as_fd)) {
+        return failed(Failure::internal(&error));
     }
-    let died = || internal("the process that makes the container died".to_owned());
-    let started = match channel.receive() {
-        Ok(Some(Report::Started(started))) => started,
-        Ok(Some(Report::Failed(failure))) => {
-            return Outcome::Failed { failure, own_cgroup: None };
-        }
-        Ok(Some(Report::Head(_)) | None) => {
-            return Outcome::Failed { failure: died(), own_cgroup };
-        }
-        Err(error) => return Outcome::Failed { failure: Failure::internal(&error), own_cgroup },
-    };
+    drop(network);
+    // While the stage works. Whoever comes to them is heard when the process runs.
     let doors = match Doors::open(&head.plan) {
         Ok(doors) => doors,
         Err(error) => {
             let dir = head.plan.container_dir.display();
-            let failure = internal(format!("cannot make the attach socket in {dir}: {error}"));
-            return Outcome::Failed { failure, own_cgroup };
+            return failed(internal(&format!("cannot make the attach socket in {dir}: {error}")));
         }
     };
-    match hooks.running(started.pid, &started.warnings) {
-        Ok(()) => Outcome::Running(Box::new(head), Box::new(started), Box::new(doors)),
-        Err(failure) => Outcome::Failed { failure, own_cgroup },
-    }
+    let outcome = match channel.receive() {
+        Ok(Some(Report::Started(started))) => match hooks.running(started.pid, &started.warnings) {
+            Ok(()) => {
+                return Outcome::Running(Box::new(head), Box::new(started), Box::new(doors));
+            }
+            Err(failure) => failed(failure),
+        },
+        Ok(Some(Report::Failed(failure))) => Outcome::Failed { failure, own_cgroup: None },
+        Ok(Some(Report::Head(_)) | None) => {
+            failed(internal("the process that makes the container died"))
+        }
+        Err(error) => failed(Failure::internal(&error)),
+    };
+    doors.abandon();
+    outcome
 }
 
 /// Out of the caller's session, away from its directory.

@@ -1,35 +1,37 @@
 //! The stage: the shim's child that does what takes memory, and exits.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use cgroups::{Cgroup, CgroupError, CgroupPath, Controller, Hierarchy, Options, Version};
-use oci::runtime::{IdMapping, Process, Resources, Spec};
+use oci::runtime::{IdMapping, Namespace, NamespaceKind, Process, Resources, Spec};
 use runtime::{Container, Created, Exec, Parent, Rootfs, RuntimeError};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use seccomp::Program;
 use sys::procstat::ProcStat;
 
-use super::channel::{Channel, Started, receive_exactly};
+use super::channel::{Channel, Go, Started, receive_exactly};
 use super::standard::Standard;
 use crate::frame::{HEADER_BYTES, MAX_LAUNCH_BYTES, kind};
 use crate::launch::{Body, SeccompSource, split};
 use crate::{CgroupPlan, Failure, Kind, ShimError, Target};
 
 /// Reads a launch from `control` and carries it out, as a copy of the shim with one thread.
-/// Answers the exit code, which says nothing: the channel does.
-pub(super) fn run(control: BorrowedFd<'_>, channel: &Channel) -> i32 {
+/// Answers the exit code, which says nothing: the channel does. `early` is the path of a cgroup
+/// to make at once.
+pub(super) fn run(control: BorrowedFd<'_>, channel: &Channel, early: Option<&str>) -> i32 {
     // Signals are as the spawning left them, and the runtime sets them right once more.
     rustix::process::umask(Mode::from_raw_mode(0o022));
     // A shim that is killed now takes the launch along; if it died before, the channel tells.
     let _ = sys::process::set_pdeathsig(Some(Signal::KILL));
+    let early = early.and_then(EarlyCgroup::make);
     let payload = match receive_launch(control) {
         Ok(Some(payload)) => payload,
         Ok(None) | Err(_) => return 1,
     };
-    match carry_out(&payload, channel) {
+    match carry_out(&payload, channel, early) {
         Ok(Some(started)) => i32::from(channel.started(&started).is_err()),
         Ok(None) => 1,
         Err(failure) => i32::from(channel.failed(&failure).is_err()),
@@ -54,15 +56,19 @@ fn receive_launch(control: BorrowedFd<'_>) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// `None` if the shim does not want it.
-fn carry_out(payload: &[u8], channel: &Channel) -> Result<Option<Started>, Failure> {
+fn carry_out(
+    payload: &[u8],
+    channel: &Channel,
+    early: Option<EarlyCgroup>,
+) -> Result<Option<Started>, Failure> {
     let (head, body, tail) = split(payload).ok_or_else(|| internal("the launch is not whole"))?;
     // The shim claims the container while the rest is parsed here.
     channel.head(head).map_err(|error| Failure::internal(&error))?;
     let work = Work::parse(body, tail);
-    if !channel.wait().unwrap_or(false) {
-        return Ok(None);
-    }
-    work?.perform().map(Some)
+    let Ok(Some(Go { network })) = channel.wait() else { return Ok(None) };
+    let mut work = work?;
+    work.use_network(network.as_ref());
+    work.perform(early).map(Some)
 }
 
 /// A launch, understood.
@@ -88,7 +94,23 @@ impl Work {
         Ok(Self { body, filter })
     }
 
-    fn perform(&self) -> Result<Started, Failure> {
+    /// Has the container join a network namespace that was made for it, where it wants a new one.
+    fn use_network(&mut self, made: Option<&OwnedFd>) {
+        let (Kind::Init { spec, .. }, Some(made)) = (&mut self.body.kind, made) else { return };
+        let Some(linux) = &mut spec.linux else { return };
+        // It belongs to our user namespace, over which a container in another has no rights.
+        if linux.namespaces.iter().any(|namespace| namespace.kind == NamespaceKind::User) {
+            return;
+        }
+        let wanted = |namespace: &&mut Namespace| {
+            namespace.kind == NamespaceKind::Network && namespace.path.is_none()
+        };
+        if let Some(namespace) = linux.namespaces.iter_mut().find(wanted) {
+            namespace.path = Some(format!("/proc/self/fd/{}", made.as_raw_fd()));
+        }
+    }
+
+    fn perform(&self, early: Option<EarlyCgroup>) -> Result<Started, Failure> {
         let cgroup_failed = |error: CgroupError| Failure::internal(&error);
         let Some(CgroupPlan { path, resources }) = &self.body.cgroup else {
             return self.make_and_start(None);
@@ -97,7 +119,11 @@ impl Work {
             let group = open_cgroup(path).map_err(cgroup_failed)?;
             return self.make_and_start(Some(&group));
         };
-        let group = make_cgroup(path, resources).map_err(cgroup_failed)?;
+        let group = match early.filter(|early| early.path == *path) {
+            Some(early) => early.limited(resources),
+            None => make_cgroup(path, resources),
+        };
+        let group = group.map_err(cgroup_failed)?;
         let outcome = self.make_and_start(Some(&group));
         if outcome.is_err() {
             super::end::remove_cgroup(path);
@@ -152,13 +178,19 @@ impl Work {
                 (stdio, created)
             }
         };
-        let Created { pid, pidfd, console, start, warnings } =
-            created.map_err(|error| failure(&error))?;
+        let created = created.map_err(|error| failure(&error))?;
+        let mounts = match self.body.kind {
+            // Without it the end takes a little longer.
+            Kind::Init { .. } => runtime::hold_mounts(&created).ok(),
+            Kind::Exec { .. } => None,
+        };
+        let Created { pid, pidfd, console, start, warnings } = created;
         // The program's end of the pipes must be nobody's but its own, so that their end is seen.
         let ends = stdio.ours(console).map_err(io_failed)?;
         start.start().map_err(|error| failure(&error))?;
         let pid = u32::try_from(pid.as_raw_nonzero().get()).unwrap_or(0);
-        Ok(Started { pid, pidfd, ends, memory_events: memory_events(group), warnings })
+        let memory_events = memory_events(group);
+        Ok(Started { pid, pidfd, ends, memory_events, mounts, warnings })
     }
 
     fn stdio(
@@ -191,6 +223,46 @@ fn program(bytes: &[u8]) -> Result<Program, Failure> {
 fn root_directory(spec: &Spec) -> Result<&Path, Failure> {
     let root = spec.root.as_ref().ok_or_else(|| internal("there is no root file system"))?;
     Ok(Path::new(&root.path))
+}
+
+/// A cgroup that was made before anyone had claimed the container. It goes with this, unless the
+/// container gets it.
+struct EarlyCgroup {
+    path: String,
+    hierarchy: Hierarchy,
+    group: Option<Cgroup>,
+}
+
+impl EarlyCgroup {
+    /// `None` if it cannot be made, or is there: who claims the container sees to that.
+    fn make(path: &str) -> Option<Self> {
+        let hierarchy = Hierarchy::detect().ok()?;
+        let parsed = CgroupPath::new(path).ok()?;
+        let group = hierarchy.create(&parsed, &Resources::default(), &Options::default()).ok()?;
+        Some(Self { path: path.to_owned(), hierarchy, group: Some(group) })
+    }
+
+    /// Sets its limits, and hands it over.
+    fn limited(mut self, resources: &Resources) -> Result<Cgroup, CgroupError> {
+        let mut group = self.group.take().expect("is taken here and when dropped");
+        let limited =
+            self.hierarchy.extend(&mut group, resources).and_then(|()| group.apply(resources));
+        match limited {
+            Ok(()) => Ok(group),
+            Err(error) => {
+                self.group = Some(group);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for EarlyCgroup {
+    fn drop(&mut self) {
+        if self.group.take().is_some() {
+            super::end::remove_cgroup(&self.path);
+        }
+    }
 }
 
 /// Makes the container's cgroup. Whoever holds the life lock owns the name: a group that is there

@@ -9,8 +9,9 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use rustix::process::Signal;
+use rustix::process::{Signal, WaitId, WaitIdOptions};
 use rustix::termios::Winsize;
+use sys::process::Child;
 use sys::trim::CleanPages;
 
 use super::channel::{Ends, Started};
@@ -40,6 +41,10 @@ pub(super) struct Watch<'h> {
     pub(super) dir: OwnedFd,
     pub(super) listener: Option<OwnedFd>,
     pub(super) memory_events: Option<OwnedFd>,
+    /// The container's mounts, so that nobody waits for their end.
+    pub(super) mounts: Option<OwnedFd>,
+    /// Until it is quiet, and waiting for it costs nobody anything.
+    stage: Option<Child>,
     pub(super) own_cgroup: Option<String>,
     pub(super) kill_rest: bool,
     pub(super) buffer: Vec<u8>,
@@ -80,7 +85,7 @@ pub(super) struct Doors {
 }
 
 impl Doors {
-    /// Opens them: before `Started`, since a client that has seen that may send others here.
+    /// Opens them: before the process starts, since a client that sees it run may send others here.
     pub(super) fn open(plan: &Plan) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::openat(CWD, &plan.container_dir, flags, Mode::empty())?;
@@ -90,6 +95,13 @@ impl Doors {
             log_dir: dir.try_clone()?,
             dir,
         })
+    }
+
+    /// Takes them away again: there is nobody behind them.
+    pub(super) fn abandon(self) {
+        if self.listener.is_some() {
+            let _ = rustix::fs::unlinkat(&self.dir, ATTACH_SOCKET, AtFlags::empty());
+        }
     }
 }
 
@@ -101,6 +113,7 @@ impl<'h> Watch<'h> {
         started: Started,
         doors: Doors,
         mut launcher: Client,
+        stage: Child,
     ) -> Self {
         let Head { plan, own_cgroup, kill_rest, has_helper: _ } = head;
         let has_terminal = matches!(started.ends, Ends::Terminal(_));
@@ -128,6 +141,8 @@ impl<'h> Watch<'h> {
             dir: doors.dir,
             listener: doors.listener,
             memory_events: started.memory_events,
+            mounts: started.mounts,
+            stage: Some(stage),
             own_cgroup,
             kill_rest,
             buffer: Vec::new(),
@@ -239,8 +254,12 @@ impl<'h> Watch<'h> {
         console(&self.outputs).or(self.input.pipe())
     }
 
-    /// Gives memory back.
+    /// Gives memory back, and the stage's process number.
     fn release(&mut self) {
+        if let Some(stage) = self.stage.take() {
+            let _ =
+                rustix::process::waitid(WaitId::PidFd(stage.pidfd.as_fd()), WaitIdOptions::EXITED);
+        }
         self.buffer = Vec::new();
         self.log.release();
         self.input.release();

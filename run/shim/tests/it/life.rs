@@ -140,7 +140,7 @@ fn what_is_claimed_by_another_is_left_alone() {
 fn a_shim_that_is_told_nothing_goes_away() {
     needs!(Root, Busybox);
     let before = shims();
-    let pending = client::spawn_early_as(&shim_program()).unwrap();
+    let pending = client::spawn_early_as(&shim_program(), &shim::Early::default()).unwrap();
     let new: Vec<_> = shims().into_iter().filter(|pid| !before.contains(pid)).collect();
     drop(pending);
     assert!(!new.is_empty());
@@ -165,7 +165,12 @@ fn an_execd_process_is_like_any_other() {
     let (mut session, pid) = container.started();
     read_until(&mut session, "ready");
 
-    let start = |launch| client::spawn_early_as(&shim_program()).unwrap().launch(launch).unwrap();
+    let start = |launch| {
+        client::spawn_early_as(&shim_program(), &shim::Early::default())
+            .unwrap()
+            .launch(launch)
+            .unwrap()
+    };
     let mut launch = container.exec(pid, "hostname; ls -d /proc/1; cat; exit 3");
     launch.plan.open_stdin = true;
     launch.plan.stdin_once = true;
@@ -206,7 +211,10 @@ fn an_exec_into_another_process_than_was_meant_is_refused() {
     if let shim::Kind::Exec { target, .. } = &mut launch.kind {
         target.start_time = Some(1);
     }
-    let mut exec = client::spawn_early_as(&shim_program()).unwrap().launch(&launch).unwrap();
+    let mut exec = client::spawn_early_as(&shim_program(), &shim::Early::default())
+        .unwrap()
+        .launch(&launch)
+        .unwrap();
     assert_eq!(failure_of(&mut exec), (125, "the container is not running".to_owned()));
     assert_eq!(converse(&mut session, b"").code, Some(0));
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic here is a failure of the test")]
 
 mod attach;
+mod early;
 mod end;
 mod init;
 mod life;

@@ -106,7 +106,10 @@ impl Container {
     }
 
     pub(crate) fn start(&self) -> Session {
-        client::spawn_early_as(&shim_program()).unwrap().launch(&self.launch).unwrap()
+        client::spawn_early_as(&shim_program(), &shim::Early::default())
+            .unwrap()
+            .launch(&self.launch)
+            .unwrap()
     }
 
     /// Starts it and waits until it runs; answers its pid too.
