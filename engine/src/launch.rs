@@ -10,7 +10,7 @@ use bundle::{
 };
 use cgroups::{Controller, Hierarchy};
 use metadata::{Container, Status};
-use oci::runtime::{Capabilities, ConsoleSize, Seccomp, Spec};
+use oci::runtime::{Capabilities, ConsoleSize, IdMapping, Seccomp, Spec};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::process::getrlimit;
 use seccomp::DockerProfile;
@@ -63,7 +63,9 @@ impl Engine {
         let custom = profile.is_some().then(Seccomp::default);
         let cgroup = status.cgroup.clone();
         let init = if record.host.init.unwrap_or(false) { Some(own_path()?) } else { None };
+        let ids = crate::ids::mappings(record);
         let bundle = bundle::spec(&Inputs {
+            userns: userns(ids.as_ref()),
             rootfs: RootfsFacts { path: "", passwd: passwd.as_deref(), group: group.as_deref() },
             files: Files {
                 hostname: files.hostname.as_deref(),
@@ -135,7 +137,9 @@ impl Engine {
         let profile = custom_seccomp(&record.host.security_opt)?;
         let custom = profile.is_some().then(Seccomp::default);
         let init = own_path()?;
+        let ids = crate::ids::mappings(record);
         let mut bundle = bundle::spec(&Inputs {
+            userns: userns(ids.as_ref()),
             rootfs,
             files: Files { init: Some(&init), ..Files::default() },
             // Any path will do: what counts is that there is one where the modes ask for it.
@@ -308,6 +312,14 @@ impl Engine {
     }
 }
 
+fn userns(ids: Option<&(Vec<IdMapping>, Vec<IdMapping>)>) -> Userns<'_> {
+    match ids {
+        Some((uids, gids)) => Userns::Available { uids, gids },
+        // Made by an earlier version, which refused to start such a container too.
+        None => Userns::Unavailable("none were given to it when it was created"),
+    }
+}
+
 /// What a record says by itself; the rest is left empty.
 fn inputs<'a>(record: &'a Record, cgroup: &'a str, facts: &'a HostFacts) -> Inputs<'a> {
     Inputs {
@@ -318,7 +330,7 @@ fn inputs<'a>(record: &'a Record, cgroup: &'a str, facts: &'a HostFacts) -> Inpu
         mounts: &record.mounts,
         files: Files::default(),
         joined: Joined::default(),
-        userns: Userns::Unavailable("containers with ids of their own come with a later version"),
+        userns: userns(None),
         devices: &host_devices,
         cgroups_path: cgroup,
         seccomp: None,
@@ -468,7 +480,7 @@ fn kernel_at_least(major: u32, minor: u32) -> bool {
     kernel_version() >= (major, minor)
 }
 
-fn kernel_version() -> (u32, u32) {
+pub(crate) fn kernel_version() -> (u32, u32) {
     let release = rustix::system::uname();
     let release = release.release().to_string_lossy();
     let mut numbers = release

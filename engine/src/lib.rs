@@ -14,6 +14,7 @@ mod error;
 mod exec;
 mod filters;
 mod hello;
+mod ids;
 mod image;
 mod launch;
 mod names;

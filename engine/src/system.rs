@@ -4,6 +4,7 @@
 //! is what SIGKILL or a loss of power leaves between two steps, and each is mended the way the
 //! next command that meets it would.
 
+use std::path::Path;
 use std::time::Duration;
 
 use content::StoreLock;
@@ -97,6 +98,7 @@ impl Engine {
         self.check_containers(repair, &mut report)?;
         self.check_debris(repair, &mut report)?;
         self.check_cgroups(repair, &mut report)?;
+        self.check_ids(repair, &mut report)?;
         self.check_store(repair, &mut report)?;
         Ok(report)
     }
@@ -275,6 +277,26 @@ impl Engine {
                 format!("its container does not run ({} processes in it)", processes.len()),
                 mend,
             );
+        }
+        Ok(())
+    }
+
+    /// Ranges of ids whose containers never came to be, or are gone: of this data directory, or of
+    /// one that is not there any more.
+    fn check_ids(&self, repair: bool, report: &mut CheckReport) -> Result<(), EngineError> {
+        let Some(claims) = self.known_id_claims()? else { return Ok(()) };
+        let alone = StoreLock::try_exclusive(self.root())?;
+        let grace = if alone.is_some() { Duration::ZERO } else { metadata::UNBORN_GRACE };
+        for stray in claims.strays(grace)? {
+            let root = stray.owner.parent().and_then(Path::parent);
+            if root.is_some_and(|root| root != self.root() && root.exists()) {
+                continue;
+            }
+            report.checked += 1;
+            let mend = repair.then(|| Ok(claims.clear(&stray, grace)?));
+            let owner = stray.owner.display();
+            let name = format!("{}+{}", stray.range.uid, stray.range.size);
+            report.add("ids", name, format!("they belong to {owner}, which is not there"), mend);
         }
         Ok(())
     }

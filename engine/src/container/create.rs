@@ -58,6 +58,7 @@ impl Engine {
         let mut mounts = bundle::plan_mounts(&config, &host, &inherited)?;
         name_anonymous_volumes(&mut mounts);
 
+        let claimed = self.claim_ids(&id, &host)?;
         let status = Status {
             image: request.config.image.clone(),
             image_id: image.record.id.to_string(),
@@ -83,6 +84,7 @@ impl Engine {
             host,
             networking: request.networking.clone(),
             mounts,
+            ids: claimed.as_ref().map(|claimed| claimed.range),
         };
         let mut status = status;
         launch::log_plan(&record, request.name.as_deref().unwrap_or_default())?;
@@ -106,6 +108,9 @@ impl Engine {
                 return Err(error.into());
             }
         };
+        if let Some(claimed) = claimed {
+            claimed.keep();
+        }
         drop((store, volumes));
         let created = CreatedContainer { id, name: status.name.clone(), warnings };
         Ok(Fresh { container, operation, record, status, created })

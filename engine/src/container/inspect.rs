@@ -68,7 +68,7 @@ impl Engine {
                 ..NetworkSettings::default()
             },
             config: shown_config(record.config, &record.id),
-            host_config: shown_host(record.host, self.facts()?)?,
+            host_config: shown_host(record.host, record.ids, self.facts()?)?,
             ..ContainerInspect::default()
         })
     }
@@ -151,6 +151,7 @@ fn shown_config(mut config: ContainerConfig, id: &str) -> ContainerConfig {
 /// Docker shows lists where a wish was left to the profile.
 fn shown_host(
     mut host: dockerapi::HostConfig,
+    ids: Option<metadata::IdRange>,
     facts: &bundle::HostFacts,
 ) -> Result<dockerapi::HostConfig, EngineError> {
     let profile = bundle::Profile::of(&host)?;
@@ -159,6 +160,10 @@ fn shown_host(
         host.readonly_paths.get_or_insert_with(|| profile.readonly_paths());
     }
     host.oom_kill_disable.get_or_insert(false);
+    host.id_mappings = ids.map(|ids| {
+        let map = |first| vec![format!("0:{first}:{}", ids.size)];
+        dockerapi::IdMappings { uid_map: map(ids.uid), gid_map: map(ids.gid) }
+    });
     Ok(host)
 }
 

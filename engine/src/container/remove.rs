@@ -57,13 +57,18 @@ impl Engine {
         operation: &OperationLock,
         volumes: bool,
     ) -> Result<(), EngineError> {
+        // What cannot be read holds no ids that are not told by the missing container later.
+        let ids = container.record().ok().and_then(|record: Record| record.ids);
         // The record goes last: cut before, the container is still there to be removed again.
         if volumes {
             let anonymous = anonymous_volumes(container)?;
             self.remove_unshared_volumes(&anonymous, container.id())?;
         }
         drop(self.containers().remove(container, &status.name, operation)?);
-        Ok(())
+        match ids {
+            Some(range) => self.release_ids(container.id(), range),
+            None => Ok(()),
+        }
     }
 
     /// Gives a container another name.

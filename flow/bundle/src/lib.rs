@@ -54,6 +54,7 @@ pub use inputs::{
     RootfsFacts, Userns,
 };
 pub use mount_flag::parse_mount;
+pub use namespaces::{has_own_ids, no_own_ids};
 pub use plan::{Access, PlannedMount, PlannedSource, Propagation, VolumeWanted, plan_mounts};
 pub use profile::Profile;
 pub use signal::parse_signal;

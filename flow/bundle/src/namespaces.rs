@@ -73,12 +73,7 @@ impl<'a> Modes<'a> {
             "" => host_cgroup_by_default(host.privileged, profile, facts),
             mode => return Err(invalid("cgroup namespace mode", mode)),
         };
-        let wants_userns = match host.userns_mode.as_str() {
-            "" => profile == Profile::Strict,
-            "host" => false,
-            "auto" => true,
-            _ => return Err(BundleError::invalid("--userns: invalid USER mode")),
-        };
+        let wants_userns = wants_userns(host, profile)?;
         let no_shm = host.ipc_mode == "none";
         let modes = Self { network, pid, ipc, no_shm, host_uts, host_cgroup, wants_userns };
         modes.check_userns(host, profile)?;
@@ -145,6 +140,10 @@ impl<'a> Modes<'a> {
             "cannot share the host PID namespace when user namespaces are enabled"
         } else if self.ipc == Owner::Host {
             "cannot share the host IPC namespace when user namespaces are enabled"
+        } else if matches!(self.pid, Owner::Container(_)) {
+            "cannot share the PID namespace of another container when user namespaces are enabled"
+        } else if matches!(self.ipc, Owner::Container(_)) {
+            "cannot share the IPC namespace of another container when user namespaces are enabled"
         } else {
             return Ok(());
         };
@@ -209,6 +208,33 @@ impl<'a> Modes<'a> {
 pub(crate) struct Ids<'a> {
     pub(crate) uids: &'a [IdMapping],
     pub(crate) gids: &'a [IdMapping],
+}
+
+fn wants_userns(host: &HostConfig, profile: Profile) -> Result<bool, BundleError> {
+    match host.userns_mode.as_str() {
+        "" => Ok(profile == Profile::Strict),
+        "host" => Ok(false),
+        "auto" | "private" => Ok(true),
+        mode if mode.starts_with("container:") => Err(BundleError::Later {
+            what: "the user namespace of another container".to_owned(),
+            hint: ": use --userns auto or host",
+        }),
+        _ => Err(BundleError::invalid("--userns: invalid USER mode")),
+    }
+}
+
+/// Whether a container is to have ids of its own: `--userns auto`, or its profile.
+pub fn has_own_ids(host: &HostConfig) -> Result<bool, BundleError> {
+    wants_userns(host, Profile::of(host)?)
+}
+
+/// The error that it cannot.
+pub fn no_own_ids(host: &HostConfig, reason: &str) -> BundleError {
+    match (host.userns_mode.as_str(), Profile::of(host)) {
+        (_, Err(error)) => error,
+        ("", Ok(profile)) => refused_by(profile, reason),
+        (mode, Ok(_)) => BundleError::conflict(format!("--userns {mode}: {reason}")),
+    }
 }
 
 fn refused_by(profile: Profile, reason: &str) -> BundleError {

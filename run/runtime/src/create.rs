@@ -15,7 +15,7 @@ use crate::init::{self, Init};
 use crate::joined::{self, Joined};
 use crate::message::{self, FromCaller};
 use crate::plan::{Plan, flag};
-use crate::source::Sources;
+use crate::source::{self, Sources};
 use crate::{Container, Created, RuntimeError, idmap, procfs};
 
 /// Makes a container: everything but the execution of its program.
@@ -80,6 +80,7 @@ fn make(container: &Container<'_>, bundle: Option<&Path>) -> Result<Created, Run
         })
         .host(|| "make the container's first process".into())?
     };
+    let lent = source::lent(&plan);
     drop((joined, hidden));
     let near = near.expect("taken only in the child");
     let child = match relays {
@@ -93,7 +94,8 @@ fn make(container: &Container<'_>, bundle: Option<&Path>) -> Result<Created, Run
         hooks::run(HookPoint::Prestart, all, &state)?;
         hooks::run(HookPoint::CreateRuntime, all, &state)
     };
-    let outcome = provide(&plan, &child, near.as_fd())
+    let outcome = lent
+        .and_then(|lent| provide(&plan, &child, near.as_fd(), lent))
         .and_then(|()| birth::await_ready(near.as_fd(), call_hooks));
     birth::conclude(outcome, child, near, container.parent, |pid| {
         plan.process.limits.apply_scheduler(Some(pid))
@@ -116,7 +118,12 @@ fn clone_flags(plan: &Plan<'_>) -> CloneFlags {
 }
 
 /// Gives the child what it waits for.
-fn provide(plan: &Plan<'_>, child: &Child, socket: BorrowedFd<'_>) -> Result<(), RuntimeError> {
+fn provide(
+    plan: &Plan<'_>,
+    child: &Child,
+    socket: BorrowedFd<'_>,
+    lent: Vec<OwnedFd>,
+) -> Result<(), RuntimeError> {
     let user: Option<OwnedFd> = if plan.namespaces.makes(NamespaceKind::User) {
         idmap::write(child.pid, &plan.linux.uid_mappings, &plan.linux.gid_mappings)?;
         message::to_child(socket, FromCaller::Mapped, &[])?;
@@ -126,7 +133,7 @@ fn provide(plan: &Plan<'_>, child: &Child, socket: BorrowedFd<'_>) -> Result<(),
     };
     let (uids, gids) = (&plan.linux.uid_mappings, &plan.linux.gid_mappings);
     let map = user.map(|namespace| IdMap::of(namespace, uids, gids));
-    let sources = Sources::open(plan, map.as_ref())?;
+    let sources = Sources::open(plan, map.as_ref(), lent)?;
     for fds in sources.as_fds().chunks(sys::socket::MAX_FDS) {
         message::to_child(socket, FromCaller::Sources, fds)?;
     }

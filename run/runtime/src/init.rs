@@ -176,8 +176,8 @@ impl Init<'_, '_> {
 
     fn receive_sources(&self) -> Result<Vec<OwnedFd>, RuntimeError> {
         let names = source::cgroup_names(self.plan).len();
-        let wanted =
-            1 + self.plan.mounts.iter().map(|mount| source::count(mount, names)).sum::<usize>();
+        let count = |mount| source::count(self.plan, mount, names);
+        let wanted = 1 + self.plan.mounts.iter().map(count).sum::<usize>();
         let mut sources = Vec::with_capacity(wanted);
         while sources.len() < wanted {
             self.await_caller(FromCaller::Sources, &mut sources);

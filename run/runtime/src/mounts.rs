@@ -41,6 +41,7 @@ impl OwnMounts {
         for mount in &plan.mounts {
             instances.push(match mount.kind {
                 MountKind::Bind { .. } => None,
+                MountKind::New { .. } if source::lends(plan, mount) => None,
                 MountKind::Cgroup => Some(cgroup_top(mount)?),
                 MountKind::New { kind, source } => {
                     let whole = mount.options.data.iter().all(|(key, _)| key != "subset");

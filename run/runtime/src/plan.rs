@@ -27,6 +27,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) mounts: Vec<MountPlan<'a>>,
     /// What mounts without a word about it get, and the root in the end.
     pub(crate) propagation: (Propagation, bool),
+    /// Whether the caller makes the sysfs: see [`crate::source::lends`].
+    pub(crate) lends_sysfs: bool,
     pub(crate) process: ProcessPlan<'a>,
 }
 
@@ -131,7 +133,20 @@ impl<'a> Plan<'a> {
             container.options,
             container.death_signal,
         )?;
-        Ok(Self { container, bundle, linux, namespaces, rootfs, mounts, propagation, process })
+        let lends_sysfs = namespaces.makes(NamespaceKind::User)
+            && !namespaces.makes(NamespaceKind::Network)
+            && rustix::process::geteuid().is_root();
+        Ok(Self {
+            container,
+            bundle,
+            linux,
+            namespaces,
+            rootfs,
+            mounts,
+            propagation,
+            lends_sysfs,
+            process,
+        })
     }
 
     /// Whether a process in between joins the user namespace and makes the first one of a new pid

@@ -26,12 +26,28 @@ pub(crate) struct Sources {
 }
 
 /// How many descriptors a mount brings from the host.
-pub(crate) fn count(mount: &MountPlan<'_>, cgroup: usize) -> usize {
+pub(crate) fn count(plan: &Plan<'_>, mount: &MountPlan<'_>, cgroup: usize) -> usize {
     match mount.kind {
         MountKind::Bind { .. } => 1,
         MountKind::Cgroup => cgroup,
-        MountKind::New { .. } => 0,
+        MountKind::New { .. } => usize::from(lends(plan, mount)),
     }
+}
+
+/// Whether a new file system is made by the caller: a sysfs shows a network, and only those who
+/// have rights over that may make one, which a container with ids of its own has not over the
+/// network of another.
+pub(crate) fn lends(plan: &Plan<'_>, mount: &MountPlan<'_>) -> bool {
+    plan.lends_sysfs && matches!(mount.kind, MountKind::New { kind: "sysfs", .. })
+}
+
+/// Makes what [`lends`] says, in the order of the plan. The caller must be in the network.
+pub(crate) fn lent(plan: &Plan<'_>) -> Result<Vec<OwnedFd>, RuntimeError> {
+    let lent = plan.mounts.iter().filter(|mount| lends(plan, mount));
+    lent.map(|mount| {
+        overlay::new_instance("sysfs", Some("sysfs"), mount, None, None).map_err(as_host)
+    })
+    .collect()
 }
 
 /// The name of each directory of the container's cgroup below /sys/fs/cgroup; empty for a
@@ -54,9 +70,15 @@ pub(crate) fn cgroup_names(plan: &Plan<'_>) -> Vec<String> {
 }
 
 impl Sources {
-    /// Opens everything. `user` is the container's user namespace, for id-mapped mounts.
-    pub(crate) fn open(plan: &Plan<'_>, user: Option<&IdMap>) -> Result<Self, RuntimeError> {
+    /// Opens everything. `user` is the container's user namespace, for id-mapped mounts; `lent` is
+    /// what [`lent`] made.
+    pub(crate) fn open(
+        plan: &Plan<'_>,
+        user: Option<&IdMap>,
+        lent: Vec<OwnedFd>,
+    ) -> Result<Self, RuntimeError> {
         let mut sources = Self::default();
+        let mut lent = lent.into_iter();
         sources.fds.push(root(plan, user)?);
         for mount in &plan.mounts {
             match mount.kind {
@@ -66,6 +88,7 @@ impl Sources {
                     sources.fds.push(tree);
                 }
                 MountKind::Cgroup => sources.open_cgroup(plan, mount)?,
+                MountKind::New { .. } if lends(plan, mount) => sources.fds.extend(lent.next()),
                 MountKind::New { .. } => {}
             }
         }

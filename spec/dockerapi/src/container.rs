@@ -120,6 +120,16 @@ pub struct HealthConfig {
     pub retries: i64,
 }
 
+/// Ids of a user namespace: `container:host:count` each.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct IdMappings {
+    /// Of users.
+    pub uid_map: Vec<String>,
+    /// Of groups.
+    pub gid_map: Vec<String>,
+}
+
 /// The part of a container that depends on the host.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -220,6 +230,9 @@ pub struct HostConfig {
     /// Empty or `host`.
     #[serde(deserialize_with = "null_default")]
     pub userns_mode: String,
+    /// The ids that are its own, as Podman shows them; no wish, but what it was given.
+    #[serde(rename = "IDMappings", skip_serializing_if = "Option::is_none")]
+    pub id_mappings: Option<IdMappings>,
     /// Bytes of `/dev/shm`; 64 MiB if 0.
     #[serde(deserialize_with = "null_default")]
     pub shm_size: i64,

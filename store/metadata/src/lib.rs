@@ -24,6 +24,7 @@
 mod container;
 mod containers;
 mod error;
+mod ids;
 mod record;
 mod status;
 #[cfg(test)]
@@ -32,5 +33,6 @@ mod tests;
 pub use container::{Container, LifeLock, OperationLock};
 pub use containers::{Containers, Debris, NewContainer, UNBORN_GRACE, is_valid_name};
 pub use error::MetadataError;
+pub use ids::{IdClaims, IdRange, StrayClaim};
 pub use record::Record;
 pub use status::{Phase, Status};

@@ -4,6 +4,8 @@ use dockerapi::{ContainerConfig, HostConfig, NetworkingConfig};
 use oci::{Digest, Platform, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::IdRange;
+
 /// What was decided when the container was created.
 ///
 /// `config` is the user's wish merged with the image's defaults, as `inspect` shows it; a start
@@ -35,4 +37,7 @@ pub struct Record<M> {
     /// Whether the upper directory is mounted without ever being synced (`--rm`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub volatile: bool,
+    /// The ids that are its own, if it has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<IdRange>,
 }

@@ -25,6 +25,7 @@ fn record(id: &str) -> Record<u32> {
         networking: Default::default(),
         mounts: vec![1, 2],
         volatile: false,
+        ids: None,
     }
 }
 

@@ -47,6 +47,23 @@ fn a_user_namespace_maps_ids_both_ways() {
     assert!(lines[3] == "null", "{lines:?}");
 }
 
+/// A sysfs shows a network, and a container with ids of its own has no rights over one that it
+/// shares.
+#[test]
+fn a_user_namespace_in_another_network_has_a_sysfs_of_that() {
+    let map = vec![IdMapping { container_id: 0, host_id: 0, size: 1000 }];
+    let out = Run::shell("ls /sys/class/net; touch /sys/x 2>/dev/null || echo ro")
+        .linux(|linux| {
+            linux.namespaces.retain(|namespace| namespace.kind != NamespaceKind::Network);
+            linux.namespaces.push(Namespace { kind: NamespaceKind::User, path: None });
+            (linux.uid_mappings, linux.gid_mappings) = (map.clone(), map);
+        })
+        .run();
+    let mut names: Vec<_> = out.ok().lines().collect();
+    assert_eq!(names.pop(), Some("ro"));
+    assert!(names.contains(&"lo"), "{names:?}");
+}
+
 #[test]
 fn clocks_are_moved_in_a_time_namespace() {
     let out = Run::shell("readlink /proc/self/ns/time; cut -d. -f1 /proc/uptime")

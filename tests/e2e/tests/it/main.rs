@@ -6,6 +6,7 @@
 mod attach;
 mod errors;
 mod exec;
+mod ids;
 mod images;
 mod inspect;
 mod lifecycle;
