@@ -15,7 +15,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::process::getrlimit;
 use seccomp::DockerProfile;
 use shim::log::{LogFacts, LogPlan};
-use shim::{CgroupPlan, Filter, Kind, Launch, Plan, Streams};
+use shim::{CgroupPlan, Filter, Kind, Launch, Plan, Streams, Target};
 use snapshots::Writable;
 
 use crate::container::Record;
@@ -117,7 +117,7 @@ impl Engine {
         };
         let launch = Launch {
             plan,
-            kind: Kind::Init { spec: Box::new(spec), rootfs },
+            kind: Kind::Init { spec: Box::new(spec), rootfs, joined: joined.targets },
             seccomp,
             cgroup: Some(CgroupPlan { path: cgroup, resources: Some(Box::new(resources)) }),
             // As Docker does; without one of its own the container starts in `/`.
@@ -202,30 +202,40 @@ impl Engine {
     fn join(&self, record: &Record) -> Result<JoinedPaths, EngineError> {
         let mut joined = JoinedPaths::default();
         let host = &record.host;
-        let namespace = |mode: &str, kind: &str| -> Result<Option<String>, EngineError> {
+        let mut targets: Vec<Target> = Vec::new();
+        let mut namespace = |mode: &str, kind: &str| -> Result<Option<String>, EngineError> {
             let Some(id) = mode.strip_prefix("container:") else { return Ok(None) };
-            let pid = self.running_pid(id)?;
-            Ok(Some(format!("/proc/{pid}/{kind}")))
+            let target = self.running_init(id)?;
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
+            Ok(Some(format!("/proc/{}/{kind}", target.pid)))
         };
         joined.network = namespace(&host.network_mode, "ns/net")?;
         joined.pid = namespace(&host.pid_mode, "ns/pid")?;
         joined.ipc = namespace(&host.ipc_mode, "ns/ipc")?;
         joined.shm = namespace(&host.ipc_mode, "root/dev/shm")?;
+        joined.targets = targets;
         Ok(joined)
     }
 
-    fn running_pid(&self, text: &str) -> Result<i32, EngineError> {
+    /// The first process of a container that runs.
+    fn running_init(&self, text: &str) -> Result<Target, EngineError> {
         let (container, status) = self.look_up(text)?;
-        if status.pid == 0 {
-            return Err(EngineError::Conflict {
+        let target = Target::running(status.pid.unsigned_abs());
+        // It is not reaped before the status says that it has ended: if that still says the same,
+        // and its shim lives, what was found under its number was its own.
+        let same = container.status()?.pid == status.pid && container.is_alive()?;
+        match target.filter(|_| status.pid != 0 && same) {
+            Some(target) => Ok(target),
+            None => Err(EngineError::Conflict {
                 message: format!(
                     "cannot join the namespace of a non running container: container {} is {}",
                     container.id(),
                     crate::container::state_of(&status).as_str()
                 ),
-            });
+            }),
         }
-        Ok(status.pid)
     }
 
     /// Writes `hostname`, `hosts` and `resolv.conf` into the container's directory.
@@ -381,6 +391,8 @@ struct JoinedPaths {
     pid: Option<String>,
     ipc: Option<String>,
     shm: Option<String>,
+    /// Whose they are.
+    targets: Vec<Target>,
 }
 
 struct WrittenFiles {

@@ -95,6 +95,10 @@ pub enum Kind {
         spec: Box<Spec>,
         /// Its root file system, as `store` emits it; empty: `spec.root.path` is a directory.
         rootfs: Vec<Mount>,
+        /// The inits of other containers that the spec names by `/proc/PID`: it fails if one of
+        /// them ends before it is made.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        joined: Vec<Target>,
     },
     /// A process added to a running container. It ends when the container ends.
     Exec {
@@ -258,7 +262,7 @@ mod tests {
         let spec = Spec { hostname: Some("here".into()), ..Spec::default() };
         Launch {
             plan,
-            kind: Kind::Init { spec: Box::new(spec), rootfs: vec![] },
+            kind: Kind::Init { spec: Box::new(spec), rootfs: vec![], joined: vec![] },
             seccomp: Some(Filter::Bytes(vec![b'\n', 0, 255])),
             cgroup: Some(CgroupPlan { path: "kista/x".into(), resources: Some(Box::default()) }),
             make_cwd: Some((1, 2)),

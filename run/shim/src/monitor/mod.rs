@@ -11,6 +11,7 @@ mod channel;
 mod clients;
 mod end;
 mod input;
+mod joined;
 mod output;
 mod stage;
 mod standard;

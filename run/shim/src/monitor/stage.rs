@@ -13,6 +13,7 @@ use seccomp::Program;
 use sys::procstat::ProcStat;
 
 use super::channel::{Channel, Go, Started, receive_exactly};
+use super::joined::Joined;
 use super::standard::Standard;
 use crate::frame::{HEADER_BYTES, MAX_LAUNCH_BYTES, kind};
 use crate::launch::{Body, SeccompSource, split};
@@ -68,7 +69,9 @@ fn carry_out(
     let Ok(Some(Go { network })) = channel.wait() else { return Ok(None) };
     let mut work = work?;
     work.use_network(network.as_ref());
-    work.perform(early).map(Some)
+    let joined = work.join_others()?;
+    let started = work.perform(early, joined.as_ref());
+    started.map(Some)
 }
 
 /// A launch, understood.
@@ -110,33 +113,50 @@ impl Work {
         }
     }
 
-    fn perform(&self, early: Option<EarlyCgroup>) -> Result<Started, Failure> {
+    fn join_others(&mut self) -> Result<Option<Joined>, Failure> {
+        match &mut self.body.kind {
+            Kind::Init { spec, joined, .. } if !joined.is_empty() => {
+                Joined::open(spec, joined).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn perform(
+        &self,
+        early: Option<EarlyCgroup>,
+        joined: Option<&Joined>,
+    ) -> Result<Started, Failure> {
         let cgroup_failed = |error: CgroupError| Failure::internal(&error);
         let Some(CgroupPlan { path, resources }) = &self.body.cgroup else {
-            return self.make_and_start(None);
+            return self.make_and_start(None, joined);
         };
         let Some(resources) = resources else {
             let group = open_cgroup(path).map_err(cgroup_failed)?;
-            return self.make_and_start(Some(&group));
+            return self.make_and_start(Some(&group), joined);
         };
         let group = match early.filter(|early| early.path == *path) {
             Some(early) => early.limited(resources),
             None => make_cgroup(path, resources),
         };
         let group = group.map_err(cgroup_failed)?;
-        let outcome = self.make_and_start(Some(&group));
+        let outcome = self.make_and_start(Some(&group), joined);
         if outcome.is_err() {
             super::end::remove_cgroup(path);
         }
         outcome
     }
 
-    fn make_and_start(&self, group: Option<&Cgroup>) -> Result<Started, Failure> {
+    fn make_and_start(
+        &self,
+        group: Option<&Cgroup>,
+        joined: Option<&Joined>,
+    ) -> Result<Started, Failure> {
         let io_failed = |error: io::Error| Failure::internal(&error);
         let options =
             runtime::Options { make_cwd: self.body.make_cwd, ..runtime::Options::default() };
         let (stdio, created) = match &self.body.kind {
-            Kind::Init { spec, rootfs } => {
+            Kind::Init { spec, rootfs, .. } => {
                 let process =
                     spec.process.as_ref().ok_or_else(|| internal("there is nothing to run"))?;
                 let mappings = |linux: &oci::runtime::Linux| {
@@ -179,6 +199,8 @@ impl Work {
             }
         };
         let created = created.map_err(|error| failure(&error))?;
+        // One that was made of what turns out to be somebody else's ends here, unstarted.
+        joined.map_or(Ok(()), Joined::check)?;
         let mounts = match self.body.kind {
             // Without it the end takes a little longer.
             Kind::Init { .. } => runtime::hold_mounts(&created).ok(),
@@ -203,7 +225,7 @@ impl Work {
     }
 }
 
-fn internal(message: &str) -> Failure {
+pub(super) fn internal(message: &str) -> Failure {
     Failure { exit_code: 125, message: message.to_owned() }
 }
 
@@ -299,7 +321,7 @@ fn memory_events(group: Option<&Cgroup>) -> Option<OwnedFd> {
 }
 
 /// The container's init, as long as it is the one that was meant.
-fn open_target(target: Target) -> Result<(Pid, OwnedFd), Failure> {
+pub(super) fn open_target(target: Target) -> Result<(Pid, OwnedFd), Failure> {
     let gone = || internal("the container is not running");
     let pid = i32::try_from(target.pid).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
     let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|_| gone())?;

@@ -71,7 +71,7 @@ impl Container {
             path: format!("kista-shim-test-{id}"),
             resources: Some(Box::new(Resources::default())),
         };
-        let kind = Kind::Init { spec: Box::new(spec), rootfs: Vec::new() };
+        let kind = Kind::Init { spec: Box::new(spec), rootfs: Vec::new(), joined: Vec::new() };
         let launch = Launch { plan, kind, seccomp: None, cgroup: Some(cgroup), make_cwd: None };
         Self { temp, launch }
     }
