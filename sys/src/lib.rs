@@ -13,6 +13,7 @@ pub mod loopback;
 pub mod mount;
 pub mod names;
 pub mod namespace;
+pub mod notify;
 pub mod process;
 pub mod procstat;
 pub mod schedule;

@@ -28,6 +28,7 @@ const PIECES: &[Piece] = &[
     ("compat", || compat::run(true)),
     ("fuzz", || fuzz::run(5)),
     ("test", test),
+    ("peers", peers),
     ("guest", guest::run_if_possible),
 ];
 
@@ -73,6 +74,28 @@ fn licences() -> Outcome {
     let arguments =
         ["deny", "--offline", "check", "--disable-fetch", "licenses", "bans", "sources"];
     spawn(&mut cargo(&arguments))
+}
+
+/// The conformance tests against the runtimes of others, so that the tests are tested.
+fn peers() -> Outcome {
+    let promised = std::env::var("TEST_PROMISED").unwrap_or_default();
+    let mut failed = Vec::new();
+    for (name, path) in [("runc", "/usr/sbin/runc"), ("crun", "/usr/bin/crun")] {
+        if Path::new(path).exists() {
+            let arguments = ["nextest", "run", "-p", "conformance", "--locked", "--no-fail-fast"];
+            if spawn(cargo(&arguments).env("RUNTIME", path)).is_err() {
+                failed.push(name);
+            }
+        } else if promised.split_whitespace().any(|need| need == name) {
+            return Err(format!("{name} was promised, but there is no {path}").into());
+        } else {
+            println!("skipped: there is no {path}");
+        }
+    }
+    match failed.as_slice() {
+        [] => Ok(()),
+        failed => Err(format!("conformance tests failed on {}", failed.join(", ")).into()),
+    }
 }
 
 /// Where the closing line is kept, in the target directory.

@@ -24,7 +24,7 @@ type Outcome = Result<(), Box<dyn Error>>;
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
-  ci [PIECE ...]      what CI runs: fmt tidy licences clippy build compat fuzz test guest
+  ci [PIECE ...]      what CI runs: fmt tidy licences clippy build compat fuzz test peers guest
   tidy                the rules of the tree that a machine can see
   licences            licences and bans of deny.toml, from the lock file
   compat [--check]    write docs/compat/docker-cli.md from the built kista, or compare with it

@@ -1,15 +1,14 @@
 //! The program under test, in a data directory of its own.
 
-use std::io::{Read, Write};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::audit::{self, Owner};
+use crate::process::{self, Output};
 use crate::{Image, PATIENCE, Terminal};
 
 /// A data directory and the `kista` that works in it.
@@ -21,33 +20,6 @@ pub struct Kista {
     program: PathBuf,
     cookie: String,
     audited: bool,
-}
-
-/// What a command answered.
-#[derive(Debug, Clone)]
-pub struct Output {
-    /// 128 + n if a signal ended it.
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
-    /// Standard output as it came.
-    pub bytes: Vec<u8>,
-}
-
-impl Output {
-    /// Its standard output without the last line's end, if it succeeded; panics if not.
-    #[track_caller]
-    pub fn ok(self) -> String {
-        assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
-        self.stdout.trim_end_matches('\n').to_owned()
-    }
-
-    /// Panics unless it failed with `code` and `text` is in its standard error.
-    #[track_caller]
-    pub fn fails(&self, code: i32, text: &str) {
-        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
-        assert!(self.stderr.contains(text), "no {text:?} in: {}", self.stderr);
-    }
 }
 
 impl Kista {
@@ -217,66 +189,13 @@ impl Invocation<'_> {
 
     /// Runs it to its end; panics if that does not come in time.
     #[track_caller]
-    pub fn run(mut self) -> Output {
-        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self.command.spawn().unwrap_or_else(|err| {
-            panic!("cannot run {}: {err}", self.command.get_program().display())
-        });
-        let deadline = Instant::now() + self.timeout;
-        let input = child.stdin.take();
-        let stdin = std::mem::take(&mut self.stdin);
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let (status, stdout, stderr) = std::thread::scope(|scope| {
-            scope.spawn(move || {
-                // A command that does not read closes the pipe: that is its right.
-                let _ = input.map(|mut input| input.write_all(&stdin));
-            });
-            let stdout = scope.spawn(move || read(stdout));
-            let stderr = scope.spawn(move || read(stderr));
-            let status = wait(&mut child, deadline);
-            if status.is_none() {
-                let _ = child.kill();
-                let _ = child.wait();
-                for pid in audit::processes(&self.kista.owner()) {
-                    audit::kill(pid);
-                }
+    pub fn run(self) -> Output {
+        process::run(self.command, self.stdin, self.timeout, || {
+            for pid in audit::processes(&self.kista.owner()) {
+                audit::kill(pid);
             }
-            (status, stdout.join().unwrap(), stderr.join().unwrap())
-        });
-        let text = String::from_utf8_lossy(&stdout).into_owned();
-        let errors = String::from_utf8_lossy(&stderr).into_owned();
-        let Some(status) = status else {
-            panic!("{:?} takes too long\nstdout: {text}\nstderr: {errors}", self.command);
-        };
-        Output { code: code(status), stdout: text, stderr: errors, bytes: stdout }
+        })
     }
-}
-
-fn read(stream: Option<impl Read>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if let Some(mut stream) = stream {
-        let _ = stream.read_to_end(&mut bytes);
-    }
-    bytes
-}
-
-fn wait(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
-    let mut pause = Duration::from_micros(200);
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return Some(status);
-        }
-        if Instant::now() > deadline {
-            return None;
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(10));
-    }
-}
-
-/// As a shell has it: 128 + n for a signal.
-pub(crate) fn code(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
 /// `KISTA_BIN`, or the `kista` beside the test that runs: target/debug/kista.

@@ -19,12 +19,15 @@ pub mod audit;
 pub mod image;
 mod kista;
 pub mod needs;
+pub mod oci;
+mod process;
 pub mod tar;
 mod terminal;
 mod wait;
 
 pub use image::Image;
-pub use kista::{Invocation, Kista, Output, program};
+pub use kista::{Invocation, Kista, program};
 pub use needs::Need;
-pub use terminal::Terminal;
+pub use process::Output;
+pub use terminal::{Screen, Terminal};
 pub use wait::{PATIENCE, wait_until};

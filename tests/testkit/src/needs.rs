@@ -31,6 +31,10 @@ pub enum Need {
     CgroupV2,
     /// systemd as pid 1, as in one of the guests.
     Systemd,
+    /// A controller of huge pages, in whatever version the machine has.
+    HugetlbCgroup,
+    /// A block device of the machine.
+    Disk,
 }
 
 impl Need {
@@ -60,6 +64,8 @@ impl Need {
                 (Path::new("/sys/fs/cgroup/cgroup.controllers").exists(), "not cgroup v2 alone")
             }
             Self::Systemd => (Path::new("/run/systemd/system").exists(), "systemd is not running"),
+            Self::HugetlbCgroup => (has_hugetlb(), "no hugetlb controller"),
+            Self::Disk => (has_disk(), "no disk"),
         };
         (!there).then(|| why.to_owned())
     }
@@ -103,6 +109,17 @@ fn in_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let sbin = ["/usr/sbin", "/sbin"].map(std::path::PathBuf::from);
     std::env::split_paths(&path).chain(sbin).any(|folder| folder.join(program).exists())
+}
+
+fn has_hugetlb() -> bool {
+    let controllers = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
+    Path::new("/sys/fs/cgroup/hugetlb/tasks").exists()
+        || controllers.is_ok_and(|list| list.split_whitespace().any(|one| one == "hugetlb"))
+}
+
+fn has_disk() -> bool {
+    let devices = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    devices.into_iter().any(|device| device.path().join("device").exists())
 }
 
 /// Whether the file is an ELF program that asks for no interpreter. elf(5), Elf64_Ehdr.

@@ -1,9 +1,10 @@
 //! A terminal with a program in it: what a person at a keyboard does and sees.
 
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
@@ -12,11 +13,17 @@ use rustix::termios::Winsize;
 
 use crate::PATIENCE;
 
-/// The keyboard's and screen's side; the program is killed when this is dropped.
+/// A [`Screen`] and the program in it, which is killed when this is dropped.
 #[derive(Debug)]
 pub struct Terminal {
-    master: OwnedFd,
+    screen: Screen,
     child: Child,
+}
+
+/// The keyboard's and screen's side of a terminal.
+#[derive(Debug)]
+pub struct Screen {
+    master: OwnedFd,
     /// What was shown and not yet expected.
     shown: Vec<u8>,
 }
@@ -51,7 +58,42 @@ impl Terminal {
             .stdout(Stdio::from(slave.try_clone().unwrap()))
             .stderr(Stdio::from(slave));
         let child = inside.spawn().unwrap();
-        Self { master, child, shown: Vec::new() }
+        Self { screen: Screen::new(master), child }
+    }
+
+    /// The process in the terminal.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the program's end; gives its exit code and what was still shown.
+    #[track_caller]
+    pub fn wait(&mut self) -> (i32, String) {
+        let rest = self.rest();
+        let status = crate::process::wait(&mut self.child, Instant::now() + PATIENCE);
+        let status = status.expect("the program in the terminal ends");
+        (crate::process::code(status), rest)
+    }
+}
+
+impl Deref for Terminal {
+    type Target = Screen;
+
+    fn deref(&self) -> &Screen {
+        &self.screen
+    }
+}
+
+impl DerefMut for Terminal {
+    fn deref_mut(&mut self) -> &mut Screen {
+        &mut self.screen
+    }
+}
+
+impl Screen {
+    /// Of a terminal whose master side this is.
+    pub fn new(master: OwnedFd) -> Self {
+        Self { master, shown: Vec::new() }
     }
 
     /// Types.
@@ -93,24 +135,11 @@ impl Terminal {
         !settings.local_modes.contains(rustix::termios::LocalModes::ICANON)
     }
 
-    /// The process in the terminal.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Waits for the program's end; gives its exit code and what was still shown.
-    #[track_caller]
-    pub fn wait(&mut self) -> (i32, String) {
+    /// Reads until nobody holds the other side; gives what was shown and not expected.
+    pub fn rest(&mut self) -> String {
         let deadline = Instant::now() + PATIENCE;
         while self.read(deadline) {}
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                let rest = String::from_utf8_lossy(&self.shown).into_owned();
-                return (crate::kista::code(status), rest);
-            }
-            assert!(Instant::now() < deadline, "the program in the terminal does not end");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        String::from_utf8_lossy(&std::mem::take(&mut self.shown)).into_owned()
     }
 
     /// False at the end, or at the deadline.
