@@ -29,7 +29,7 @@ fn main() {
         ("essential ones, limits and device rules", all, Options::ESSENTIAL.controllers),
         ("essential ones alone", Resources::default(), Options::ESSENTIAL.controllers),
     ] {
-        measure(name, rounds, &resources, &Options { controllers, ..Options::default() });
+        measure(name, rounds, &resources, &Options { controllers });
     }
 }
 

@@ -9,15 +9,26 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use crate::hierarchy::{MountPoint, Version};
+use crate::systemd::Anchor;
 use crate::{CgroupError, CgroupPath, Controller, Controllers, Hierarchy, JoinHandle, file};
 
 /// One control group, in every hierarchy that it has a directory in.
 ///
-/// A value of this type owns nothing: dropping it leaves the group as it is.
+/// A value of this type owns nothing: dropping it leaves the group as it is. The one exception is a
+/// new group that systemd made, until [`Cgroup::settle`].
 #[derive(Debug)]
 pub struct Cgroup {
     path: CgroupPath,
     groups: Vec<Group>,
+    held: Option<Held>,
+}
+
+/// What keeps a group of systemd's alive while no process is in it.
+#[derive(Debug)]
+struct Held {
+    anchor: Anchor,
+    /// A limit on tasks that left no room for the first process beside it.
+    tasks: Option<i64>,
 }
 
 /// The directory of a group in one hierarchy.
@@ -44,7 +55,7 @@ impl Hierarchy {
             .collect();
         match groups.is_empty() {
             true => Err(CgroupError::NotFound { path: path.to_string() }),
-            false => Ok(Cgroup { path: path.clone(), groups }),
+            false => Ok(Cgroup::new(path.clone(), groups)),
         }
     }
 
@@ -100,7 +111,32 @@ impl Group {
 
 impl Cgroup {
     pub(crate) fn new(path: CgroupPath, groups: Vec<Group>) -> Self {
-        Self { path, groups }
+        Self { path, groups, held: None }
+    }
+
+    /// Keeps the group alive by `anchor`, with room for one more task.
+    pub(crate) fn hold(&mut self, anchor: Anchor, limit: Option<i64>) -> Result<(), CgroupError> {
+        let tasks = limit.filter(|limit| (0..2).contains(limit));
+        if tasks.is_some() {
+            self.apply_pids(2)?;
+        }
+        self.held = Some(Held { anchor, tasks });
+        Ok(())
+    }
+
+    /// Says that the first process is inside, and may not have begun its program yet.
+    ///
+    /// For groups made by [`crate::Systemd`], which are kept alive by another process until then;
+    /// nothing for others. Must be called before the program begins, as a limit of one task is
+    /// only in force from here on.
+    pub fn settle(&mut self) -> Result<(), CgroupError> {
+        match self.held.take() {
+            None => Ok(()),
+            Some(Held { anchor, tasks }) => {
+                drop(anchor);
+                tasks.map_or(Ok(()), |limit| self.apply_pids(limit))
+            }
+        }
     }
 
     pub(crate) fn add(&mut self, groups: Vec<Group>) {
@@ -203,6 +239,9 @@ impl Cgroup {
         }
         found.sort_unstable_by_key(|pid| pid.as_raw_nonzero());
         found.dedup();
+        if let Some(held) = &self.held {
+            found.retain(|pid| *pid != held.anchor.pid());
+        }
         Ok(found)
     }
 

@@ -8,9 +8,10 @@ use rustix::fs::Mode as FileMode;
 use rustix::io::Errno;
 
 use crate::cgroup::{Cgroup, Group};
-use crate::hierarchy::{MountPoint, Version};
+use crate::hierarchy::{MountPoint, Version, available};
+use crate::systemd::Anchor;
 use crate::{
-    CgroupError, CgroupPath, Controller, Controllers, Hierarchy, Manager, Mode, Options, file, need,
+    CgroupError, CgroupPath, Controller, Controllers, Hierarchy, Mode, Options, file, need,
 };
 
 impl Hierarchy {
@@ -28,7 +29,6 @@ impl Hierarchy {
         resources: &Resources,
         options: &Options,
     ) -> Result<Cgroup, CgroupError> {
-        let Manager::Cgroupfs = options.manager;
         let wanted = need::check(resources, self)?.union(options.controllers);
         let mut made = Made::default();
         let made_all = self.make(path, wanted, options, &mut made);
@@ -43,6 +43,26 @@ impl Hierarchy {
         if let Err(error) = cgroup.apply(resources) {
             made.undo();
             return Err(error);
+        }
+        Ok(cgroup)
+    }
+
+    /// Takes over a group that systemd made: adds the directories and controllers that it left out,
+    /// and sets the limits. `anchor` keeps it alive.
+    pub(crate) fn adopt(
+        &self,
+        path: &CgroupPath,
+        resources: &Resources,
+        options: &Options,
+        anchor: Option<Anchor>,
+    ) -> Result<Cgroup, CgroupError> {
+        let wanted = need::check(resources, self)?.union(options.controllers);
+        let mut made = Made { adopts: true, ..Made::default() };
+        let groups = self.make(path, wanted, options, &mut made)?;
+        let mut cgroup = Cgroup::new(path.clone(), groups);
+        cgroup.apply(resources)?;
+        if let Some(anchor) = anchor {
+            cgroup.hold(anchor, resources.pids.and_then(|pids| pids.limit))?;
         }
         Ok(cgroup)
     }
@@ -67,7 +87,7 @@ impl Hierarchy {
             return Ok(());
         }
         let mut made = Made::default();
-        let options = Options { controllers: missing, ..Options::default() };
+        let options = Options { controllers: missing };
         let new = match self.make(&cgroup.path().clone(), missing, &options, &mut made) {
             Ok(new) => new,
             Err(error) => {
@@ -138,7 +158,11 @@ impl Hierarchy {
 
 /// The directories made, in this order.
 #[derive(Default)]
-struct Made(Vec<PathBuf>);
+struct Made {
+    directories: Vec<PathBuf>,
+    /// Whether a group that is there already is the one that is wanted.
+    adopts: bool,
+}
 
 impl Made {
     /// Makes the directory of a group, and its parents if they are missing.
@@ -153,9 +177,10 @@ impl Made {
         for _ in 0..3 {
             match rustix::fs::mkdir(dir, MODE) {
                 Ok(()) => {
-                    self.0.push(dir.to_owned());
+                    self.directories.push(dir.to_owned());
                     return Ok(());
                 }
+                Err(Errno::EXIST) if self.adopts => return Ok(()),
                 Err(Errno::EXIST) => return Err(CgroupError::Exists { path: path.to_string() }),
                 Err(Errno::NOENT) => self.parents(mount, path)?,
                 Err(errno) => return Err(cannot_make(dir, errno)),
@@ -170,7 +195,7 @@ impl Made {
         for component in parent.as_str().split('/') {
             dir.push(component);
             match rustix::fs::mkdir(&dir, MODE) {
-                Ok(()) => self.0.push(dir.clone()),
+                Ok(()) => self.directories.push(dir.clone()),
                 Err(Errno::EXIST) => continue,
                 Err(errno) => return Err(cannot_make(&dir, errno)),
             }
@@ -185,7 +210,7 @@ impl Made {
 
     /// Removes what was made, as far as nobody uses it.
     fn undo(self) {
-        for dir in self.0.iter().rev() {
+        for dir in self.directories.iter().rev() {
             let _ = rustix::fs::rmdir(dir);
         }
     }
@@ -240,6 +265,8 @@ fn enable(mount: &MountPoint, dir: &Path, controllers: Controllers) -> Result<()
     let mut components = below.components();
     loop {
         let missing = missing(&at, controllers)?;
+        // What the groups above keep for themselves cannot be passed on.
+        let missing = missing.intersection(available(&at)?);
         if !missing.is_empty() {
             pass_on(&at, missing)?;
         }
@@ -282,9 +309,16 @@ fn pass_on(dir: &Path, controllers: Controllers) -> Result<(), CgroupError> {
         }
     });
     match (passed.count(), last) {
-        (0, Some(source)) => Err(CgroupError::Io { action: "write", path, source }),
+        // Groups above a delegated one are somebody else's, who decided what they pass on.
+        (0, Some(source)) if !is_denied(&source) => {
+            Err(CgroupError::Io { action: "write", path, source })
+        }
         _ => Ok(()),
     }
+}
+
+fn is_denied(err: &io::Error) -> bool {
+    matches!(err.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 /// The "no internal processes" rule. cgroups(7).

@@ -69,6 +69,44 @@ pub enum CgroupError {
         /// The directory.
         path: PathBuf,
     },
+    /// systemd does not run, or does not answer, or not us.
+    #[error("cannot talk to {at}")]
+    NoSystemd {
+        /// Which one, and where.
+        at: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// systemd refused something.
+    #[error("systemd cannot {action} {unit}: {text} ({name})")]
+    Unit {
+        /// What was asked for.
+        action: &'static str,
+        /// Of which unit.
+        unit: String,
+        /// The name of systemd's error.
+        name: String,
+        /// What it says.
+        text: String,
+    },
+    /// systemd took something on and failed.
+    #[error("systemd could not {action} {unit}: its job ended as {result}")]
+    Job {
+        /// What was asked for.
+        action: &'static str,
+        /// Of which unit.
+        unit: String,
+        /// `canceled`, `timeout`, `failed`, `dependency` or `skipped`.
+        result: String,
+    },
+    /// An annotation that asks for a property of the unit.
+    #[error("annotation {annotation} cannot be understood: {reason}")]
+    Property {
+        /// The annotation's key.
+        annotation: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A setting was refused by the kernel.
     #[error("cannot set {setting} to {value} in {path}", path = path.display())]
     Refused {

@@ -69,7 +69,8 @@ pub(crate) fn set(
         Err(err) if err.kind() == io::ErrorKind::NotFound && dir.exists() => {
             Err(CgroupError::Unsupported {
                 setting: setting.to_owned(),
-                reason: "this kernel has no file for it",
+                reason: "the group has no file for it: the kernel lacks it, or the groups above do \
+                         not pass its controller on",
             })
         }
         Err(source) => {

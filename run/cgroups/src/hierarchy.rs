@@ -27,20 +27,9 @@ pub enum Version {
     V2,
 }
 
-/// Who makes the groups.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Manager {
-    /// We do, as directories.
-    #[default]
-    Cgroupfs,
-}
-
 /// Choices for a new group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Who makes it.
-    pub manager: Manager,
     /// The controllers that the group gets besides those of its limits, where the machine has them.
     ///
     /// All by default, so that everything is counted and any limit can be set later. Each version 1
@@ -54,7 +43,6 @@ impl Options {
     /// memory, tasks, devices, freezer and processor time. [`Hierarchy::extend`] adds others when
     /// limits come later.
     pub const ESSENTIAL: Self = Self {
-        manager: Manager::Cgroupfs,
         controllers: Controllers::of(&[
             Controller::Memory,
             Controller::Pids,
@@ -67,7 +55,7 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { manager: Manager::Cgroupfs, controllers: Controllers::ALL }
+        Self { controllers: Controllers::ALL }
     }
 }
 
@@ -274,7 +262,7 @@ const CGROUP_SUPER_MAGIC: u64 = 0x0027_e0eb;
 const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
 
 /// The controllers that a version 2 group offers to the groups below.
-fn available(top: &Path) -> Result<Controllers, CgroupError> {
+pub(crate) fn available(top: &Path) -> Result<Controllers, CgroupError> {
     let path = top.join("cgroup.controllers");
     match fs::read_to_string(&path) {
         Ok(names) => Ok(names.split_ascii_whitespace().filter_map(Controller::by_name).collect()),

@@ -8,6 +8,7 @@
 //! Hierarchy::detect() -> Hierarchy -- create(path, resources) --> Cgroup -- join_handle() --> JoinHandle
 //!                                  -- open(path) -------------->   |                           |
 //!                                                     apply, stats, kill, remove      the child enters
+//! Systemd::connect() --- create(hierarchy, unit, resources) -------^ settle() after that
 //! ```
 //!
 //! A process enters by itself: the child writes `0` to the `tasks` files that the handle holds
@@ -34,16 +35,18 @@ mod limits;
 mod need;
 mod path;
 mod stats;
+mod systemd;
 
 pub use cgroup::Cgroup;
 pub use controller::{Controller, Controllers};
 pub use devices::default_rules as default_device_rules;
 pub use error::CgroupError;
 pub use freezer::FreezerState;
-pub use hierarchy::{Hierarchy, Manager, Mode, MountPoint, Options, Version};
+pub use hierarchy::{Hierarchy, Mode, MountPoint, Options, Version};
 pub use join::JoinHandle;
 pub use path::CgroupPath;
 pub use stats::{
     BlkioEntry, BlkioStats, CpuStats, HugetlbStats, MemoryStats, PidsStats, Pressure, PressureLine,
     RdmaStats, Stats,
 };
+pub use systemd::{Instance, Systemd, Unit};

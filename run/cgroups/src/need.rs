@@ -38,7 +38,7 @@ pub(crate) fn needs(resources: &Resources, mode: Mode) -> Vec<(Controller, Strin
         need(text(&cpu.mems), Controller::Cpuset, "cpu.mems");
     }
     let pids = resources.pids.and_then(|pids| pids.limit);
-    need(pids.is_some_and(|limit| limit != 0), Controller::Pids, "pids.limit");
+    need(pids.is_some(), Controller::Pids, "pids.limit");
     if let Some(io) = &resources.block_io {
         let weighs = io.weight.is_some_and(|weight| weight != 0);
         need(weighs, Controller::Io, "blockIO.weight");
@@ -105,10 +105,11 @@ mod tests {
             pids: Some(Pids { limit: Some(pids) }),
             ..Resources::default()
         };
-        assert_eq!(needs(&resources(0, 0, 0), Mode::V1), []);
-        let names: Vec<_> =
-            needs(&resources(-1, 2, -1), Mode::V1).into_iter().map(|(_, name)| name).collect();
-        assert_eq!(names, ["memory.limit", "cpu.shares", "pids.limit"]);
+        let names = |resources: &Resources| -> Vec<String> {
+            needs(resources, Mode::V1).into_iter().map(|(_, name)| name).collect()
+        };
+        assert_eq!(names(&resources(0, 0, 0)), ["pids.limit"], "no task at all is a limit");
+        assert_eq!(names(&resources(-1, 2, -1)), ["memory.limit", "cpu.shares", "pids.limit"]);
     }
 
     #[test]

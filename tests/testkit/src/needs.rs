@@ -29,6 +29,8 @@ pub enum Need {
     CgroupV1,
     /// Control groups of version 2 alone, as in the guests of `cargo xtask guest`.
     CgroupV2,
+    /// Version 2 beside version 1.
+    CgroupHybrid,
     /// systemd as pid 1, as in one of the guests.
     Systemd,
     /// A controller of huge pages, in whatever version the machine has.
@@ -62,6 +64,10 @@ impl Need {
             }
             Self::CgroupV2 => {
                 (Path::new("/sys/fs/cgroup/cgroup.controllers").exists(), "not cgroup v2 alone")
+            }
+            Self::CgroupHybrid => {
+                let unified = Path::new("/sys/fs/cgroup/unified/cgroup.procs");
+                (unified.exists(), "no cgroup v2 beside v1")
             }
             Self::Systemd => (Path::new("/run/systemd/system").exists(), "systemd is not running"),
             Self::HugetlbCgroup => (has_hugetlb(), "no hugetlb controller"),

@@ -36,7 +36,7 @@ const SUITES: &[Suite] = &[
         name: "cgroups",
         package: "cgroups",
         target: "it",
-        guests: &[Guest::Plain],
+        guests: &[Guest::Plain, Guest::Systemd],
         seconds: 120,
         skipped: &[],
     },

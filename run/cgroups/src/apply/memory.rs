@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use oci::runtime::Memory;
+use oci::runtime::{Memory, Resources};
 
 use super::{only_v1, or_max};
 use crate::hierarchy::Version;
@@ -25,9 +25,7 @@ impl Cgroup {
             return Ok(());
         }
         let (dir, version) = self.place(Controller::Memory, "memory.limit")?;
-        if let (Some(limit @ 1..), Some(true)) = (limit, memory.check_before_update) {
-            check_usage(dir, version, limit)?;
-        }
+        self.check_memory(memory)?;
         match version {
             Version::V1 => {
                 limits_v1(dir, limit, swap)?;
@@ -68,6 +66,23 @@ impl Cgroup {
             }
         }
         Ok(())
+    }
+}
+
+impl Cgroup {
+    /// Refuses a limit below what is in use, if `checkBeforeUpdate` asks for that.
+    pub(crate) fn check_memory_use(&self, resources: &Resources) -> Result<(), CgroupError> {
+        resources.memory.as_ref().map_or(Ok(()), |memory| self.check_memory(memory))
+    }
+
+    fn check_memory(&self, memory: &Memory) -> Result<(), CgroupError> {
+        match (memory.limit, memory.check_before_update) {
+            (Some(limit @ 1..), Some(true)) => {
+                let (dir, version) = self.place(Controller::Memory, "memory.limit")?;
+                check_usage(dir, version, limit)
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -134,24 +149,7 @@ fn limits_v1(dir: &Path, limit: Option<i64>, swap: Option<i64>) -> Result<(), Cg
 /// Version 2 counts swap by itself: the runtime-spec's sum is taken apart.
 fn limits_v2(dir: &Path, limit: Option<i64>, swap: Option<i64>) -> Result<(), CgroupError> {
     const SWAP_MAX: &str = "memory.swap.max";
-    let bad = |value: i64, reason| CgroupError::Value {
-        setting: "memory.swap".to_owned(),
-        value: value.to_string(),
-        reason,
-    };
-    let alone = match (limit, swap) {
-        (Some(-1), None) => Some(-1),
-        (_, None) => None,
-        (_, Some(-1)) => Some(-1),
-        (Some(limit), Some(sum)) if limit > 0 && sum >= limit => Some(sum - limit),
-        (Some(limit), Some(sum)) if limit > 0 => {
-            return Err(bad(sum, "it counts memory too, and is below the limit on memory"));
-        }
-        (_, Some(sum)) => {
-            return Err(bad(sum, "it counts memory too, and memory has no limit here"));
-        }
-    };
-    if let Some(bytes) = alone {
+    if let Some(bytes) = swap_alone(limit, swap)? {
         // Without swap accounting in the kernel there is no file, and no limit is what there is.
         if bytes >= 0 || dir.join(SWAP_MAX).exists() {
             file::set(dir, SWAP_MAX, "memory.swap", or_max(bytes))?;
@@ -160,5 +158,29 @@ fn limits_v2(dir: &Path, limit: Option<i64>, swap: Option<i64>) -> Result<(), Cg
     match limit {
         Some(limit) => file::set(dir, "memory.max", "memory.limit", or_max(limit)),
         None => Ok(()),
+    }
+}
+
+/// The limit on swap alone, for limits on memory and on both together; -1 is no limit.
+///
+/// `None` for those that are not set.
+pub(crate) fn swap_alone(
+    limit: Option<i64>,
+    swap: Option<i64>,
+) -> Result<Option<i64>, CgroupError> {
+    let bad = |value: i64, reason| CgroupError::Value {
+        setting: "memory.swap".to_owned(),
+        value: value.to_string(),
+        reason,
+    };
+    match (limit, swap) {
+        (Some(-1), None) => Ok(Some(-1)),
+        (_, None) => Ok(None),
+        (_, Some(-1)) => Ok(Some(-1)),
+        (Some(limit), Some(sum)) if limit > 0 && sum >= limit => Ok(Some(sum - limit)),
+        (Some(limit), Some(sum)) if limit > 0 => {
+            Err(bad(sum, "it counts memory too, and is below the limit on memory"))
+        }
+        (_, Some(sum)) => Err(bad(sum, "it counts memory too, and memory has no limit here")),
     }
 }

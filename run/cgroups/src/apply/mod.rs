@@ -1,7 +1,7 @@
 //! Setting limits: the settings of the runtime-spec, each written in the version at hand.
 //!
 //! Absent settings stay as they are, and so do zeroes where Docker and runc write zero for absent:
-//! memory, processor and block device settings, and the number of tasks.
+//! memory, processor and block device settings. A limit of no tasks is one.
 //! runtime-spec 1.3.0, config-linux.md, "Control groups".
 
 mod cpu;
@@ -10,6 +10,8 @@ mod memory;
 mod others;
 
 pub(crate) use cpu::weight;
+pub(crate) use io::cost_weight;
+pub(crate) use memory::swap_alone;
 
 use std::path::Path;
 

@@ -9,11 +9,10 @@ use crate::hierarchy::Version;
 use crate::{Cgroup, CgroupError, Controller, file};
 
 impl Cgroup {
-    pub(super) fn apply_pids(&self, limit: i64) -> Result<(), CgroupError> {
-        if limit == 0 {
-            return Ok(());
-        }
+    /// 0 is written as 1, as systemd and runc do: a group with a process in it behaves alike.
+    pub(crate) fn apply_pids(&self, limit: i64) -> Result<(), CgroupError> {
         let (dir, _) = self.place(Controller::Pids, "pids.limit")?;
+        let limit = if limit == 0 { 1 } else { limit };
         file::set(dir, "pids.max", "pids.limit", or_max(limit))
     }
 

@@ -39,7 +39,7 @@ impl Access {
     pub(crate) const WRITE: u8 = 4;
     pub(crate) const ALL: Self = Self(7);
 
-    fn letters(self) -> String {
+    pub(crate) fn letters(self) -> String {
         [('r', Self::READ), ('w', Self::WRITE), ('m', Self::MKNOD)]
             .into_iter()
             .filter(|(_, bit)| self.0 & bit != 0)
@@ -66,6 +66,27 @@ impl Cgroup {
             }),
         }
     }
+}
+
+/// Rules as a list of what is allowed, as far as they are one.
+pub(crate) enum AllowList {
+    /// No device is forbidden.
+    Everything,
+    /// These, each of one kind, and no other.
+    Only(Vec<Rule>),
+    /// Everything but some.
+    NotOne,
+}
+
+/// The list that rules come to. [`CgroupError::Unsupported`] for a hole in a wider rule.
+pub(crate) fn allow_list(rules: &[DeviceRule]) -> Result<AllowList, CgroupError> {
+    let rules = rules.iter().map(understand).collect::<Result<Vec<_>, _>>()?;
+    let lists = v1::normalize(&rules)?;
+    Ok(match (lists.allow, lists.exceptions) {
+        (false, only) => AllowList::Only(only),
+        (true, none) if none.is_empty() => AllowList::Everything,
+        (true, _) => AllowList::NotOne,
+    })
 }
 
 /// The devices that every container of the runtime-spec has, and terminals: what a runtime adds

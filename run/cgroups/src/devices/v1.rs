@@ -11,10 +11,10 @@ use crate::{CgroupError, file};
 
 /// A default and its exceptions.
 #[derive(Debug, PartialEq, Eq)]
-struct Lists {
+pub(super) struct Lists {
     /// What happens to devices that no exception names.
-    allow: bool,
-    exceptions: Vec<Rule>,
+    pub(super) allow: bool,
+    pub(super) exceptions: Vec<Rule>,
 }
 
 pub(super) fn apply(dir: &Path, rules: &[Rule]) -> Result<(), CgroupError> {
@@ -51,7 +51,7 @@ fn line(rule: &Rule) -> String {
     format!("{kind} {}:{} {}", number(rule.major), number(rule.minor), rule.access.letters())
 }
 
-fn normalize(rules: &[Rule]) -> Result<Lists, CgroupError> {
+pub(super) fn normalize(rules: &[Rule]) -> Result<Lists, CgroupError> {
     let mut lists = Lists { allow: false, exceptions: Vec::new() };
     for rule in rules {
         let whole = rule.kind == Kind::All

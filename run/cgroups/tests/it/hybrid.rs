@@ -3,29 +3,25 @@
 
 use std::path::Path;
 
-use cgroups::{CgroupPath, Hierarchy, Mode, Options};
+use cgroups::{CgroupPath, Hierarchy, Options};
 use oci::runtime::Resources;
 
-use crate::{PATIENCE, Parent, enter, needs_root, sleep, wait};
+use testkit::needs;
+
+use crate::{PATIENCE, Parent, enter, sleep, wait};
 
 /// The version 2 hierarchy of a hybrid machine, by itself.
-fn unified_alone(parent: &Parent) -> Option<Hierarchy> {
-    let mount =
-        parent.hierarchy.mounts().iter().find(|mount| mount.version == cgroups::Version::V2);
-    let (Mode::Hybrid, Some(mount)) = (parent.hierarchy.mode(), mount) else {
-        println!("skipped: not a hybrid machine");
-        return None;
-    };
-    Some(Hierarchy::unified(&mount.path).unwrap())
+fn unified_alone(parent: &Parent) -> Hierarchy {
+    let mounts = parent.hierarchy.mounts();
+    let mount = mounts.iter().find(|mount| mount.version == cgroups::Version::V2).unwrap();
+    Hierarchy::unified(&mount.path).unwrap()
 }
 
 #[test]
 fn device_programs_hold_for_those_inside() {
-    if !needs_root() {
-        return;
-    }
+    needs!(Root, CgroupHybrid);
     let parent = Parent::new();
-    let Some(unified) = unified_alone(&parent) else { return };
+    let unified = unified_alone(&parent);
     let devices = cgroups::default_device_rules();
     let resources = Resources { devices, ..Resources::default() };
     let made = unified.create(&parent.path("devices"), &resources, &Options::default());
@@ -66,11 +62,9 @@ fn device_programs_hold_for_those_inside() {
 
 #[test]
 fn a_child_is_born_inside_and_killed_in_one_step() {
-    if !needs_root() {
-        return;
-    }
+    needs!(Root, CgroupHybrid);
     let parent = Parent::new();
-    let Some(unified) = unified_alone(&parent) else { return };
+    let unified = unified_alone(&parent);
     let group =
         unified.create(&parent.path("born"), &Resources::default(), &Options::default()).unwrap();
     let child = enter(&group.join_handle().unwrap(), sleep);
@@ -84,11 +78,9 @@ fn a_child_is_born_inside_and_killed_in_one_step() {
 
 #[test]
 fn a_parent_with_processes_cannot_pass_controllers_on() {
-    if !needs_root() {
-        return;
-    }
+    needs!(Root, CgroupHybrid);
     let parent = Parent::new();
-    let Some(unified) = unified_alone(&parent) else { return };
+    let unified = unified_alone(&parent);
     if unified.controllers().is_empty() {
         println!("skipped: version 2 has no controller here");
         return;

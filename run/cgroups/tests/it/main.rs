@@ -4,15 +4,12 @@
 //! the test ends; a test that was killed leaves `kista-test-*` behind, which
 //! `rmdir /sys/fs/cgroup/*/kista-test-*/* /sys/fs/cgroup/*/kista-test-*` removes.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "helpers outside of #[test] functions are tests too"
-)]
+#![allow(clippy::unwrap_used, reason = "helpers outside of #[test] functions are tests too")]
 
 mod drawing;
 mod hybrid;
 mod real;
+mod systemd;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -22,17 +19,6 @@ use oci::runtime::Resources;
 use sys::process::{Child, CloneFlags, clone};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Whether this process is root. Where that was promised, its absence is a failure.
-pub(crate) fn needs_root() -> bool {
-    let is_root = rustix::process::geteuid().is_root();
-    let promised = std::env::var("TEST_PROMISED").is_ok_and(|needs| needs.contains("root"));
-    assert!(is_root || !promised, "root was promised");
-    if !is_root {
-        println!("skipped: not root");
-    }
-    is_root
-}
 
 /// A parent for one test's groups.
 pub(crate) struct Parent {

@@ -3,7 +3,9 @@
 use cgroups::{CgroupError, Controller, Controllers, FreezerState, Hierarchy, Options, Version};
 use oci::runtime::{Cpu, DeviceRule, Memory, Pids, Resources};
 
-use crate::{PATIENCE, Parent, enter, eventually, needs_root, sleep, wait};
+use testkit::needs;
+
+use crate::{PATIENCE, Parent, enter, eventually, sleep, wait};
 
 fn limits() -> Resources {
     Resources {
@@ -26,9 +28,7 @@ fn limits() -> Resources {
 
 #[test]
 fn a_child_enters_by_itself_is_counted_and_leaves_nothing() {
-    if !needs_root() {
-        return;
-    }
+    needs!(Root);
     let parent = Parent::new();
     let group = parent.create("one", &limits());
     assert_eq!(parent.children(), ["one"]);
@@ -56,9 +56,7 @@ fn a_child_enters_by_itself_is_counted_and_leaves_nothing() {
 
 #[test]
 fn limits_are_in_force_and_read_back() {
-    if !needs_root() {
-        return;
-    }
+    needs!(Root);
     let parent = Parent::new();
     let group = parent.create("limited", &limits());
     let read = group.limits().unwrap();
@@ -119,9 +117,7 @@ fn limits_are_in_force_and_read_back() {
 
 #[test]
 fn what_the_kernel_refuses_is_named_and_leaves_nothing() {
-    if !needs_root() {
-        return;
-    }
+    needs!(Root);
     let parent = Parent::new();
     let cpu = Cpu { cpus: Some("4000".to_owned()), ..Cpu::default() };
     let resources = Resources { cpu: Some(cpu), ..Resources::default() };
@@ -142,9 +138,7 @@ fn what_the_kernel_refuses_is_named_and_leaves_nothing() {
 
 #[test]
 fn no_more_tasks_than_allowed() {
-    if !needs_root() {
-        return;
-    }
+    needs!(Root);
     let parent = Parent::new();
     let pids = Resources { pids: Some(Pids { limit: Some(1) }), ..Resources::default() };
     let group = parent.create("alone", &pids);
@@ -158,9 +152,7 @@ fn no_more_tasks_than_allowed() {
 
 #[test]
 fn too_much_memory_is_fatal_and_told() {
-    if !needs_root() {
-        return;
-    }
+    needs!(Root);
     let parent = Parent::new();
     let memory = Memory { limit: Some(8 << 20), swap: Some(8 << 20), ..Memory::default() };
     let group = parent.create("small", &Resources { memory: Some(memory), ..Resources::default() });
@@ -183,9 +175,7 @@ fn too_much_memory_is_fatal_and_told() {
 
 #[test]
 fn frozen_processes_stand_still_and_can_be_killed() {
-    if !needs_root() {
-        return;
-    }
+    needs!(Root);
     let parent = Parent::new();
     let group = parent.create("cold", &Resources::default());
     assert_eq!(group.freezer_state().unwrap(), FreezerState::Thawed);
@@ -211,9 +201,7 @@ fn frozen_processes_stand_still_and_can_be_killed() {
 
 #[test]
 fn killing_outruns_what_forks() {
-    if !needs_root() {
-        return;
-    }
+    needs!(Root);
     let parent = Parent::new();
     let pids = Resources { pids: Some(Pids { limit: Some(200) }), ..Resources::default() };
     let group = parent.create("bomb", &pids);
@@ -233,9 +221,7 @@ fn killing_outruns_what_forks() {
 
 #[test]
 fn groups_below_are_removed_too_and_neighbours_are_not() {
-    if !needs_root() {
-        return;
-    }
+    needs!(Root);
     let parent = Parent::new();
     let group = parent.create("outer", &Resources::default());
     let neighbour = parent.create("neighbour", &Resources::default());
@@ -252,9 +238,7 @@ fn groups_below_are_removed_too_and_neighbours_are_not() {
 /// Twenty at once below a parent that none of them finds.
 #[test]
 fn parents_are_made_by_whoever_comes_first() {
-    if !needs_root() {
-        return;
-    }
+    needs!(Root);
     let parent = Parent::new();
     std::thread::scope(|scope| {
         for number in 0..20 {
@@ -273,9 +257,7 @@ fn parents_are_made_by_whoever_comes_first() {
 
 #[test]
 fn device_rules_hold_for_those_inside() {
-    if !needs_root() {
-        return;
-    }
+    needs!(Root);
     let parent = Parent::new();
     let mut rules = cgroups::default_device_rules();
     rules.push(DeviceRule {
@@ -314,12 +296,10 @@ fn device_rules_hold_for_those_inside() {
 
 #[test]
 fn only_the_controllers_asked_for() {
-    if !needs_root() {
-        return;
-    }
+    needs!(Root);
     let parent = Parent::new();
     let few = Controllers::of(&[Controller::Pids, Controller::Freezer]);
-    let options = Options { controllers: few, ..Options::default() };
+    let options = Options { controllers: few };
     let cpu = Cpu { shares: Some(100), ..Cpu::default() };
     let resources = Resources { cpu: Some(cpu), ..Resources::default() };
     let group = parent.hierarchy.create(&parent.path("few"), &resources, &options).unwrap();
@@ -338,9 +318,7 @@ fn only_the_controllers_asked_for() {
 
 #[test]
 fn later_limits_bring_their_controllers() {
-    if !needs_root() {
-        return;
-    }
+    needs!(Root);
     let parent = Parent::new();
     let path = parent.path("grows");
     let mut group =
