@@ -45,6 +45,20 @@ pub fn set_io_priority(class: u8, level: u8) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, value) })
 }
 
+/// Sets from which nodes the calling thread, and what it starts, gets its memory: `mode` is an
+/// `MPOL_` number with `MPOL_F_` bits, `nodes` a bit for each node, lowest first.
+/// set_mempolicy(2).
+pub fn set_memory_policy(mode: u32, nodes: &[u64]) -> io::Result<()> {
+    let (mask, bits) = match nodes {
+        [] => (std::ptr::null(), 0),
+        // The kernel takes one bit less than it is told.
+        nodes => (nodes.as_ptr(), nodes.len() * 64 + 1),
+    };
+    // SAFETY: the mask is null or has as many bits as stated, one rounded down, and outlives the
+    // call, which only reads it.
+    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, bits) })
+}
+
 /// Sets the execution domain: 0 is native, 8 makes uname(2) speak of a 32-bit machine.
 /// personality(2).
 pub fn set_personality(persona: u32) -> io::Result<()> {
@@ -86,6 +100,9 @@ mod tests {
             set_scheduler(None, &SchedAttr { policy: 3, nice: 5, ..SchedAttr::default() }).unwrap();
             set_io_priority(2, 7).unwrap();
             set_personality(8).unwrap();
+            set_memory_policy(2, &[1]).unwrap();
+            set_memory_policy(0, &[]).unwrap();
+            set_memory_policy(2, &[]).unwrap_err();
             new_session_keyring().unwrap();
             set_io_priority(7, 0).unwrap_err();
             0

@@ -8,6 +8,7 @@ use sys::process::{Child, CloneFlags};
 
 use crate::error::Step;
 use crate::message::{self, FromCaller, FromChild};
+use crate::notify::Connection;
 use crate::process::ProcessPlan;
 use crate::{Created, Parent, RuntimeError, StartHandle};
 
@@ -61,11 +62,13 @@ impl Drop for Hidden {
 /// start long after the caller has gone. `own` is every descriptor that the child's values own or
 /// borrow.
 pub(crate) fn let_go<'a>(
-    process: &ProcessPlan<'a>,
+    process: &'a ProcessPlan<'_>,
     own: impl Iterator<Item = BorrowedFd<'a>>,
     cgroup: Option<&'a cgroups::JoinHandle>,
 ) {
     let cgroup = cgroup.into_iter().flat_map(cgroups::JoinHandle::fds);
+    let listener = process.listener.as_ref().map(Connection::as_fd);
+    let own = own.chain(listener);
     let keep: Vec<_> = own.chain(cgroup).chain(process.inherited()).collect();
     // Before Linux 5.9 they are closed by execve(2).
     let _ = sys::process::close_all_but(&keep);

@@ -14,9 +14,10 @@ use crate::idmap::IdMap;
 use crate::init::{self, Init};
 use crate::joined::{self, Joined};
 use crate::message::{self, FromCaller};
+use crate::notify::{Connection, Listener};
 use crate::plan::{Plan, flag};
 use crate::source::{self, Sources};
-use crate::{Container, Created, RuntimeError, idmap, procfs};
+use crate::{Container, Created, RuntimeError, idmap, notify, procfs};
 
 /// Makes a container: everything but the execution of its program.
 ///
@@ -41,6 +42,12 @@ pub fn check(container: &Container<'_>, bundle: &Path) -> Result<(), RuntimeErro
 
 fn make(container: &Container<'_>, bundle: Option<&Path>) -> Result<Created, RuntimeError> {
     let mut plan = Plan::new(container, bundle)?;
+    let filter = container.spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+    if let Some((path, metadata)) = notify::path_of(filter, container.seccomp)? {
+        let state = &hooks::state(container, bundle, "creating", 0);
+        let listener = Listener { path: &path, metadata: &metadata, state };
+        plan.process.listener = Some(Connection::open(&listener)?);
+    }
     let cgroup = birth::join_handle(container.cgroup)?;
     let cgroup = cgroup.as_ref();
     let (near, far) =
@@ -135,7 +142,7 @@ fn provide(
     let map = user.map(|namespace| IdMap::of(namespace, uids, gids));
     let sources = Sources::open(plan, map.as_ref(), lent)?;
     for fds in sources.as_fds().chunks(sys::socket::MAX_FDS) {
-        message::to_child(socket, FromCaller::Sources, fds)?;
+        message::sources(socket, child.pid, fds)?;
     }
     Ok(())
 }

@@ -31,12 +31,13 @@ use rustix::net::SocketType;
 use sys::process::CloneFlags;
 
 use crate::error::Step;
+use crate::notify::Connection;
 use crate::process::{Prepared, ProcessPlan};
 use crate::{RuntimeError, console, message};
 
 /// The envoy's last steps. Does not return: what it owns is not closed, but ends with it.
 pub(crate) fn cross(
-    plan: &ProcessPlan<'_>,
+    plan: &mut ProcessPlan<'_>,
     prepared: Prepared,
     socket: OwnedFd,
     hooks: impl FnOnce() -> Result<(), RuntimeError>,
@@ -51,7 +52,7 @@ pub(crate) fn cross(
 }
 
 fn send_on(
-    plan: &ProcessPlan<'_>,
+    plan: &mut ProcessPlan<'_>,
     prepared: Prepared,
     own: &mut Option<OwnedFd>,
     hooks: impl FnOnce() -> Result<(), RuntimeError>,
@@ -65,16 +66,18 @@ fn send_on(
         .inside(|| "report that it is ready".into())?;
     // Their numbers are free from here on.
     std::mem::forget((near, prepared.console));
-    sys::process::close_before_exec(plan.end_of_fds(), &[socket, far.as_fd()])
+    let listener = plan.listener.take();
+    let keep = [Some(socket), Some(far.as_fd()), listener.as_ref().map(Connection::as_fd)];
+    let keep: Vec<_> = keep.into_iter().flatten().collect();
+    sys::process::close_before_exec(plan.end_of_fds(), &keep)
         .inside(|| "close what is the host's".into())?;
     sys::process::wipe_environment();
-    if early {
-        plan.load_filter()?;
-    }
+    let filter = if early { plan.load_filter()? } else { None };
+    let mut notified = filter.zip(listener);
     let mut far = Some(far);
     let child = sys::process::clone(CloneFlags::PARENT, None, || {
         // First of all: see the drawing.
-        drop(own.take());
+        drop((own.take(), notified.take()));
         let Some(far) = far.take() else { return 1 };
         let program = &prepared.program;
         let failed = match arrive(plan) {
@@ -88,6 +91,10 @@ fn send_on(
     })
     .inside(|| "make the process that the container sees".into())?;
     let socket = own.as_ref().expect("taken only in the child").as_fd();
+    // Before the caller can have the process go on: nobody answers its calls until then.
+    if let Some((filter, connection)) = notified {
+        connection.tell(child.pid, filter)?;
+    }
     message::send_born(socket, child.pid, child.pidfd.as_fd()).inside(|| "report a process".into())
 }
 
@@ -130,6 +137,10 @@ fn loads_early(plan: &ProcessPlan<'_>) -> Result<bool, RuntimeError> {
     let missing = needs.iter().find(|(name, args, needed)| *needed && !filter.allows(name, args));
     match missing {
         None => Ok(true),
+        Some((name, ..)) if filter.has_listener() => Err(RuntimeError::Refused(format!(
+            "the seccomp filter does not let {name} pass, which a process needs that is added to \
+             a pid namespace of others and whose filter has a listener"
+        ))),
         Some(_) if no_new_privileges => Ok(false),
         Some((name, ..)) => Err(RuntimeError::Refused(format!(
             "the seccomp filter forbids {name}, which a process needs that is added to a pid \

@@ -12,14 +12,27 @@ use sys::process::CloneFlags;
 use crate::birth::{self, Hidden};
 use crate::error::{Step, spec_error};
 use crate::init::{arm, enter_cgroup};
+use crate::notify::Connection;
 use crate::process::{Failed, ProcessPlan};
-use crate::{Created, Exec, RuntimeError, Target, console, message, procfs};
+use crate::{Created, Exec, Listener, RuntimeError, Target, console, message, procfs};
 
 /// Adds a process to a running container: everything but the execution of its program.
 ///
 /// Needs root over the container's namespaces. On failure nothing is left; with
 /// [`crate::Parent::Sibling`] the caller's parent then still has a child to reap.
 pub fn exec(request: &Exec<'_>) -> Result<Created, RuntimeError> {
+    add(request, None)
+}
+
+/// As [`exec`], for a filter with notifications.
+pub fn exec_notifying(
+    request: &Exec<'_>,
+    listener: &Listener<'_>,
+) -> Result<Created, RuntimeError> {
+    add(request, Some(listener))
+}
+
+fn add(request: &Exec<'_>, listener: Option<&Listener<'_>>) -> Result<Created, RuntimeError> {
     let mut plan = ProcessPlan::new(
         request.process,
         request.stdio,
@@ -28,6 +41,11 @@ pub fn exec(request: &Exec<'_>) -> Result<Created, RuntimeError> {
         request.options,
         request.death_signal,
     )?;
+    if request.seccomp.is_some_and(seccomp::Program::has_listener) {
+        let listener = listener
+            .ok_or_else(|| spec_error("linux.seccomp.listenerPath", "is missing for an exec"))?;
+        plan.listener = Some(Connection::open(listener)?);
+    }
     let cgroup = birth::join_handle(request.cgroup)?;
     let cgroup = cgroup.as_ref();
     let kinds = kinds_to_join(request.target)?;

@@ -109,6 +109,9 @@ impl Init<'_, '_> {
             sys::schedule::set_personality(limits::personality(personality)?)
                 .inside(|| "set linux.personality".into())?;
         }
+        if let Some(memory) = &self.plan.memory {
+            memory.apply()?;
+        }
 
         mounts::detach_from_host()?;
         let null = mounts::open_null()?;
@@ -136,13 +139,13 @@ impl Init<'_, '_> {
 
     /// Attaches the tree and enters it.
     fn attach(
-        &self,
+        &mut self,
         own: OwnMounts,
         null: BorrowedFd<'_>,
         terminal: Option<BorrowedFd<'_>>,
     ) -> Result<OwnedFd, RuntimeError> {
-        let plan = &*self.plan;
         let mut sources = self.receive_sources()?.into_iter();
+        let plan = &*self.plan;
         let root = sources.next().expect("the root comes first");
         mounts::attach_root(root.as_fd())?;
         mounts::attach_all(plan, root.as_fd(), own, &mut sources)?;
@@ -174,13 +177,14 @@ impl Init<'_, '_> {
         run_hooks(container, CreateContainer, state)
     }
 
-    fn receive_sources(&self) -> Result<Vec<OwnedFd>, RuntimeError> {
+    fn receive_sources(&mut self) -> Result<Vec<OwnedFd>, RuntimeError> {
         let names = source::cgroup_names(self.plan).len();
         let count = |mount| source::count(self.plan, mount, names);
         let wanted = 1 + self.plan.mounts.iter().map(count).sum::<usize>();
         let mut sources = Vec::with_capacity(wanted);
         while sources.len() < wanted {
-            self.await_caller(FromCaller::Sources, &mut sources);
+            let pid = message::await_sources(self.socket.as_fd(), &mut sources);
+            self.plan.process.own_pid = Some(pid.unwrap_or_else(|| sys::process::exit_now(0)));
         }
         Ok(sources)
     }

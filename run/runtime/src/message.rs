@@ -6,7 +6,7 @@
 //!   |---- Mapped --------------------------->|  becomes root in its user namespace
 //!   |                                        |  makes the slow namespaces
 //!   | opens and clones what the host gives   |
-//!   |---- Sources (descriptors) ------------>|  mounts
+//!   |---- Sources (pid, descriptors) ------->|  mounts
 //!   |<--- HooksDue --------------------------|  (only if there are hooks for this point)
 //!   |---- Continue ------------------------->|  pivots, limits, looks the program up
 //!   |<--- Ready (warnings, console) ---------|  = created
@@ -119,6 +119,30 @@ pub(crate) fn to_child(
     sys::socket::send(socket, &[message as u8], fds, SendFlags::empty())
         .map(drop)
         .map_err(|source| RuntimeError::Host { action: "talk to the new process".into(), source })
+}
+
+/// Sends a part of what the host gives, and the child's own pid as the caller sees it.
+pub(crate) fn sources(
+    socket: BorrowedFd<'_>,
+    pid: Pid,
+    fds: &[BorrowedFd<'_>],
+) -> Result<(), RuntimeError> {
+    let [a, b, c, d] = pid.as_raw_nonzero().get().to_ne_bytes();
+    sys::socket::send(socket, &[FromCaller::Sources as u8, a, b, c, d], fds, SendFlags::empty())
+        .map(drop)
+        .map_err(|source| RuntimeError::Host { action: "talk to the new process".into(), source })
+}
+
+/// Waits for such a part; `None` as with [`await_caller`].
+pub(crate) fn await_sources(socket: BorrowedFd<'_>, fds: &mut Vec<OwnedFd>) -> Option<Pid> {
+    let mut bytes = [0; 5];
+    let max = sys::socket::MAX_FDS;
+    let (length, received) =
+        sys::socket::receive(socket, &mut bytes, max, RecvFlags::empty()).ok()?;
+    fds.extend(received);
+    let [kind, a, b, c, d] = bytes;
+    let is_it = length == bytes.len() && kind == FromCaller::Sources as u8;
+    Pid::from_raw(i32::from_ne_bytes([a, b, c, d])).filter(|_| is_it)
 }
 
 /// The child's next message; `None` when it closed its end: it executed its program, or died.

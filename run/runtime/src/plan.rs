@@ -10,6 +10,7 @@ use sys::mount::Propagation;
 use sys::process::CloneFlags;
 
 use crate::error::spec_error;
+use crate::memory::NodePolicy;
 use crate::options::{self, Bind, MountOptions};
 use crate::process::ProcessPlan;
 use crate::{Container, Rootfs, RuntimeError, hooks, sysctl};
@@ -27,6 +28,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) mounts: Vec<MountPlan<'a>>,
     /// What mounts without a word about it get, and the root in the end.
     pub(crate) propagation: (Propagation, bool),
+    pub(crate) memory: Option<NodePolicy>,
     /// Whether the caller makes the sysfs: see [`crate::source::lends`].
     pub(crate) lends_sysfs: bool,
     pub(crate) process: ProcessPlan<'a>,
@@ -115,7 +117,6 @@ impl<'a> Plan<'a> {
         for (field, wanted) in [
             ("linux.netDevices", !linux.net_devices.is_empty()),
             ("linux.intelRdt", linux.intel_rdt.is_some()),
-            ("linux.memoryPolicy", linux.memory_policy.is_some()),
         ] {
             if wanted {
                 return Err(spec_error(field, "is not supported"));
@@ -144,6 +145,7 @@ impl<'a> Plan<'a> {
             rootfs,
             mounts,
             propagation,
+            memory: linux.memory_policy.as_ref().map(NodePolicy::new).transpose()?,
             lends_sysfs,
             process,
         })

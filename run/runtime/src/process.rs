@@ -21,13 +21,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use oci::runtime::Process;
 use rustix::fs::{FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
-use rustix::process::{DumpableBehavior, Signal};
+use rustix::process::{DumpableBehavior, Pid, Signal};
 use rustix::thread::CapabilitySet;
 
 use crate::caps::CapabilityPlan;
 use crate::error::{Step, spec_error};
 use crate::limits::Limits;
 use crate::message;
+use crate::notify::Connection;
 use crate::program::Program;
 use crate::{Options, RuntimeError, Stdio, console, crossing, label, procfs, target};
 
@@ -41,6 +42,10 @@ pub(crate) struct ProcessPlan<'a> {
     pub(crate) limits: Limits,
     pub(crate) warnings: Vec<String>,
     pub(crate) seccomp: Option<&'a seccomp::Program>,
+    /// Who answers for the filter.
+    pub(crate) listener: Option<Connection>,
+    /// This process, as the caller sees it.
+    pub(crate) own_pid: Option<Pid>,
     /// Whether others live where the process will be.
     pub(crate) crosses: bool,
     /// Whether somebody else than the caller may start it.
@@ -99,8 +104,12 @@ impl<'a> ProcessPlan<'a> {
             return Err(spec_error("process.oomScoreAdj", "is not between -1000 and 1000"));
         }
         label::check(process)?;
-        if seccomp.is_some_and(seccomp::Program::has_listener) {
-            return Err(spec_error("linux.seccomp", "notifications are not supported"));
+        if seccomp.is_some_and(|filter| filter.has_listener() && !filter.allows("sendmsg", &[])) {
+            // The last thing that is done under the filter before the program is executed.
+            return Err(spec_error(
+                "linux.seccomp",
+                "must let sendmsg pass, by which its listener is handed over",
+            ));
         }
         let strings = |field: &'static str, texts: &[String]| {
             texts
@@ -121,6 +130,8 @@ impl<'a> ProcessPlan<'a> {
             capabilities: CapabilityPlan::new(process.capabilities.as_ref(), &mut warnings),
             warnings,
             seccomp,
+            listener: None,
+            own_pid: None,
             crosses: false,
             may_outwait: false,
             preserved,
@@ -232,7 +243,7 @@ impl<'a> ProcessPlan<'a> {
     }
 
     /// Standard input, output and error, what is preserved, and nothing else.
-    fn arrange(&self, socket: &mut OwnedFd, far: Option<&OwnedFd>) -> Result<(), RuntimeError> {
+    fn arrange(&mut self, socket: &mut OwnedFd, far: Option<&OwnedFd>) -> Result<(), RuntimeError> {
         let mut fds = Vec::with_capacity(3 + self.preserved.len());
         match (self.stdio, far) {
             (Stdio::Fds(three), _) => fds.extend(three.into_iter().zip(0..)),
@@ -248,6 +259,9 @@ impl<'a> ProcessPlan<'a> {
         }
         fds.extend(self.preserved.iter().copied().zip(3..));
         self.give_stdio(&fds[..fds.len().min(3)]);
+        if let Some(listener) = &mut self.listener {
+            listener.move_above(3 + self.preserved.len() as i32)?;
+        }
         let moved = sys::process::arrange_fds(&fds, socket.as_fd())
             .inside(|| "arrange descriptors".into())?;
         // The number that it had may be one of the program's by now: not to be closed.
@@ -324,19 +338,31 @@ impl<'a> ProcessPlan<'a> {
         3 + i32::try_from(self.preserved.len()).unwrap_or(i32::MAX - 3)
     }
 
-    /// Puts the filter in force, and gives up what that took.
-    pub(crate) fn load_filter(&self) -> Result<(), RuntimeError> {
-        let Some(filter) = self.seccomp else { return Ok(()) };
-        filter.load().inside(|| "load the seccomp filter".into())?;
-        match self.process.no_new_privileges {
-            true => Ok(()),
-            false => self.capabilities.apply(CapabilitySet::empty()),
+    /// Puts the filter in force, and gives up what that took. Answers with what its listener is to
+    /// have.
+    pub(crate) fn load_filter(&self) -> Result<Option<OwnedFd>, RuntimeError> {
+        let Some(filter) = self.seccomp else { return Ok(None) };
+        let listener = filter.load().inside(|| "load the seccomp filter".into())?;
+        if !self.process.no_new_privileges {
+            self.capabilities.apply(CapabilitySet::empty())?;
+        }
+        Ok(listener)
+    }
+
+    /// Puts the filter in force for this process.
+    fn filter_itself(&mut self) -> Result<(), RuntimeError> {
+        let listener = self.load_filter()?;
+        match (listener, self.listener.take(), self.own_pid) {
+            (None, ..) => Ok(()),
+            (Some(filter), Some(connection), Some(pid)) => connection.tell(pid, filter),
+            // Calls that nobody answers would wait for ever.
+            (Some(_), ..) => Err(spec_error("linux.seccomp", "there is nobody to notify")),
         }
     }
 
     /// Waits for "go", and becomes the program. `loaded`: the filter is in force already.
     pub(crate) fn execute(
-        &self,
+        &mut self,
         program: &Program,
         socket: OwnedFd,
         loaded: bool,
@@ -346,7 +372,7 @@ impl<'a> ProcessPlan<'a> {
             // Nobody wants this process any more.
             sys::process::exit_now(0);
         };
-        let filtered = hooks().and_then(|()| if loaded { Ok(()) } else { self.load_filter() });
+        let filtered = hooks().and_then(|()| if loaded { Ok(()) } else { self.filter_itself() });
         if let Err(error) = filtered {
             return Err((error, socket));
         }

@@ -66,7 +66,7 @@ impl Arch {
     /// The architecture of that name in an OCI document; `None` inside for one that exists and
     /// whose programs no kernel of ours runs, `Err` for one that does not.
     pub(crate) fn by_oci_name(name: &str) -> Result<Option<Self>, ()> {
-        const FOREIGN: [&str; 17] = [
+        const FOREIGN: [&str; 18] = [
             "MIPS",
             "MIPS64",
             "MIPS64N32",
@@ -84,6 +84,7 @@ impl Arch {
             "LOONGARCH64",
             "M68K",
             "SH",
+            "SHEB",
         ];
         let all = [Self::X86_64, Self::X32, Self::X86, Self::Aarch64, Self::Arm];
         if let Some(arch) = all.into_iter().find(|arch| arch.oci_name() == name) {

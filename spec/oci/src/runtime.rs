@@ -301,7 +301,21 @@ pub struct Linux {
     pub personality: Option<Personality>,
     /// A NUMA memory policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory_policy: Option<serde_json::Value>,
+    pub memory_policy: Option<MemoryPolicy>,
+}
+
+/// A NUMA memory policy. runtime-spec 1.3.0, config-linux.md, "Memory policy".
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemoryPolicy {
+    /// `MPOL_BIND` and so on.
+    pub mode: String,
+    /// A list such as `0-3,7`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub nodes: String,
+    /// `MPOL_F_STATIC_NODES` and so on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
 }
 
 /// The kinds of namespaces. runtime-spec 1.3.0, config-linux.md, "Namespaces".
@@ -636,6 +650,26 @@ pub struct IntelRdt {
     /// Whether a monitoring group is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_monitoring: Option<bool>,
+}
+
+/// What a program that answers notifications of a filter is told.
+///
+/// runtime-spec 1.3.0, config-linux.md, "The Container Process State".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerProcessState {
+    /// The version of the specification.
+    pub oci_version: String,
+    /// The names of the descriptors that come along.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fds: Vec<String>,
+    /// The process, as the runtime sees it.
+    pub pid: i32,
+    /// What the configuration has for that program.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub metadata: String,
+    /// The container.
+    pub state: State,
 }
 
 /// The execution domain.

@@ -1,5 +1,7 @@
 //! Filters and cgroups in force.
 
+use std::os::fd::AsFd;
+
 use oci::runtime::{NamespaceKind, Pids, Resources, Seccomp, SeccompRule};
 
 use crate::bundle;
@@ -128,4 +130,102 @@ fn without_a_namespace_the_host_sees_the_groups_name() {
         .linux(|linux| linux.namespaces.retain(|one| one.kind != NamespaceKind::Cgroup))
         .run();
     assert!(out.ok().contains("/kista-test/"), "{out:?}");
+}
+
+/// A program that answers for filters: takes what comes over `count` connections, and has no
+/// answer to anything, so that the kernel gives `ENOSYS`.
+fn agent(
+    path: &std::path::Path,
+    count: usize,
+) -> std::thread::JoinHandle<Vec<oci::runtime::ContainerProcessState>> {
+    let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+    std::thread::spawn(move || {
+        (0..count)
+            .map(|_| {
+                let (connection, _) = listener.accept().unwrap();
+                let mut bytes = vec![0; 65536];
+                let flags = rustix::net::RecvFlags::empty();
+                let (mut length, fds) =
+                    sys::socket::receive(connection.as_fd(), &mut bytes, 4, flags).unwrap();
+                let names: Vec<_> = fds
+                    .iter()
+                    .map(|fd| std::fs::read_link(sys::fs::fd_path(fd.as_fd())).unwrap())
+                    .collect();
+                assert_eq!(
+                    names,
+                    [std::path::Path::new("anon_inode:seccomp notify")],
+                    "{length} bytes, {}",
+                    String::from_utf8_lossy(&bytes[..length])
+                );
+                // Nothing more comes: one state a connection.
+                while let more @ 1.. = rustix::io::read(&connection, &mut bytes[length..]).unwrap()
+                {
+                    length += more;
+                }
+                serde_json::from_slice(&bytes[..length]).unwrap()
+            })
+            .collect()
+    })
+}
+
+#[test]
+fn whoever_answers_for_a_filter_gets_its_listener() {
+    for no_new_privileges in [true, false] {
+        let mut process = bundle::spec(&["sh", "-c", "mkdir /tmp/x; echo $?"]).process.unwrap();
+        process.no_new_privileges = no_new_privileges;
+        let run = Run::shell("mkdir /tmp/x; echo $?; sleep 60");
+        let socket = run.dir().join("agent");
+        let notifying = Seccomp {
+            listener_path: Some(socket.to_str().unwrap().to_owned()),
+            listener_metadata: Some("some metadata".into()),
+            syscalls: vec![SeccompRule {
+                names: vec!["mkdir".into(), "mkdirat".into()],
+                action: "SCMP_ACT_NOTIFY".into(),
+                ..SeccompRule::default()
+            }],
+            ..deny(&[])
+        };
+        let agent = agent(&socket, 2);
+        let out = run
+            .linux(|linux| linux.seccomp = Some(notifying))
+            .process(|process| process.no_new_privileges = no_new_privileges)
+            .request(|request| request.exec = Some(process))
+            .run();
+        // Both programs write to the same file.
+        assert!(out.ok().lines().all(|line| line == "1"), "{out:?}");
+        assert!(out.stderr.contains("Function not implemented"), "{out:?}");
+        let states = agent.join().unwrap();
+        assert_eq!(states[0].metadata, "some metadata");
+        assert_eq!((&*states[0].state.id, &*states[0].state.status), ("test", "creating"));
+        assert_eq!(states[1].metadata, "for exec");
+        assert_ne!(states[0].pid, states[1].pid);
+        for state in states {
+            assert_eq!(state.fds, ["seccompFd"]);
+            assert_eq!(state.state.pid, Some(state.pid));
+            assert!(state.pid > 2, "as the host sees it");
+        }
+    }
+}
+
+#[test]
+fn a_filter_with_notifications_and_nobody_to_hear_them_is_refused() {
+    let notify = |names: &[&str]| Seccomp {
+        syscalls: vec![SeccompRule {
+            names: names.iter().map(|&name| name.into()).collect(),
+            action: "SCMP_ACT_NOTIFY".into(),
+            ..SeccompRule::default()
+        }],
+        ..deny(&[])
+    };
+    let run = |filter| Run::new(&["true"]).linux(|linux| linux.seccomp = Some(filter)).run();
+    assert!(run(notify(&["mkdir"])).refused().starts_with("linux.seccomp.listenerPath"));
+    let path = Some("/nonexistent/agent".to_owned());
+    let filter = Seccomp { listener_path: path.clone(), ..notify(&["mkdir"]) };
+    assert!(run(filter).refused().contains("/nonexistent/agent"));
+    let filter = Seccomp { listener_path: path.clone(), ..notify(&["sendmsg"]) };
+    assert!(run(filter).refused().contains("must let sendmsg pass"));
+    let filter = Seccomp { listener_metadata: Some("x".into()), ..deny(&["mkdir"]) };
+    assert!(run(filter).refused().starts_with("linux.seccomp.listenerMetadata"));
+    // Without notifications the path is not looked at.
+    run(Seccomp { listener_path: path, ..deny(&["mkdir"]) }).ok();
 }

@@ -311,17 +311,20 @@ fn carry_out(request: &Request, report: &mut Report) -> Result<(), RuntimeError>
         }
         let once = |report: &mut Report| {
             let created = match (&request.exec, &joining) {
-                (Some(process), _) => runtime::exec(&Exec {
-                    target: Target { pid: init.pid, pidfd: init.pidfd.as_fd() },
-                    process,
-                    seccomp: filter.as_ref(),
-                    cgroup: cgroup.as_ref().map(|own| &own.0),
-                    stdio: stdio(process.terminal),
-                    parent: Parent::Own,
-                    death_signal,
-                    preserved: &[],
-                    options,
-                }),
+                (Some(process), _) => exec(
+                    &Exec {
+                        target: Target { pid: init.pid, pidfd: init.pidfd.as_fd() },
+                        process,
+                        seccomp: filter.as_ref(),
+                        cgroup: cgroup.as_ref().map(|own| &own.0),
+                        stdio: stdio(process.terminal),
+                        parent: Parent::Own,
+                        death_signal,
+                        preserved: &[],
+                        options,
+                    },
+                    &request.spec,
+                ),
                 (None, Some(spec)) => runtime::create(&Container { spec, ..container }),
                 (None, None) => unreachable!("one of them is there"),
             };
@@ -342,6 +345,22 @@ fn carry_out(request: &Request, report: &mut Report) -> Result<(), RuntimeError>
     }
     drop(decoys);
     Ok(())
+}
+
+fn exec(exec: &Exec<'_>, spec: &Spec) -> Result<Created, RuntimeError> {
+    let filter = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+    let Some(path) = filter.and_then(|filter| filter.listener_path.as_deref()) else {
+        return runtime::exec(exec);
+    };
+    let state = oci::runtime::State {
+        oci_version: oci::runtime::VERSION.into(),
+        id: "test".into(),
+        status: "running".into(),
+        pid: None,
+        bundle: "/bundle".into(),
+        annotations: std::collections::BTreeMap::new(),
+    };
+    runtime::exec_notifying(exec, &runtime::Listener { path, metadata: "for exec", state: &state })
 }
 
 /// Makes a container in a copy of this process, which then ends: what the shim does.

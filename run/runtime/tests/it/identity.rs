@@ -145,3 +145,20 @@ fn ids_that_mean_no_change_are_refused() {
     let out = Run::shell("id -u").process(|process| process.user.uid = u32::MAX - 1).run();
     assert_eq!(out.ok(), "4294967294");
 }
+
+#[test]
+fn memory_comes_from_the_nodes_of_the_policy() {
+    let policy = |mode: &str, nodes: &str| oci::runtime::MemoryPolicy {
+        mode: mode.into(),
+        nodes: nodes.into(),
+        flags: vec!["MPOL_F_STATIC_NODES".into()],
+    };
+    let run = |policy| {
+        Run::shell("head -n 1 /proc/self/numa_maps | cut -d' ' -f2")
+            .linux(|linux| linux.memory_policy = Some(policy))
+            .run()
+    };
+    assert_eq!(run(policy("MPOL_BIND", "0")).ok(), "bind=static:0");
+    assert!(run(policy("MPOL_BIND", "")).refused().contains("linux.memoryPolicy"));
+    assert!(run(policy("MPOL_NEAR", "0")).refused().starts_with("linux.memoryPolicy.mode"));
+}
