@@ -134,6 +134,11 @@ fn provide(
     let user: Option<OwnedFd> = if plan.namespaces.makes(NamespaceKind::User) {
         idmap::write(child.pid, &plan.linux.uid_mappings, &plan.linux.gid_mappings)?;
         message::to_child(socket, FromCaller::Mapped, &[])?;
+        if !rustix::process::geteuid().is_root() {
+            // Without rights over its own mounts the caller has nothing to give: the child opens
+            // everything itself, as root in its namespaces.
+            return message::sources(socket, child.pid, &[]);
+        }
         Some(idmap::open(child.pid)?)
     } else {
         joined::open_one(plan, NamespaceKind::User)?

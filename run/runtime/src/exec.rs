@@ -76,33 +76,44 @@ fn add(request: &Exec<'_>, listener: Option<&Listener<'_>>) -> Result<Created, R
     })
 }
 
-/// All kinds, but for a user namespace that the caller is in already: the kernel refuses that.
+/// By their names below `/proc/PID/ns`. The pid namespace is entered for children only: the process
+/// that joins is never seen inside.
+const KINDS: [(&str, ThreadNameSpaceType); 8] = [
+    ("user", ThreadNameSpaceType::USER),
+    ("mnt", ThreadNameSpaceType::MOUNT),
+    ("pid", ThreadNameSpaceType::PROCESS_ID),
+    ("cgroup", ThreadNameSpaceType::CONTROL_GROUP),
+    ("uts", ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME),
+    ("ipc", ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION),
+    ("net", ThreadNameSpaceType::NETWORK),
+    ("time", ThreadNameSpaceType::TIME),
+];
+
+/// All kinds, but for a user namespace that the caller is in already, which the kernel refuses;
+/// and for others that it shares, over which an ordinary user has no rights.
 fn kinds_to_join(target: Target<'_>) -> Result<ThreadNameSpaceType, RuntimeError> {
-    let mut kinds = ThreadNameSpaceType::MOUNT
-        | ThreadNameSpaceType::PROCESS_ID // for children only: this process is never seen inside
-        | ThreadNameSpaceType::CONTROL_GROUP
-        | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
-        | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
-        | ThreadNameSpaceType::NETWORK
-        | ThreadNameSpaceType::TIME;
-    let inode = |process: &str| {
-        let path = format!("/proc/{process}/ns/user");
-        rustix::fs::stat(&*path).host(|| format!("look at {path}"))
-    };
-    let own = inode("self")?;
-    let pid = target.pid.as_raw_nonzero().to_string();
     let gone = || RuntimeError::Refused("the container is not running".into());
-    let theirs = inode(&pid).map_err(|_| gone())?;
+    let is_root = rustix::process::geteuid().is_root();
+    let mut kinds = ThreadNameSpaceType::empty();
+    for (name, kind) in KINDS {
+        if is_root && kind != ThreadNameSpaceType::USER {
+            kinds |= kind;
+            continue;
+        }
+        let inode = |process: &str| rustix::fs::stat(format!("/proc/{process}/ns/{name}"));
+        let own = inode("self").host(|| format!("look at /proc/self/ns/{name}"))?;
+        let theirs = inode(&target.pid.as_raw_nonzero().to_string()).map_err(|_| gone())?;
+        if (own.st_dev, own.st_ino) != (theirs.st_dev, theirs.st_ino) {
+            kinds |= kind;
+        }
+    }
     // The number may have been another process's, if this one is gone by now.
     let mut fds = [PollFd::new(&target.pidfd, PollFlags::IN)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    if poll(&mut fds, Some(&now)).host(|| "look at the container's init".into())? > 0 {
-        return Err(gone());
+    match poll(&mut fds, Some(&now)).host(|| "look at the container's init".into())? {
+        0 => Ok(kinds),
+        _ => Err(gone()),
     }
-    if (own.st_dev, own.st_ino) != (theirs.st_dev, theirs.st_ino) {
-        kinds |= ThreadNameSpaceType::USER;
-    }
-    Ok(kinds)
 }
 
 /// What the child has.

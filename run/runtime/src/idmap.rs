@@ -1,27 +1,79 @@
 //! User namespaces and the ids in them.
 
+use std::ffi::CString;
 use std::fmt::Write as _;
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, OwnedFd};
 
 use oci::runtime::IdMapping;
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{Access, CWD, Mode, OFlags};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
-use sys::process::CloneFlags;
+use sys::process::{CloneFlags, Program, Spawn};
 
 use crate::RuntimeError;
 use crate::error::Step;
 
 /// Writes both maps of a process's user namespace, from outside.
 ///
-/// user_namespaces(7), "User and group ID mappings".
+/// Whoever has no rights over the host may give its own two ids only, and groups are then settled
+/// for good; further ones are given by newuidmap(1) and newgidmap(1), which look whether they are
+/// the caller's. user_namespaces(7), "User and group ID mappings".
 pub(crate) fn write(pid: Pid, uids: &[IdMapping], gids: &[IdMapping]) -> Result<(), RuntimeError> {
-    let pid = pid.as_raw_nonzero();
+    let number = pid.as_raw_nonzero();
+    if !rustix::process::geteuid().is_root() {
+        let is_own =
+            |maps: &[IdMapping], own| matches!(maps, [map] if map.size == 1 && map.host_id == own);
+        let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        if !is_own(uids, own.0) || !is_own(gids, own.1) {
+            call_helper("newuidmap", pid, uids)?;
+            return call_helper("newgidmap", pid, gids);
+        }
+        let path = format!("/proc/{number}/setgroups");
+        write_file(&path, "deny").host(|| format!("write {path}"))?;
+    }
     for (file, mappings) in [("uid_map", uids), ("gid_map", gids)] {
-        let path = format!("/proc/{pid}/{file}");
+        let path = format!("/proc/{number}/{file}");
         write_file(&path, &lines(mappings)).host(|| format!("write {path}"))?;
     }
     Ok(())
+}
+
+/// Has a set-user-id program write a map.
+fn call_helper(name: &str, pid: Pid, mappings: &[IdMapping]) -> Result<(), RuntimeError> {
+    let action = || format!("call {name}, which gives a user more ids than its own");
+    let path = ["/usr/bin", "/usr/local/bin", "/bin"]
+        .map(|directory| format!("{directory}/{name}"))
+        .into_iter()
+        .find(|path| rustix::fs::access(&**path, Access::EXEC_OK).is_ok())
+        .ok_or(io::ErrorKind::NotFound)
+        .host(|| action() + " (package uidmap)")?;
+    let mut args = vec![path.clone(), pid.as_raw_nonzero().to_string()];
+    for map in mappings {
+        args.extend([map.container_id, map.host_id, map.size].map(|number| number.to_string()));
+    }
+    let texts: Vec<_> = args.iter().map(|arg| CString::new(arg.as_str())).collect();
+    let texts: Vec<_> = texts.into_iter().flatten().collect(); // numbers and a path of ours
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).host(action)?;
+    let child = sys::process::spawn(&Spawn {
+        program: Program::Path(&texts[0]),
+        args: &texts.iter().map(CString::as_c_str).collect::<Vec<_>>(),
+        env: &[],
+        fds: &[(writer.as_fd(), 1), (writer.as_fd(), 2)],
+        new_session: false,
+        death_signal: None,
+    })
+    .host(action)?;
+    drop(writer);
+    let mut said = String::new();
+    // What it says helps; that it cannot be heard is no matter.
+    let _ = std::fs::File::from(reader).take(4096).read_to_string(&mut said);
+    let id = WaitId::PidFd(child.pidfd.as_fd());
+    let status = rustix::process::waitid(id, WaitIdOptions::EXITED).host(action)?;
+    match status.and_then(|status| status.exit_status()) {
+        Some(0) => Ok(()),
+        _ => Err(io::Error::other(said.trim().to_owned())).host(action),
+    }
 }
 
 /// One line each; the kernel takes the whole map in one write or not at all.
@@ -84,7 +136,7 @@ fn namespace(uids: &[IdMapping], gids: &[IdMapping]) -> Result<OwnedFd, RuntimeE
     .host(|| "make a user namespace".into())?;
     let opened = write(holder.pid, uids, gids).and_then(|()| open(holder.pid));
     let _ = rustix::process::pidfd_send_signal(&holder.pidfd, Signal::KILL);
-    let id = WaitId::PidFd(std::os::fd::AsFd::as_fd(&holder.pidfd));
+    let id = WaitId::PidFd(holder.pidfd.as_fd());
     let _ = rustix::process::waitid(id, WaitIdOptions::EXITED);
     opened
 }

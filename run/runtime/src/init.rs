@@ -178,6 +178,11 @@ impl Init<'_, '_> {
     }
 
     fn receive_sources(&mut self) -> Result<Vec<OwnedFd>, RuntimeError> {
+        if self.unprivileged {
+            let pid = message::await_sources(self.socket.as_fd(), &mut Vec::new());
+            self.plan.process.own_pid = Some(pid.unwrap_or_else(|| sys::process::exit_now(0)));
+            return Ok(source::Sources::open(self.plan, None, Vec::new())?.into_fds());
+        }
         let names = source::cgroup_names(self.plan).len();
         let count = |mount| source::count(self.plan, mount, names);
         let wanted = 1 + self.plan.mounts.iter().map(count).sum::<usize>();

@@ -3,7 +3,8 @@
 //! The caller's half of the mounting. Each thing is opened or cloned here, in the host's mount
 //! namespace and with the host's rights, while the child makes its namespaces; the child gets
 //! mounts that are attached nowhere, by descriptor, in the order of [`Sources`], and attaches
-//! them. So no path of the host is looked up by anyone inside.
+//! them. So no path of the host is looked up by anyone inside. (A caller that has no rights over
+//! mounts has its child do this as well, before it leaves the host's tree.)
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -93,6 +94,10 @@ impl Sources {
             }
         }
         Ok(sources)
+    }
+
+    pub(crate) fn into_fds(self) -> Vec<OwnedFd> {
+        self.fds
     }
 
     pub(crate) fn as_fds(&self) -> Vec<BorrowedFd<'_>> {

@@ -156,6 +156,11 @@ impl Run {
     pub(crate) fn run(&self) -> Report {
         let output = self.command().output().unwrap();
         assert!(output.status.success(), "{output:?}");
+        self.report()
+    }
+
+    /// What the driver wrote.
+    pub(crate) fn report(&self) -> Report {
         let read = |name: &str| std::fs::read(self.temp.path().join(name)).unwrap_or_default();
         let mut report: Report = serde_json::from_slice(&read("report")).unwrap();
         report.stdout = String::from_utf8_lossy(&read("stdout")).into_owned();

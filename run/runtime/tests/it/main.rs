@@ -11,5 +11,6 @@ mod hooks;
 mod identity;
 mod namespaces;
 mod programs;
+mod rootless;
 mod spy;
 mod terminal;
