@@ -47,7 +47,7 @@ pub(crate) fn ellipsis(text: &str, width: usize) -> String {
 
 /// How many columns a text takes.
 pub(crate) fn text_width(text: &str) -> usize {
-    text.chars().map(char_width).sum()
+    if text.is_ascii() { text.len() } else { text.chars().map(char_width).sum() }
 }
 
 /// The first twelve digits of an id, without the name of its algorithm.

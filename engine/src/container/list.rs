@@ -24,9 +24,8 @@ impl Engine {
         let filters = Criteria::new(self, &request.filters)?;
         let only_up = !request.all && request.last.is_none() && !filters.names_states();
         let mut found = Vec::new();
-        for id in self.containers().ids()? {
-            // One that is removed while we look is not there.
-            let Some(mut status) = self.containers().status_of(&id)? else { continue };
+        // One that is removed while we look is not there.
+        for (id, mut status) in self.containers().statuses()? {
             if is_up(&status) {
                 let Ok(container) = self.containers().get(&id) else { continue };
                 match self.settled(&container) {

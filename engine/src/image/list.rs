@@ -149,10 +149,8 @@ impl Engine {
     /// How many containers use each image, by id.
     pub(crate) fn image_users(&self) -> Result<HashMap<String, usize>, EngineError> {
         let mut users = HashMap::new();
-        for id in self.containers().ids()? {
-            if let Some(status) = self.containers().status_of(&id)? {
-                *users.entry(status.image_id).or_insert(0) += 1;
-            }
+        for (_, status) in self.containers().statuses()? {
+            *users.entry(status.image_id).or_insert(0) += 1;
         }
         Ok(users)
     }

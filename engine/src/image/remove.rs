@@ -175,8 +175,7 @@ impl Engine {
     fn user_of(&self, image: &Digest) -> Result<Option<User>, EngineError> {
         let wanted = image.to_string();
         let mut found: Option<User> = None;
-        for id in self.containers().ids()? {
-            let Some(status) = self.containers().status_of(&id)? else { continue };
+        for (id, status) in self.containers().statuses()? {
             if status.image_id != wanted {
                 continue;
             }

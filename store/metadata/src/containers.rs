@@ -4,7 +4,6 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use oci::Timestamp;
@@ -24,6 +23,10 @@ use crate::{Container, MetadataError, OperationLock, Record, Status};
 const NEW: &str = ".new-";
 /// How long a directory without a lock file is taken to be in the making.
 pub const UNBORN_GRACE: Duration = Duration::from_secs(10);
+/// From how many containers on a listing is read by several threads: one costs as much as ten.
+const WORTH_A_THREAD: usize = 200;
+/// How many at most: they meet in one directory.
+const MAX_WORKERS: usize = 8;
 /// The file in `names` that guards the taking over of a dead container's name.
 const NAMES_LOCK: &str = ".lock";
 
@@ -34,7 +37,6 @@ pub struct Containers {
     dir: OwnedFd,
     names: OwnedFd,
     trash: Trash,
-    scratch: Mutex<Vec<u8>>,
 }
 
 /// A container that has its directory but is not seen yet.
@@ -108,7 +110,6 @@ impl Containers {
                 path: root.join("trash"),
                 source,
             })?,
-            scratch: Mutex::new(Vec::new()),
             root: root.to_owned(),
         })
     }
@@ -192,19 +193,40 @@ impl Containers {
         Container::open(self.dir.as_fd(), &self.path(), id)
     }
 
-    /// The status of one container, in a single open; `None` if it has gone meanwhile.
-    pub fn status_of(&self, id: &str) -> Result<Option<Status>, MetadataError> {
-        let name = format!("{id}/status.json");
-        let path = || self.path().join(&name);
-        // One buffer for a listing of thousands; a panic elsewhere does not spoil it.
-        let mut bytes = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        match read_document_into(self.dir.as_fd(), &name, &mut bytes) {
-            Ok(()) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .map_err(|source| MetadataError::Damaged { path: path(), source }),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(failed("read", path())(errno)),
+    /// The statuses of all containers by id, in no order; a single open each.
+    pub fn statuses(&self) -> Result<Vec<(String, Status)>, MetadataError> {
+        let ids = self.ids()?;
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = if ids.len() < WORTH_A_THREAD { 1 } else { cores().min(MAX_WORKERS) };
+        let mut parts = ids.chunks(ids.len().div_ceil(workers).max(1));
+        let own = parts.next().unwrap_or_default();
+        std::thread::scope(|scope| {
+            let others: Vec<_> = parts.map(|part| scope.spawn(|| self.statuses_of(part))).collect();
+            let mut all = self.statuses_of(own)?;
+            for other in others {
+                all.extend(other.join().expect("a reader does not panic")?);
+            }
+            Ok(all)
+        })
+    }
+
+    /// Those of `ids` that are still there.
+    fn statuses_of(&self, ids: &[String]) -> Result<Vec<(String, Status)>, MetadataError> {
+        let mut found = Vec::with_capacity(ids.len());
+        let mut bytes = Vec::new();
+        for id in ids {
+            let name = format!("{id}/status.json");
+            let path = || self.path().join(&name);
+            match read_document_into(self.dir.as_fd(), &name, &mut bytes) {
+                Ok(()) => {}
+                Err(Errno::NOENT) => continue,
+                Err(errno) => return Err(failed("read", path())(errno)),
+            }
+            let status = serde_json::from_slice(&bytes)
+                .map_err(|source| MetadataError::Damaged { path: path(), source })?;
+            found.push((id.clone(), status));
         }
+        Ok(found)
     }
 
     /// Gives `container` the name `new` instead of `old`; `_operation` says that nobody else is at

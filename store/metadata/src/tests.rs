@@ -160,6 +160,31 @@ fn a_launcher_is_waited_for_and_other_operations_are_not() {
 }
 
 #[test]
+fn all_statuses_are_there_however_many() {
+    let temp = tempfile::tempdir().unwrap();
+    let all = Containers::open(temp.path()).unwrap();
+    assert_eq!(all.statuses().unwrap(), []);
+    let mut made = Vec::new();
+    for count in [1, 450] {
+        while made.len() < count {
+            let id = format!("{:064x}", made.len());
+            make(&all, &id, &format!("name{}", made.len())).unwrap();
+            made.push(id);
+        }
+        let mut found = all.statuses().unwrap();
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        let names: Vec<&str> = found.iter().map(|(_, status)| status.name.as_str()).collect();
+        let wanted: Vec<String> = (0..count).map(|number| format!("name{number}")).collect();
+        assert_eq!(names, wanted);
+        assert!(found.iter().map(|(id, _)| id).eq(&made));
+    }
+    let damaged = temp.path().join("containers").join(&made[400]).join("status.json");
+    std::fs::write(&damaged, "{").unwrap();
+    let error = all.statuses().unwrap_err();
+    assert!(matches!(error, MetadataError::Damaged { path, .. } if path == damaged));
+}
+
+#[test]
 fn names_outside_the_grammar_are_refused() {
     let temp = tempfile::tempdir().unwrap();
     let all = Containers::open(temp.path()).unwrap();

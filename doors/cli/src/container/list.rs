@@ -43,6 +43,9 @@ const TABLE: &str = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Stat
 /// What errors of templates call a line.
 const TYPE_NAME: &str = "*formatter.ContainerContext";
 
+/// A placeholder with an argument, which no head belongs to.
+const LABEL: &str = "Label";
+
 const HEADS: [(&str, &str); 16] = [
     ("Command", "COMMAND"),
     ("CreatedAt", "CREATED AT"),
@@ -106,8 +109,11 @@ impl Command for ListArgs {
         };
         let now = Timestamp::now();
         let cut = !self.no_trunc.is_on();
+        // With a thousand containers, what nobody sees takes longer than what is seen.
         let all = uses_whole(&format);
-        let wanted = |name: &str| all || uses_field(&format, name);
+        let names = HEADS.iter().map(|(name, _)| *name).chain([LABEL]);
+        let used: Vec<&str> = names.filter(|name| all || uses_field(&format, name)).collect();
+        let wanted = |name: &str| used.contains(&name);
         let rows = containers.iter().map(|container| row(container, cut, now, &wanted)).collect();
         let printed = print_rows(&format, TYPE_NAME, &HEADS, rows, &mut ui.out())?;
         match printed {
@@ -142,7 +148,6 @@ fn row(
         }
     };
     let mut row = Row::new();
-    // With a thousand containers, what nobody sees takes longer than what is seen.
     let mut put = |name: &str, text: &dyn Fn() -> String| {
         if wanted(name) {
             row.insert(name.to_owned(), Value::from(text()));
@@ -168,7 +173,7 @@ fn row(
     if wanted("Platform") {
         row.insert("Platform".into(), Value::Null);
     }
-    if wanted("Label") {
+    if wanted(LABEL) {
         let labels = serde_json::to_value(&container.labels).unwrap_or_default();
         row.insert(crate::render::LABELS_BY_KEY.into(), labels);
     }

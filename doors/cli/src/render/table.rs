@@ -26,28 +26,31 @@ impl Table {
 
     /// Writes the lines.
     pub(crate) fn print(&self, out: &mut impl Write) -> io::Result<()> {
-        let lines: Vec<Vec<&str>> = self.lines.iter().map(|l| l.split('\t').collect()).collect();
-        let mut widths: Vec<Vec<usize>> = lines.iter().map(|_| Vec::new()).collect();
+        // Each cell with its own width, which turns into that of its column.
+        let cells = |line: &'_ str| -> Vec<(usize, usize)> {
+            line.split('\t').map(text_width).map(|width| (width, 0)).collect()
+        };
+        let mut lines: Vec<Vec<(usize, usize)>> =
+            self.lines.iter().map(|line| cells(line)).collect();
         let columns = lines.iter().map(Vec::len).max().unwrap_or(0).saturating_sub(1);
         for column in 0..columns {
-            let mut at = 0;
-            while at < lines.len() {
-                // A column reaches over the lines that follow each other and have it.
-                let has = |line: &Vec<&str>| line.len() > column + 1;
-                let end = lines[at..].iter().position(|l| !has(l)).map_or(lines.len(), |n| at + n);
-                let widest = lines[at..end].iter().map(|line| text_width(line[column])).max();
-                let width = widest.map_or(0, |width| (width + self.gap).max(self.least));
-                widths[at..end].iter_mut().for_each(|widths| widths.push(width));
-                at = end.max(at + 1);
+            // A column reaches over the lines that follow each other and have it.
+            for run in lines.split_mut(|line| line.len() <= column + 1) {
+                let widest = run.iter().map(|line| line[column].0).max().unwrap_or(0);
+                let width = (widest + self.gap).max(self.least);
+                run.iter_mut().for_each(|line| line[column].1 = width);
             }
         }
-        for (line, widths) in lines.iter().zip(widths) {
-            for (cell, width) in line.iter().zip(widths) {
-                write!(out, "{cell}{:1$}", "", width.saturating_sub(text_width(cell)))?;
+        let mut text = String::new();
+        for (line, widths) in self.lines.iter().zip(lines) {
+            for (cell, (own, column)) in line.split('\t').zip(widths) {
+                text.push_str(cell);
+                // The last one belongs to no column.
+                text.extend(std::iter::repeat_n(' ', column.saturating_sub(own)));
             }
-            writeln!(out, "{}", line.last().unwrap_or(&""))?;
+            text.push('\n');
         }
-        Ok(())
+        out.write_all(text.as_bytes())
     }
 }
 
