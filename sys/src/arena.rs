@@ -89,6 +89,20 @@ unsafe impl GlobalAlloc for Arena {
         }
     }
 
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        match cut(layout) {
+            Some(block) => {
+                // SAFETY: `cut` reserved `layout.size()` bytes there, for nobody else. They are not
+                // zero if somebody had them, and gave them back, before.
+                unsafe { block.write_bytes(0, layout.size()) };
+                block.as_ptr()
+            }
+            // The kernel's pages are zero already: a large buffer costs what is used of it.
+            // SAFETY: the caller's promise about `layout` is passed on as it is.
+            None => unsafe { System.alloc_zeroed(layout) },
+        }
+    }
+
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         match place_of(block) {
             Some(place) => {
@@ -140,6 +154,17 @@ mod tests {
             first.write_bytes(7, 24);
             let grown = Arena.realloc(first, layout, 4000);
             assert_eq!(*grown.add(23), 7);
+
+            let dirty = Arena.alloc(layout);
+            dirty.write_bytes(1, 24);
+            Arena.dealloc(dirty, layout);
+            let zeroed = Arena.alloc_zeroed(layout);
+            assert_eq!((zeroed, *zeroed.add(23)), (dirty, 0));
+            Arena.dealloc(zeroed, layout);
+            let large = Layout::from_size_align(LARGEST + 1, 8).unwrap();
+            let zeroed = Arena.alloc_zeroed(large);
+            assert_eq!(*zeroed.add(LARGEST), 0);
+            Arena.dealloc(zeroed, large);
 
             let second = Arena.alloc(layout);
             second.write_bytes(9, 24);

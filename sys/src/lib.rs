@@ -4,6 +4,7 @@
 
 pub mod arena;
 pub mod bpf;
+pub mod bulk;
 pub mod exe;
 pub mod fresh;
 pub mod fs;

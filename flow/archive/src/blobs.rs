@@ -163,7 +163,7 @@ impl Blobs {
     pub(crate) fn open(&self, digest: &Digest) -> Result<Box<dyn Read + Send + '_>, ContentError> {
         match self.blobs.get(digest).map(|blob| &blob.place) {
             Some(Place::Memory(bytes)) => Ok(Box::new(Cursor::new(bytes))),
-            Some(Place::Staged(staged)) => Ok(Box::new(staged.open()?)),
+            Some(Place::Staged(staged)) => staged.reader(),
             Some(Place::Published) => Ok(Box::new(self.content.open_blob(digest)?)),
             None => Err(ContentError::NotFound { digest: digest.clone() }),
         }

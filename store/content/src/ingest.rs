@@ -1,13 +1,14 @@
 //! Blobs on their way in: write, stage, publish.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use oci::{Algorithm, Digest};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+use sys::bulk;
 
 use crate::{Content, ContentError, Durability, Hasher, SHA512, failed, open_directory};
 
@@ -15,6 +16,7 @@ use crate::{Content, ContentError, Durability, Hasher, SHA512, failed, open_dire
 #[derive(Debug)]
 pub struct Ingest {
     file: Temporary,
+    writer: bulk::Writer,
     hasher: Hasher,
     size: u64,
 }
@@ -40,19 +42,14 @@ struct Temporary {
 impl Ingest {
     pub(crate) fn create(content: &Content, algorithm: Algorithm) -> Result<Self, ContentError> {
         let file = Temporary::create(content)?;
-        Ok(Self { file, hasher: Hasher::new(algorithm), size: 0 })
+        let (writer, hasher) = (bulk::Writer::default(), Hasher::new(algorithm));
+        Ok(Self { file, writer, hasher, size: 0 })
     }
 
     /// Adds bytes. After an error the blob is good for nothing but to be dropped.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), ContentError> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            match rustix::io::write(&self.file.file, rest) {
-                Ok(count) => rest = &rest[count..],
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(failed("write", &self.file.path(), errno)),
-            }
-        }
+        let written = self.writer.write(self.file.file.as_fd(), bytes);
+        written.map_err(|source| self.file.cannot_write(source))?;
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
         Ok(())
@@ -81,7 +78,11 @@ impl Ingest {
             Some(expected) if *expected != digest => {
                 Err(ContentError::Mismatch { expected: expected.clone(), actual: digest, size })
             }
-            _ => Ok(Staged { file: self.file, digest, size }),
+            _ => {
+                let finished = self.writer.finish(self.file.file.as_fd());
+                finished.map_err(|source| self.file.cannot_write(source))?;
+                Ok(Staged { file: self.file, digest, size })
+            }
         }
     }
 
@@ -127,6 +128,15 @@ impl Staged {
     /// How many bytes there are.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The bytes, to be read once: a large blob is not in the page cache and does not get there.
+    pub fn reader(&self) -> Result<Box<dyn Read + Send>, ContentError> {
+        let file = self.open()?;
+        match self.size >= bulk::LARGE_BYTES {
+            true => Ok(Box::new(bulk::Reader::new(file.into()))),
+            false => Ok(Box::new(file)),
+        }
     }
 
     /// Opens the bytes for reading, from the start and with an offset of its own.
@@ -242,6 +252,10 @@ impl Temporary {
                 other => return other,
             }
         }
+    }
+
+    fn cannot_write(&self, source: io::Error) -> ContentError {
+        ContentError::Io { action: "write", path: self.path(), source }
     }
 
     fn path(&self) -> PathBuf {

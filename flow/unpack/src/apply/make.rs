@@ -3,11 +3,12 @@
 //! Order: the owner first, since chown(2) takes set-id bits and capabilities away; then the mode;
 //! then attributes; then the time, which all others would change.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, XattrFlags};
 use rustix::io::Errno;
+use sys::bulk;
 
 use super::dirs::{Dir, open_beside, set_opaque, timestamps};
 use super::fault::Fault;
@@ -41,6 +42,7 @@ impl Applier<'_> {
         }
         .map_err(|errno| Fault::System("create the file", errno))?;
         match &entry.sparse {
+            None if entry.size >= bulk::LARGE_BYTES => write_bulk(reader, file.as_fd())?,
             None => write_all(reader, file.as_fd())?,
             Some(map) => {
                 self.count_blocks(map)?;
@@ -299,6 +301,21 @@ fn write_all<R: Read>(reader: &mut Reader<R>, file: BorrowedFd<'_>) -> Result<()
             Err(Errno::INTR) => 0,
             other => other.map_err(write_fault)?,
         };
+        reader.consume(count);
+    }
+}
+
+/// As `write_all`, past the page cache.
+fn write_bulk<R: Read>(reader: &mut Reader<R>, file: BorrowedFd<'_>) -> Result<(), Fault> {
+    let fault = |error: io::Error| write_fault(Errno::from_io_error(&error).unwrap_or(Errno::IO));
+    let mut writer = bulk::Writer::default();
+    loop {
+        let piece = reader.data()?;
+        let count = piece.len();
+        if count == 0 {
+            return writer.finish(file).map_err(fault);
+        }
+        writer.write(file, piece).map_err(fault)?;
         reader.consume(count);
     }
 }
