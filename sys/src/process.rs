@@ -193,18 +193,19 @@ pub fn close_on_exec_from(first: RawFd) -> io::Result<()> {
 }
 
 /// Gives descriptors the numbers that a program shall find them under, closes every other one on
-/// exec, and answers with `keep` under a number out of their way.
+/// exec, and answers with those of `keep` under numbers out of their way.
 ///
 /// For a process about to execute: whatever had one of those numbers is gone, so the caller must
-/// not use other descriptors of its own afterwards.
-pub fn arrange_fds(fds: &[(BorrowedFd<'_>, RawFd)], keep: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+/// not use, nor drop, other descriptors of its own afterwards.
+pub fn arrange_fds(
+    fds: &[(BorrowedFd<'_>, RawFd)],
+    keep: &[BorrowedFd<'_>],
+) -> io::Result<Vec<OwnedFd>> {
     let above = fds.iter().map(|(_, target)| *target).max().unwrap_or(2).max(2) + 1;
-    let kept = rustix::io::fcntl_dupfd_cloexec(keep, above)?;
+    let copy = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, above);
     // Out of the way of all targets first: a target may be the number of another source.
-    let sources = fds
-        .iter()
-        .map(|(source, _)| rustix::io::fcntl_dupfd_cloexec(source, above))
-        .collect::<Result<Vec<_>, _>>()?;
+    let kept = keep.iter().map(|fd| copy(*fd)).collect::<Result<Vec<_>, _>>()?;
+    let sources = fds.iter().map(|(fd, _)| copy(*fd)).collect::<Result<Vec<_>, _>>()?;
     close_on_exec_from(0)?;
     for (source, (_, target)) in sources.iter().zip(fds) {
         // SAFETY: takes two numbers, the first of an open descriptor. What the second meant
@@ -391,7 +392,7 @@ mod tests {
         let (one, two) = (file(), file());
         let child = fork(|| {
             let fds = [(one.as_fd(), 0), (one.as_fd(), 2), (one.as_fd(), 3)];
-            let kept = arrange_fds(&fds, two.as_fd()).unwrap();
+            let kept = arrange_fds(&fds, &[two.as_fd()]).unwrap().remove(0);
             close_before_exec(4, &[kept.as_fd()]).unwrap();
             // SAFETY: used for a call that reports EBADF for a number that is not open.
             let is_open =

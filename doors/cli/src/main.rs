@@ -50,7 +50,9 @@ fn main() -> ExitCode {
         Some("kista-shim") => return engine::supervise(),
         Some("docker-init") => return engine::init(&args.collect::<Vec<_>>()),
         Some("hello") => return engine::hello(),
-        Some("kista-oci") => return kista_oci::main("kista-oci", args.map(lossy).collect()),
+        Some(name) if kista_oci::NAMES.contains(&name) => {
+            return kista_oci::main(name, args.map(lossy).collect());
+        }
         Some(engine::REAPER) => return engine::reap(&args.next().unwrap_or_default()),
         _ => {}
     }

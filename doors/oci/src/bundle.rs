@@ -94,6 +94,22 @@ fn remove_nulls(value: &mut Value) {
     }
 }
 
+/// Leaves of each variable the last assignment, in the place of the first, and drops an empty `HOME`,
+/// which is then looked up. As runc does.
+pub(crate) fn tidy_environment(process: &mut Process) {
+    let name = |entry: &str| entry.split_once('=').map(|(name, _)| name.to_owned());
+    let mut tidy: Vec<String> = Vec::with_capacity(process.env.len());
+    for entry in std::mem::take(&mut process.env) {
+        let same = |other: &String| name(other).is_some() && name(other) == name(&entry);
+        match tidy.iter().position(same) {
+            Some(place) => tidy[place] = entry,
+            None => tidy.push(entry),
+        }
+    }
+    tidy.retain(|entry| entry != "HOME=");
+    process.env = tidy;
+}
+
 /// Any version 1: later ones only add what older runtimes may pass over.
 /// runtime-spec 1.3.0, config.md, "Specification version".
 fn check_version(version: &str) -> Result<(), OciError> {
@@ -151,6 +167,14 @@ mod tests {
             "process":{"cwd":"/","args":["a"],"env":null,"rlimits":null}}"#;
         let spec: Spec = parse(json.as_bytes()).unwrap();
         assert_eq!(spec.process.unwrap().args, ["a"]);
+    }
+
+    #[test]
+    fn the_last_assignment_counts() {
+        let env = ["A=1", "HOME=", "B=2", "A=3", "odd", "odd"].map(str::to_owned).to_vec();
+        let mut process = Process { env, ..Process::default() };
+        tidy_environment(&mut process);
+        assert_eq!(process.env, ["A=3", "B=2", "odd", "odd"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 use std::io;
 use std::time::Duration;
 
-use cgroups::{Cgroup, CgroupError, CgroupPath, Hierarchy, Mode, Options};
+use cgroups::{Cgroup, CgroupError, CgroupPath, FreezerState, Hierarchy, Mode, Options};
 use oci::runtime::{Linux, Resources};
 
 use crate::Context;
@@ -97,14 +97,19 @@ impl Plan {
     }
 }
 
-/// A group with processes in it is another container's, or nobody's to take.
+/// A group with processes in it is another container's, or nobody's to take; in one that is frozen
+/// the container would never come to be.
 fn refuse_others(cgroup: &Cgroup) -> Result<(), OciError> {
-    match cgroup.processes()?.len() {
-        0 => Ok(()),
-        count => {
-            let text = format!("container's cgroup is not empty: {count} process(es) found");
-            Err(OciError::State(text))
+    let count = cgroup.processes()?.len();
+    if count > 0 {
+        let text = format!("container's cgroup is not empty: {count} process(es) found");
+        return Err(OciError::State(text));
+    }
+    match cgroup.freezer_state() {
+        Ok(FreezerState::Freezing | FreezerState::Frozen) => {
+            Err(OciError::State("container's cgroup unexpectedly frozen".into()))
         }
+        _ => Ok(()),
     }
 }
 

@@ -1,14 +1,19 @@
 //! The commands and their flags: runc's.
 
 mod create;
+mod criu;
 mod delete;
+mod events;
 mod exec;
+mod features;
 mod kill;
 mod list;
 mod pause;
 mod ps;
+mod spec;
 mod start;
 mod state;
+mod update;
 
 use crate::Context;
 use crate::args::{Flag, Parsed, Trailing, switch, valued};
@@ -77,17 +82,23 @@ impl Command {
 
 /// Every command, in the order of help texts.
 pub(crate) const COMMANDS: &[Command] = &[
+    criu::CHECKPOINT,
     create::CREATE,
     delete::DELETE,
+    events::EVENTS,
     exec::EXEC,
+    features::FEATURES,
     kill::KILL,
     list::LIST,
     pause::PAUSE,
     ps::PS,
+    criu::RESTORE,
     pause::RESUME,
     create::RUN,
+    spec::SPEC,
     start::START,
     state::STATE,
+    update::UPDATE,
 ];
 
 /// What precedes the command.

@@ -46,9 +46,12 @@ pub(crate) enum OciError {
     /// The container could not be made.
     #[error("unable to start container process")]
     Runtime(#[source] RuntimeError),
-    /// Something about its cgroup.
+    /// A limit that this machine cannot have.
+    #[error("invalid configuration")]
+    Limit(#[source] CgroupError),
+    /// Something else about its cgroup.
     #[error("unable to apply cgroup configuration")]
-    Cgroup(#[from] CgroupError),
+    Cgroup(#[source] CgroupError),
     /// Its system call filter is not one.
     #[error("unable to init seccomp")]
     Seccomp(#[from] SeccompError),
@@ -72,6 +75,18 @@ impl OciError {
     /// What was being done when a call failed.
     pub(crate) fn io(action: impl Into<String>, source: impl Into<io::Error>) -> Self {
         Self::Io { action: action.into(), source: source.into() }
+    }
+}
+
+impl From<CgroupError> for OciError {
+    fn from(error: CgroupError) -> Self {
+        match error {
+            CgroupError::NoController { .. }
+            | CgroupError::Unsupported { .. }
+            | CgroupError::Value { .. }
+            | CgroupError::Path { .. } => Self::Limit(error),
+            error => Self::Cgroup(error),
+        }
     }
 }
 

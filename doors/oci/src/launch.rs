@@ -24,15 +24,16 @@ use sys::procstat::ProcStat;
 
 use crate::Context;
 use crate::args::Parsed;
-use crate::bundle::Bundle;
+use crate::bundle::{self, Bundle};
 use crate::cgroup;
 use crate::command::{destroy, poststart};
 use crate::error::{self, OciError, Step};
 use crate::exit::Exit;
 use crate::fds::Preserved;
+use crate::notify::{self, Notify};
 use crate::pid_file;
 use crate::store::{Entry, FORMAT, Init, Lock, Record};
-use crate::terminal::{self, Receiver, Relay};
+use crate::terminal::{Receiver, Relay};
 use crate::wait::Held;
 
 /// What is wanted of a new container.
@@ -90,6 +91,7 @@ struct Making<'a> {
     group: Option<cgroup::Plan>,
     preserved: Preserved,
     receivers: Receivers,
+    notify_host: Option<String>,
     pid_file: Option<PathBuf>,
     options: Options,
 }
@@ -127,7 +129,12 @@ pub(crate) fn launch(context: &Context, parsed: &Parsed, way: Way) -> Result<Exi
     if way != Way::Create {
         poststart(context, &entry.id, &record, pid.as_raw_nonzero().get());
     }
-    let Some(held) = held else { return Ok(Exit::SUCCESS) };
+    let Some(held) = held else {
+        if let Some(notify) = &created.notify {
+            notify.wait(created.pidfd.as_fd(), pid.as_raw_nonzero().get())?;
+        }
+        return Ok(Exit::SUCCESS);
+    };
     let code = stay(&held, pid, created);
     if parsed.is_on("keep") {
         return Ok(Exit::Code(code?));
@@ -139,7 +146,7 @@ pub(crate) fn launch(context: &Context, parsed: &Parsed, way: Way) -> Result<Exi
 /// Waits for a container's end.
 fn stay(held: &Held, pid: Pid, running: Running) -> Result<u8, OciError> {
     let mut relay = running.relay;
-    held.wait(pid, running.pidfd.as_fd(), relay.as_mut())
+    held.wait(pid, running.pidfd.as_fd(), relay.as_mut(), running.notify)
 }
 
 /// Deletes a container that was waited for, unless somebody else did.
@@ -167,6 +174,8 @@ pub(crate) struct Running {
     pub(crate) pidfd: OwnedFd,
     /// Its terminal, if that is copied to ours.
     pub(crate) relay: Option<Relay>,
+    /// Where it says that it is ready.
+    pub(crate) notify: Option<Notify>,
 }
 
 impl<'a> Making<'a> {
@@ -179,6 +188,12 @@ impl<'a> Making<'a> {
         let process = process_of(&mut bundle.spec)?;
         preserved.announce(&mut process.env);
         let terminal = process.terminal;
+        let notify_host = notify::host_socket();
+        if notify_host.is_some() {
+            let dir = context.store.root().join(parsed.id()).join(notify::DIR);
+            notify::add_to(&mut bundle.spec, &dir);
+        }
+        bundle::tidy_environment(process_of(&mut bundle.spec)?);
         let linux = bundle.spec.linux.as_ref();
         let filter = linux.and_then(|linux| linux.seccomp.as_ref());
         let filter =
@@ -195,6 +210,7 @@ impl<'a> Making<'a> {
             group,
             preserved,
             receivers: Receivers::connect(parsed, terminal, way == Way::Stay)?,
+            notify_host,
             pid_file,
             options: Options {
                 no_pivot: parsed.is_on("no-pivot"),
@@ -260,6 +276,9 @@ impl<'a> Making<'a> {
     ) -> Result<(Pid, Running), OciError> {
         lock.write_config(&self.bundle.bytes)?;
         lock.write_record(record)?;
+        if self.notify_host.is_some() {
+            notify::make_dir(entry)?;
+        }
         let group = match &self.group {
             None => None,
             Some(plan) => plan.make(self.context).inspect_err(|_| record.cgroup = None)?,
@@ -278,6 +297,7 @@ impl<'a> Making<'a> {
             self.context.log.warn(warning);
         }
         let pid = created.pid;
+        self.context.log.debug(|| format!("the init of {} is {}", entry.id, pid.as_raw_nonzero()));
         let start_time = ProcStat::of(pid).to(|| "look at the container's init".into())?.start_time;
         record.init = Some(Init { pid: pid.as_raw_nonzero().get(), start_time });
         lock.write_record(record)?;
@@ -285,20 +305,29 @@ impl<'a> Making<'a> {
         if let Some(path) = &self.pid_file {
             pid_file::write(path, pid)?;
         }
-        let running = let_go(created, self.way, listener)?;
+        let notify = match (&self.notify_host, self.way) {
+            (Some(host), Way::Detach | Way::Stay) => Notify::open(entry, host)?,
+            _ => None,
+        };
+        let running = let_go(created, self.way, listener, notify)?;
         Ok((pid, running))
     }
 }
 
 /// Leaves the process waiting, or starts it.
-fn let_go(created: Created, way: Way, listener: Option<OwnedFd>) -> Result<Running, OciError> {
+fn let_go(
+    created: Created,
+    way: Way,
+    listener: Option<OwnedFd>,
+    notify: Option<Notify>,
+) -> Result<Running, OciError> {
     let Created { pidfd, console, start, .. } = created;
     let relay = match (way, console) {
-        (Way::Stay, Some(console)) => Some(Relay::new(terminal::own()?, console)?),
+        (Way::Stay, Some(console)) => Some(Relay::new(console)?),
         _ => None,
     };
     set_off(start, listener)?;
-    Ok(Running { pidfd, relay })
+    Ok(Running { pidfd, relay, notify })
 }
 
 fn set_off(start: StartHandle, listener: Option<OwnedFd>) -> Result<(), OciError> {

@@ -32,7 +32,9 @@ mod fds;
 mod help;
 mod launch;
 mod log;
+mod notify;
 mod pid_file;
+mod quantity;
 mod shield;
 mod status;
 mod store;
@@ -64,9 +66,13 @@ pub(crate) struct Context {
     pub(crate) log: Log,
 }
 
+/// The names under which the program is nothing but an OCI runtime: its own, and the one that some
+/// engines and scripts insist on.
+pub const NAMES: [&str; 2] = ["kista-oci", "runc"];
+
 /// Runs a command line; `name` is how the program was called, `words` what follows.
 ///
-/// `name` is what usage texts say and what precedes errors: `kista oci` or `kista-oci`.
+/// `name` is what usage texts say: `kista oci`, or one of [`NAMES`].
 pub fn main(name: &str, words: Vec<String>) -> ExitCode {
     let (global, rest) = match args::parse_global(&command::GLOBAL_FLAGS, words) {
         Ok(parsed) => parsed,
@@ -90,7 +96,7 @@ pub fn main(name: &str, words: Vec<String>) -> ExitCode {
         return match word.as_str() {
             "help" | "h" => help::help(name, rest.next().as_deref()),
             _ => {
-                log.error(&format!("no such command: {word} (see {name} --help)"));
+                log.error(&format!("No help topic for '{word}'"));
                 // The code that urfave/cli gives, which scripts know.
                 ExitCode::from(3)
             }
@@ -127,6 +133,7 @@ fn run(
         // Returns if there is nothing to be done, or nothing that can be.
         shield::enter(&context.log);
     }
+    context.log.debug(|| format!("{} of {:?} in {:?}", command.name, parsed.args, context.store));
     match (command.run)(&context, parsed) {
         Ok(Exit::Code(code)) => ExitCode::from(code),
         Err(error) => {
@@ -191,8 +198,11 @@ fn refuse(name: &str, command: Option<&'static Command>, log: &Log, refusal: Ref
 }
 
 fn version(name: &str) -> ExitCode {
-    // The form that engines take apart: "NAME version NUMBER", then what it conforms to.
+    // The form that engines take apart: "NAME version NUMBER", then what it conforms to. A link
+    // called `runc` is for those that look for that word.
     let (own, spec) = (env!("CARGO_PKG_VERSION"), oci::runtime::VERSION);
-    let text = format!("{} version {own}\nspec: {spec}\n", name.replace(' ', "-"));
+    let commit = option_env!("KISTA_COMMIT").unwrap_or("unknown");
+    let name = name.replace(' ', "-");
+    let text = format!("{name} version {own}\ncommit: {commit}\nspec: {spec}\n");
     exit::code(std::io::stdout().write_all(text.as_bytes()))
 }

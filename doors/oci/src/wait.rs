@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
 use crate::error::{OciError, Step};
+use crate::notify::Notify;
 use crate::terminal::Relay;
 
 /// Signals held back until there is somebody to pass them on to.
@@ -31,7 +32,9 @@ impl Held {
         pid: Pid,
         pidfd: BorrowedFd<'_>,
         mut relay: Option<&mut Relay>,
+        mut notify: Option<Notify>,
     ) -> Result<u8, OciError> {
+        let own = rustix::process::getpid().as_raw_nonzero().get();
         if let Some(relay) = relay.as_deref_mut() {
             relay.resize();
         }
@@ -40,11 +43,16 @@ impl Held {
             if let Some(relay) = relay.as_deref() {
                 relay.add_to(&mut fds);
             }
+            fds.extend(notify.iter().map(|notify| PollFd::new(notify, PollFlags::IN)));
             match poll(&mut fds, None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(OciError::io("wait for the process", errno)),
             }
             drop(fds);
+            // We stay, and pass signals on: the service manager's main process is this one.
+            if let Some(true) = notify.as_ref().map(|one| one.turn(own)).transpose()? {
+                notify = None;
+            }
             if let Some(relay) = relay.as_deref_mut() {
                 relay.turn();
             }

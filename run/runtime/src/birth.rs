@@ -34,6 +34,17 @@ pub(crate) fn join_handle(
     })
 }
 
+/// The group that the child is born in, by a descriptor of its own: the child takes the doors over.
+pub(crate) fn born_in(
+    cgroup: Option<&cgroups::JoinHandle>,
+) -> Result<Option<OwnedFd>, RuntimeError> {
+    cgroup
+        .and_then(cgroups::JoinHandle::clone_into)
+        .map(|fd| fd.try_clone_to_owned())
+        .transpose()
+        .host(|| "enter the cgroup".into())
+}
+
 /// The caller, hidden from others as long as this lives, so that a child of it is from its first
 /// instant: it may be born into the sight of a container's processes (CVE-2016-9962).
 pub(crate) struct Hidden {
@@ -64,12 +75,12 @@ impl Drop for Hidden {
 pub(crate) fn let_go<'a>(
     process: &'a ProcessPlan<'_>,
     own: impl Iterator<Item = BorrowedFd<'a>>,
-    cgroup: Option<&'a cgroups::JoinHandle>,
+    cgroup: Option<&cgroups::JoinHandle>,
 ) {
-    let cgroup = cgroup.into_iter().flat_map(cgroups::JoinHandle::fds);
-    let listener = process.listener.as_ref().map(Connection::as_fd);
-    let own = own.chain(listener);
-    let keep: Vec<_> = own.chain(cgroup).chain(process.inherited()).collect();
+    let mut keep: Vec<BorrowedFd<'_>> = own.collect();
+    keep.extend(cgroup.into_iter().flat_map(cgroups::JoinHandle::fds));
+    keep.extend(process.inherited());
+    keep.extend(process.listener.as_ref().map(Connection::as_fd));
     // Before Linux 5.9 they are closed by execve(2).
     let _ = sys::process::close_all_but(&keep);
 }

@@ -49,7 +49,7 @@ impl CapabilityPlan {
         let refused = plan.ambient - (plan.permitted & plan.inheritable);
         for (name, _) in NAMES.iter().filter(|(_, bit)| refused.contains(*bit)) {
             warnings.push(format!(
-                "capability CAP_{name} cannot be ambient without being permitted and inheritable"
+                "can't raise ambient capability CAP_{name}: it is not both permitted and inheritable"
             ));
         }
         plan.ambient -= refused;
@@ -114,6 +114,11 @@ impl CapabilityPlan {
         }
         Ok(())
     }
+}
+
+/// Every capability that is known here, as `CAP_CHOWN`, in the kernel's order.
+pub fn capability_names() -> impl Iterator<Item = String> {
+    NAMES.iter().map(|(name, _)| format!("CAP_{name}"))
 }
 
 fn by_name(name: &str) -> Option<CapabilitySet> {

@@ -48,8 +48,8 @@ fn make(container: &Container<'_>, bundle: Option<&Path>) -> Result<Created, Run
         let listener = Listener { path: &path, metadata: &metadata, state };
         plan.process.listener = Some(Connection::open(&listener)?);
     }
-    let cgroup = birth::join_handle(container.cgroup)?;
-    let cgroup = cgroup.as_ref();
+    let mut cgroup = birth::join_handle(container.cgroup)?;
+    let born_in = birth::born_in(cgroup.as_ref())?;
     let (near, far) =
         sys::socket::pair(SocketType::SEQPACKET).host(|| "make a socket pair".into())?;
     let user = joined::open_one(&plan, NamespaceKind::User)?;
@@ -71,14 +71,15 @@ fn make(container: &Container<'_>, bundle: Option<&Path>) -> Result<Created, Run
     let mut near = Some(near);
     let child = {
         let plan = &mut plan;
-        let near = &mut near;
+        let (near, cgroup) = (&mut near, &mut cgroup);
         let first = if relays { parent } else { flags };
-        sys::process::clone(first, cgroup.and_then(cgroups::JoinHandle::clone_into), move || {
+        sys::process::clone(first, born_in.as_ref().map(AsFd::as_fd), move || {
             // The copy of the caller's end would keep the stream from ending with the caller.
             drop(near.take());
             let own =
                 [Some(far.as_fd()), user.as_ref().map(AsFd::as_fd), pids.as_ref().map(AsFd::as_fd)];
-            birth::let_go(&plan.process, own.into_iter().flatten(), cgroup);
+            birth::let_go(&plan.process, own.into_iter().flatten(), cgroup.as_ref());
+            let cgroup = cgroup.take();
             let init = Init { plan, socket: far, cgroup, user, pids, unprivileged };
             match relays {
                 false => init::run(init),

@@ -46,8 +46,8 @@ fn add(request: &Exec<'_>, listener: Option<&Listener<'_>>) -> Result<Created, R
             .ok_or_else(|| spec_error("linux.seccomp.listenerPath", "is missing for an exec"))?;
         plan.listener = Some(Connection::open(listener)?);
     }
-    let cgroup = birth::join_handle(request.cgroup)?;
-    let cgroup = cgroup.as_ref();
+    let mut cgroup = birth::join_handle(request.cgroup)?;
+    let born_in = birth::born_in(cgroup.as_ref())?;
     let kinds = kinds_to_join(request.target)?;
     let (near, far) =
         sys::socket::pair(SocketType::SEQPACKET).host(|| "make a socket pair".into())?;
@@ -57,12 +57,13 @@ fn add(request: &Exec<'_>, listener: Option<&Listener<'_>>) -> Result<Created, R
     let mut near = Some(near);
     let child = {
         let plan = &mut plan;
-        let near = &mut near;
-        sys::process::clone(flags, cgroup.and_then(cgroups::JoinHandle::clone_into), move || {
+        let (near, cgroup) = (&mut near, &mut cgroup);
+        sys::process::clone(flags, born_in.as_ref().map(AsFd::as_fd), move || {
             // The copy of the caller's end would keep the stream from ending with the caller.
             drop(near.take());
             let own = [far.as_fd(), request.target.pidfd];
-            birth::let_go(plan, own.into_iter(), cgroup);
+            birth::let_go(plan, own.into_iter(), cgroup.as_ref());
+            let cgroup = cgroup.take();
             let joiner = Joiner { plan, socket: far, cgroup, target: request.target, kinds };
             joiner.run()
         })
@@ -120,7 +121,7 @@ fn kinds_to_join(target: Target<'_>) -> Result<ThreadNameSpaceType, RuntimeError
 struct Joiner<'a, 'b> {
     plan: &'a mut ProcessPlan<'b>,
     socket: OwnedFd,
-    cgroup: Option<&'a cgroups::JoinHandle>,
+    cgroup: Option<cgroups::JoinHandle>,
     target: Target<'b>,
     kinds: ThreadNameSpaceType,
 }
@@ -139,7 +140,7 @@ impl Joiner<'_, '_> {
             Ok(joined) => joined,
             Err(error) => return Err((error, self.socket)),
         };
-        self.plan.become_it(root.as_fd(), self.socket, terminal, || Ok(()))
+        self.plan.become_it(root, self.socket, terminal, || Ok(()))
     }
 
     #[allow(clippy::type_complexity, reason = "the two ends of a terminal")]
@@ -147,7 +148,7 @@ impl Joiner<'_, '_> {
         rustix::process::umask(Mode::empty());
         arm(self.plan.death_signal)?;
         self.plan.limits.apply_initial_affinity()?;
-        enter_cgroup(self.cgroup)?;
+        enter_cgroup(self.cgroup.take())?;
         // While the host's rights are still there, and before anything of the container's is in
         // sight: its own /proc is not to be trusted with labels (CVE-2015-1334).
         if self.plan.needs_proc() {

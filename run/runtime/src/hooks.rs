@@ -45,6 +45,16 @@ pub enum HookPoint {
 }
 
 impl HookPoint {
+    /// Every point, in the order of a container's life.
+    pub const ALL: [Self; 6] = [
+        Self::Prestart,
+        Self::CreateRuntime,
+        Self::CreateContainer,
+        Self::StartContainer,
+        Self::Poststart,
+        Self::Poststop,
+    ];
+
     /// The name of the field in config.json.
     pub fn name(self) -> &'static str {
         match self {
@@ -71,19 +81,9 @@ impl HookPoint {
     }
 }
 
-/// Every point, in the order of a container's life.
-const POINTS: [HookPoint; 6] = [
-    HookPoint::Prestart,
-    HookPoint::CreateRuntime,
-    HookPoint::CreateContainer,
-    HookPoint::StartContainer,
-    HookPoint::Poststart,
-    HookPoint::Poststop,
-];
-
 /// Refuses hooks that cannot be called.
 pub(crate) fn check(hooks: Option<&Hooks>, has_bundle: bool) -> Result<(), RuntimeError> {
-    for point in POINTS {
+    for point in HookPoint::ALL {
         for (index, hook) in point.of(hooks).iter().enumerate() {
             let field = |name: &str| format!("hooks.{}[{index}].{name}", point.name());
             if !hook.path.starts_with('/') {

@@ -23,7 +23,7 @@ use crate::{Container, RuntimeError, devices, limits, source, sysctl};
 pub(crate) struct Init<'a, 'b> {
     pub(crate) plan: &'a mut Plan<'b>,
     pub(crate) socket: OwnedFd,
-    pub(crate) cgroup: Option<&'a cgroups::JoinHandle>,
+    pub(crate) cgroup: Option<cgroups::JoinHandle>,
     /// A user namespace to join.
     pub(crate) user: Option<OwnedFd>,
     /// A pid namespace to join for the process to be: this one is never seen there.
@@ -73,7 +73,7 @@ impl Init<'_, '_> {
             let state = || container_state(container, bundle, "created");
             run_hooks(container, HookPoint::StartContainer, state)
         };
-        self.plan.process.become_it(root.as_fd(), self.socket, terminal, hooks)
+        self.plan.process.become_it(root, self.socket, terminal, hooks)
     }
 
     /// Everything that makes the container, up to its root being the root.
@@ -93,7 +93,7 @@ impl Init<'_, '_> {
         if joins_user {
             self.join_pids()?;
         }
-        enter_cgroup(self.cgroup)?;
+        enter_cgroup(self.cgroup.take())?;
         self.make_late_namespaces()?;
         if !self.plan.container.options.keep_keyring {
             // Where keys are compiled out or their quota is used up there is nothing to inherit
@@ -308,8 +308,8 @@ pub(crate) fn arm(signal: Option<rustix::process::Signal>) -> Result<(), Runtime
     Ok(())
 }
 
-/// Enters the version 1 cgroups; into that of version 2 the process was born.
-pub(crate) fn enter_cgroup(cgroup: Option<&cgroups::JoinHandle>) -> Result<(), RuntimeError> {
+/// Enters the version 1 cgroups, and closes the doors; into that of version 2 the process was born.
+pub(crate) fn enter_cgroup(cgroup: Option<cgroups::JoinHandle>) -> Result<(), RuntimeError> {
     match cgroup {
         None => Ok(()),
         Some(cgroup) => cgroup.join().inside(|| "enter the cgroup".into()),

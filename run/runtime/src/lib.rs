@@ -53,6 +53,7 @@ mod sysctl;
 mod target;
 
 pub use aside::{hold_mounts, new_network};
+pub use caps::capability_names;
 pub use container::{
     Container, Created, Exec, Options, Parent, Rootfs, Stdio, Target, TerminalSize,
 };
@@ -62,4 +63,5 @@ pub use error::{ExecError, ExecErrorKind, RuntimeError};
 pub use exec::{exec, exec_notifying};
 pub use limits::RESOURCES;
 pub use notify::Listener;
+pub use options::MOUNT_OPTIONS;
 pub use start::StartHandle;

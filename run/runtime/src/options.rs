@@ -144,6 +144,72 @@ const RECURSIVE: [&str; 18] = [
     "rsymfollow",
 ];
 
+/// The words that mean the same on every file system. runtime-spec 1.3.0, features.md.
+pub const MOUNT_OPTIONS: [&str; 62] = [
+    "async",
+    "atime",
+    "bind",
+    "defaults",
+    "dev",
+    "diratime",
+    "dirsync",
+    "exec",
+    "idmap",
+    "iversion",
+    "lazytime",
+    "loud",
+    "mand",
+    "noatime",
+    "nodev",
+    "nodiratime",
+    "noexec",
+    "noiversion",
+    "nolazytime",
+    "nomand",
+    "norelatime",
+    "nostrictatime",
+    "nosuid",
+    "nosymfollow",
+    "private",
+    "ratime",
+    "rbind",
+    "rdev",
+    "rdiratime",
+    "relatime",
+    "remount",
+    "rexec",
+    "ridmap",
+    "rnoatime",
+    "rnodev",
+    "rnodiratime",
+    "rnoexec",
+    "rnorelatime",
+    "rnostrictatime",
+    "rnosuid",
+    "rnosymfollow",
+    "ro",
+    "rprivate",
+    "rrelatime",
+    "rro",
+    "rrw",
+    "rshared",
+    "rslave",
+    "rstrictatime",
+    "rsuid",
+    "rsymfollow",
+    "runbindable",
+    "rw",
+    "shared",
+    "silent",
+    "slave",
+    "strictatime",
+    "suid",
+    "symfollow",
+    "sync",
+    "tmpcopyup",
+    "unbindable",
+];
+
 /// A propagation by its name, and whether it goes for all mounts below.
 pub(crate) fn propagation(word: &str) -> Option<(Propagation, bool)> {
     Some(match word {
@@ -162,6 +228,16 @@ pub(crate) fn propagation(word: &str) -> Option<(Propagation, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_announced_is_understood() {
+        // Flags of the file system's: the kernel takes them by these names.
+        let of_the_file_system = ["dirsync", "iversion", "lazytime", "mand", "sync"];
+        for word in MOUNT_OPTIONS {
+            let data = parse(&[word.to_owned()]).data;
+            assert_eq!(!data.is_empty(), of_the_file_system.contains(&word), "{word}: {data:?}");
+        }
+    }
 
     fn parsed(words: &str) -> MountOptions {
         parse(&words.split(' ').map(str::to_owned).collect::<Vec<_>>())

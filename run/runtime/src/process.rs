@@ -164,7 +164,7 @@ impl<'a> ProcessPlan<'a> {
     /// of a terminal's ends, the far end first. `hooks` is what is due right before the program.
     pub(crate) fn become_it(
         &mut self,
-        root: BorrowedFd<'_>,
+        root: OwnedFd,
         mut socket: OwnedFd,
         terminal: Option<(OwnedFd, OwnedFd)>,
         hooks: impl FnOnce() -> Result<(), RuntimeError>,
@@ -186,7 +186,7 @@ impl<'a> ProcessPlan<'a> {
 
     fn prepare(
         &mut self,
-        root: BorrowedFd<'_>,
+        root: OwnedFd,
         socket: &mut OwnedFd,
         terminal: Option<(OwnedFd, OwnedFd)>,
     ) -> Result<Prepared, RuntimeError> {
@@ -201,8 +201,9 @@ impl<'a> ProcessPlan<'a> {
                 console::take(far.as_fd())?;
             }
         }
-        let entered = self.enter_cwd(root)?;
-        self.arrange(socket, far.as_ref())?;
+        let entered = self.enter_cwd(root.as_fd())?;
+        drop(root);
+        let console = self.arrange(socket, far, console)?;
         sys::process::reset_signals();
 
         self.capabilities.clamp(&mut self.warnings)?;
@@ -233,19 +234,27 @@ impl<'a> ProcessPlan<'a> {
         Ok(Prepared { program, console })
     }
 
-    /// What the process needs of the caller's descriptors.
+    /// What the process needs of the caller's descriptors. The first three numbers stay taken in
+    /// any case, so that nothing else comes to be there before they have their meaning.
     pub(crate) fn inherited(&self) -> impl Iterator<Item = BorrowedFd<'a>> {
-        let stdio = match self.stdio {
+        let given = match self.stdio {
             Stdio::Fds(three) => three.to_vec(),
-            _ => vec![rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()],
+            _ => Vec::new(),
         };
-        stdio.into_iter().chain(self.preserved.iter().copied())
+        let own = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+        own.into_iter().chain(given).chain(self.preserved.iter().copied())
     }
 
-    /// Standard input, output and error, what is preserved, and nothing else.
-    fn arrange(&mut self, socket: &mut OwnedFd, far: Option<&OwnedFd>) -> Result<(), RuntimeError> {
+    /// Standard input, output and error, what is preserved, and nothing else; answers with the
+    /// terminal's near end. It and the socket have other numbers from then on.
+    fn arrange(
+        &mut self,
+        socket: &mut OwnedFd,
+        far: Option<OwnedFd>,
+        console: Option<OwnedFd>,
+    ) -> Result<Option<OwnedFd>, RuntimeError> {
         let mut fds = Vec::with_capacity(3 + self.preserved.len());
-        match (self.stdio, far) {
+        match (self.stdio, &far) {
             (Stdio::Fds(three), _) => fds.extend(three.into_iter().zip(0..)),
             (_, Some(far)) => fds.extend((0..3).map(|number| (far.as_fd(), number))),
             _ => {
@@ -262,11 +271,15 @@ impl<'a> ProcessPlan<'a> {
         if let Some(listener) = &mut self.listener {
             listener.move_above(3 + self.preserved.len() as i32)?;
         }
-        let moved = sys::process::arrange_fds(&fds, socket.as_fd())
-            .inside(|| "arrange descriptors".into())?;
-        // The number that it had may be one of the program's by now: not to be closed.
-        std::mem::forget(std::mem::replace(socket, moved));
-        Ok(())
+        let mut keep = vec![socket.as_fd()];
+        keep.extend(console.as_ref().map(AsFd::as_fd));
+        let moved =
+            sys::process::arrange_fds(&fds, &keep).inside(|| "arrange descriptors".into())?;
+        let mut moved = moved.into_iter();
+        let new_socket = moved.next().expect("as many as were to be kept");
+        // The numbers that they had may be the program's by now: not to be closed.
+        std::mem::forget((std::mem::replace(socket, new_socket), far, console));
+        Ok(moved.next())
     }
 
     /// A pipe that the process may only inherit and not open again by its name in /proc would break

@@ -20,6 +20,9 @@ pub enum Arch {
 pub(crate) const X32_BIT: u32 = 0x4000_0000;
 
 impl Arch {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::X86_64, Self::X32, Self::X86, Self::Aarch64, Self::Arm];
+
     /// The architecture that this program was built for.
     pub const NATIVE: Self =
         if cfg!(target_arch = "aarch64") { Self::Aarch64 } else { Self::X86_64 };
@@ -86,8 +89,7 @@ impl Arch {
             "SH",
             "SHEB",
         ];
-        let all = [Self::X86_64, Self::X32, Self::X86, Self::Aarch64, Self::Arm];
-        if let Some(arch) = all.into_iter().find(|arch| arch.oci_name() == name) {
+        if let Some(arch) = Self::ALL.into_iter().find(|arch| arch.oci_name() == name) {
             return Ok(Some(arch));
         }
         match name.strip_prefix("SCMP_ARCH_") {
@@ -97,7 +99,7 @@ impl Arch {
     }
 
     /// Whether a kernel of architecture `native` runs programs of this one.
-    pub(crate) const fn runs_on(self, native: Self) -> bool {
+    pub const fn runs_on(self, native: Self) -> bool {
         match self {
             Self::X86_64 | Self::X32 => matches!(native, Self::X86_64 | Self::X32),
             Self::X86 => matches!(native, Self::X86_64 | Self::X32 | Self::X86),

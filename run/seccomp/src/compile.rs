@@ -24,6 +24,38 @@ pub fn compile(filter: &Seccomp, native: Arch) -> Result<Program, SeccompError> 
     tree::program(&policy(filter, native)?)
 }
 
+/// The actions that a filter may name. runtime-spec 1.3.0, features.md, "Seccomp".
+pub const ACTIONS: [&str; 9] = [
+    "SCMP_ACT_ALLOW",
+    "SCMP_ACT_ERRNO",
+    "SCMP_ACT_KILL",
+    "SCMP_ACT_KILL_PROCESS",
+    "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_LOG",
+    "SCMP_ACT_NOTIFY",
+    "SCMP_ACT_TRACE",
+    "SCMP_ACT_TRAP",
+];
+
+/// The operators of conditions.
+pub const OPERATORS: [&str; 7] = [
+    "SCMP_CMP_EQ",
+    "SCMP_CMP_GE",
+    "SCMP_CMP_GT",
+    "SCMP_CMP_LE",
+    "SCMP_CMP_LT",
+    "SCMP_CMP_MASKED_EQ",
+    "SCMP_CMP_NE",
+];
+
+/// The flags.
+pub const FLAGS: [&str; 4] = [
+    "SECCOMP_FILTER_FLAG_LOG",
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_TSYNC",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+];
+
 /// Understands a filter.
 pub(crate) fn policy(filter: &Seccomp, native: Arch) -> Result<Policy<'static>, SeccompError> {
     let default = action(&filter.default_action, filter.default_errno_ret)?;
@@ -151,4 +183,21 @@ fn flags(names: &[String], notifies: bool) -> Result<u32, SeccompError> {
         true => (flags & !flag::TSYNC) | flag::NEW_LISTENER,
         false => flags & !flag::WAIT_KILLABLE_RECV,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_announced_is_understood() {
+        for name in ACTIONS {
+            action(name, None).unwrap();
+        }
+        for op in OPERATORS {
+            let argument = SeccompArg { op: op.to_owned(), ..SeccompArg::default() };
+            condition(&argument, &SeccompRule::default()).unwrap();
+        }
+        flags(&FLAGS.map(str::to_owned), false).unwrap();
+    }
 }

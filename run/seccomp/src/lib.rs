@@ -28,7 +28,7 @@ mod wire;
 
 pub use arch::Arch;
 pub use cache::Cache;
-pub use compile::compile;
+pub use compile::{ACTIONS, FLAGS, OPERATORS, compile};
 pub use docker::DockerProfile;
 pub use error::SeccompError;
 pub use profile::{Capabilities, Profile};

@@ -37,6 +37,14 @@ pub enum Need {
     HugetlbCgroup,
     /// A block device of the machine.
     Disk,
+    /// systemd-notify.
+    SystemdNotify,
+    /// dockerd, its client, and the containerd that it brings.
+    Dockerd,
+    /// podman and conmon.
+    Podman,
+    /// containerd, its shim for runc, and ctr.
+    Containerd,
 }
 
 impl Need {
@@ -59,6 +67,13 @@ impl Need {
             Self::Skopeo => (in_path("skopeo"), "no skopeo"),
             Self::Strace => (in_path("strace"), "no strace"),
             Self::Compressors => (in_path("zstd") && in_path("xz"), "no zstd or no xz"),
+            Self::SystemdNotify => (in_path("systemd-notify"), "no systemd-notify"),
+            Self::Dockerd => (in_path("dockerd") && in_path("docker"), "no dockerd or no docker"),
+            Self::Podman => (in_path("podman") && in_path("conmon"), "no podman or no conmon"),
+            Self::Containerd => {
+                let all = ["containerd", "ctr", "containerd-shim-runc-v2"];
+                (all.into_iter().all(in_path), "no containerd, no ctr or no shim")
+            }
             Self::CgroupV1 => {
                 (Path::new("/sys/fs/cgroup/memory/tasks").exists(), "no v1 memory hierarchy")
             }

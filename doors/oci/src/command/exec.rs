@@ -18,7 +18,7 @@ use crate::launch::Receivers;
 use crate::pid_file;
 use crate::status::{self, Status};
 use crate::store::Record;
-use crate::terminal::{self, Relay};
+use crate::terminal::Relay;
 use crate::wait::Held;
 
 pub(crate) const EXEC: Command = Command {
@@ -63,7 +63,8 @@ fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
         return Err(OciError::State(text.into()));
     }
     let spec = entry.spec()?;
-    let process = process(parsed, &spec)?;
+    let mut process = process(parsed, &spec)?;
+    bundle::tidy_environment(&mut process);
     let stays = !parsed.is_on("detach");
     let preserved = Preserved::take(parsed, false)?;
     let receivers = Receivers::connect(parsed, process.terminal, stays)?;
@@ -93,13 +94,13 @@ fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
     }
     let Created { pid, pidfd, console, start, .. } = created;
     let mut relay = match (stays, console) {
-        (true, Some(console)) => Some(Relay::new(terminal::own()?, console)?),
+        (true, Some(console)) => Some(Relay::new(console)?),
         _ => None,
     };
     start.start()?;
     match held {
         None => Ok(Exit::SUCCESS),
-        Some(held) => held.wait(pid, pidfd.as_fd(), relay.as_mut()).map(Exit::Code),
+        Some(held) => held.wait(pid, pidfd.as_fd(), relay.as_mut(), None).map(Exit::Code),
     }
 }
 

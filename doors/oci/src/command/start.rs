@@ -2,6 +2,8 @@
 //!
 //! runtime-spec 1.3.0, runtime.md, "Start".
 
+use std::os::fd::AsFd as _;
+
 use oci::runtime::State;
 use runtime::StartHandle;
 use runtime::hooks::{self, HookPoint};
@@ -13,6 +15,7 @@ use crate::args::Parsed;
 use crate::command::Command;
 use crate::error::{OciError, Step};
 use crate::exit::Exit;
+use crate::notify::{self, Notify};
 use crate::status::{self, Status};
 use crate::store::Record;
 
@@ -35,10 +38,18 @@ fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
         Err(Errno::NOENT | Errno::CONNREFUSED) => return Err(refuse(Status::Stopped)),
         other => other.to(|| "reach the container".into())?,
     };
+    let notify = match notify::host_socket() {
+        None => None,
+        Some(host) => Notify::open(&entry, &host)?,
+    };
     StartHandle::from_fd(socket).start()?;
     lock.remove_start_socket();
     drop(lock);
-    poststart(context, parsed.id(), &record, alive.pid.as_raw_nonzero().get());
+    let pid = alive.pid.as_raw_nonzero().get();
+    poststart(context, parsed.id(), &record, pid);
+    if let Some(notify) = notify {
+        notify.wait(alive.pidfd.as_fd(), pid)?;
+    }
     Ok(Exit::SUCCESS)
 }
 

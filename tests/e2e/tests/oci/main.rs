@@ -4,5 +4,6 @@
 //! (What the runtime-spec demands of containers themselves is `tests/conformance`.)
 #![allow(clippy::unwrap_used, reason = "a panic here is a test's failure")]
 
+mod commands;
 mod lifecycle;
 mod support;

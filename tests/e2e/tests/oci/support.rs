@@ -31,6 +31,10 @@ impl Oci {
         self.dir.path()
     }
 
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Where states are kept.
     pub(crate) fn root(&self) -> PathBuf {
         self.dir.path().join("state")
