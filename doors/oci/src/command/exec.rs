@@ -3,14 +3,14 @@
 use std::os::fd::AsFd as _;
 
 use cgroups::{Cgroup, CgroupPath, Hierarchy};
-use oci::runtime::{Process, Spec};
-use runtime::{Created, Exec, Options, Parent, Stdio, Target};
+use oci::runtime::{Process, Seccomp, Spec};
+use runtime::{Created, Exec, Listener, Options, Parent, Stdio, Target};
 
 use crate::Context;
 use crate::args::{Parsed, Trailing, switch, valued};
 use crate::bundle;
 use crate::cgroup;
-use crate::command::{Command, create};
+use crate::command::{Command, create, start};
 use crate::error::OciError;
 use crate::exit::Exit;
 use crate::fds::Preserved;
@@ -74,7 +74,7 @@ fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
     let group = group(parsed, &record)?;
     let held = if stays { Some(Held::new()?) } else { None };
     let fds: Vec<_> = preserved.fds.iter().map(|fd| fd.as_fd()).collect();
-    let created = runtime::exec(&Exec {
+    let request = Exec {
         target: Target { pid: alive.pid, pidfd: alive.pidfd.as_fd() },
         process: &process,
         seccomp: filter.as_ref(),
@@ -84,7 +84,15 @@ fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
         death_signal: None,
         preserved: &fds,
         options: Options { set_home: true, ..Options::default() },
-    })?;
+    };
+    let created = match spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()) {
+        Some(Seccomp { listener_path: Some(path), listener_metadata, .. }) => {
+            let metadata = listener_metadata.as_deref().unwrap_or_default();
+            let state = &start::hook_state(&entry.id, &record, Status::Running, None);
+            runtime::exec_notifying(&request, &Listener { path, metadata, state })?
+        }
+        _ => runtime::exec(&request)?,
+    };
     for warning in &created.warnings {
         context.log.warn(warning);
     }
