@@ -91,6 +91,7 @@ fn index(images: &[ImageToSave], records: &[ImageRecord]) -> Index {
     Index {
         schema_version: 2,
         media_type: Some(media_type::OCI_INDEX.into()),
+        artifact_type: None,
         manifests,
         subject: None,
         annotations: BTreeMap::new(),

@@ -116,6 +116,9 @@ pub struct Index {
     /// The index's own type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
+    /// The type of an artifact that is a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
     /// The manifests, or further indexes.
     pub manifests: Vec<Descriptor>,
     /// The manifest that this index is about.

@@ -25,6 +25,14 @@ impl Hasher {
         Self { state }
     }
 
+    /// Which digest is made.
+    pub fn algorithm(&self) -> Algorithm {
+        match &self.state {
+            State::Sha256(_) => Algorithm::Sha256,
+            State::Sha512(_) => Algorithm::Sha512,
+        }
+    }
+
     /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.state {

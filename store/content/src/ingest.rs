@@ -60,6 +60,11 @@ impl Ingest {
         self.size
     }
 
+    /// By which algorithm its digest is made.
+    pub fn algorithm(&self) -> Algorithm {
+        self.hasher.algorithm()
+    }
+
     /// Ends the blob and compares it with what was announced. `None` announces nothing.
     ///
     /// [`ContentError::Size`] or [`ContentError::Mismatch`] if it is something else; nothing is
@@ -137,6 +142,29 @@ impl Staged {
             true => Ok(Box::new(bulk::Reader::new(file.into()))),
             false => Ok(Box::new(file)),
         }
+    }
+
+    /// The same bytes under a digest of another algorithm, for which they are read again.
+    ///
+    /// [`ContentError::Mismatch`] if they are others; nothing is left of them then.
+    pub fn named_by(self, digest: &Digest) -> Result<Self, ContentError> {
+        let mut hasher = Hasher::new(digest.algorithm());
+        let mut file = self.reader()?;
+        let mut buffer = vec![0; 256 * 1024];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => hasher.update(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(failed("read", &self.file.path(), source)),
+            }
+        }
+        let actual = hasher.finish();
+        if actual != *digest {
+            let (expected, size) = (digest.clone(), self.size);
+            return Err(ContentError::Mismatch { expected, actual, size });
+        }
+        Ok(Self { digest: actual, ..self })
     }
 
     /// Opens the bytes for reading, from the start and with an offset of its own.

@@ -28,6 +28,7 @@ pub(crate) fn write(images: &Images) -> Result<(), ImagesError> {
     let index = Index {
         schema_version: 2,
         media_type: Some(media_type::OCI_INDEX.into()),
+        artifact_type: None,
         manifests,
         subject: None,
         annotations: BTreeMap::new(),

@@ -1,0 +1,205 @@
+//! Connections: made, used for one exchange at a time, kept for the next.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Mutex;
+
+use http1::{Body, Origin, Scheme};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
+
+use crate::server::Trust;
+use crate::settings::Timeouts;
+use crate::tls::Configurations;
+
+/// Larger reads go past the buffer, so that a blob's bytes are copied once.
+const BUFFER: usize = 16 << 10;
+/// How much of a file is sent before somebody is told.
+const PART: u64 = 4 << 20;
+/// Idle connections that are kept for one origin.
+const KEPT: usize = 8;
+
+/// Open connections that nobody uses, by origin.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    idle: Mutex<HashMap<Origin, Vec<Connection>>>,
+    tls: Configurations,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: BufReader<Stream>,
+    /// Whether an exchange was made over it: it may have been closed since.
+    pub(crate) is_used: bool,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Clear(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Pool {
+    /// A connection that was kept, or a new one.
+    pub(crate) fn connection(
+        &self,
+        origin: &Origin,
+        trust: &Trust,
+        timeouts: &Timeouts,
+    ) -> io::Result<Connection> {
+        let kept = self.lock().get_mut(origin).and_then(Vec::pop);
+        match kept {
+            Some(connection) => Ok(connection),
+            None => self.fresh(origin, trust, timeouts),
+        }
+    }
+
+    /// A new connection, its handshake done.
+    pub(crate) fn fresh(
+        &self,
+        origin: &Origin,
+        trust: &Trust,
+        timeouts: &Timeouts,
+    ) -> io::Result<Connection> {
+        let tcp = connect(origin, timeouts)?;
+        let stream = match origin.scheme {
+            Scheme::Http => Stream::Clear(tcp),
+            Scheme::Https => {
+                let name = ServerName::try_from(origin.bare_host().to_owned())
+                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+                let mut tls = StreamOwned::new(
+                    ClientConnection::new(self.tls.of(trust)?, name).map_err(io::Error::other)?,
+                    tcp,
+                );
+                while tls.conn.is_handshaking() {
+                    tls.conn.complete_io(&mut tls.sock)?;
+                }
+                Stream::Tls(Box::new(tls))
+            }
+        };
+        Ok(Connection { stream: BufReader::with_capacity(BUFFER, stream), is_used: false })
+    }
+
+    /// Keeps a connection over which an exchange has come to its end.
+    pub(crate) fn keep(&self, origin: &Origin, mut connection: Connection) {
+        connection.is_used = true;
+        let mut idle = self.lock();
+        let kept = idle.entry(origin.clone()).or_default();
+        if kept.len() < KEPT {
+            kept.push(connection);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Origin, Vec<Connection>>> {
+        self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn connect(origin: &Origin, timeouts: &Timeouts) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in (origin.bare_host(), origin.port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, timeouts.connect) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(timeouts.idle))?;
+                stream.set_write_timeout(Some(timeouts.idle))?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+impl Connection {
+    /// Sends the head and what goes with it.
+    pub(crate) fn send(&mut self, head: &[u8], bytes: &[u8]) -> io::Result<()> {
+        let stream = self.stream.get_mut();
+        if bytes.is_empty() {
+            stream.write_all(head)?;
+        } else {
+            // In one packet, if it is short.
+            stream.write_all(&[head, bytes].concat())?;
+        }
+        stream.flush()
+    }
+
+    /// Sends the `length` bytes of a file, and tells how many have gone. In clear the kernel moves
+    /// them.
+    pub(crate) fn send_file(
+        &mut self,
+        file: &mut File,
+        length: u64,
+        tell: &dyn Fn(u64),
+    ) -> io::Result<()> {
+        let mut sent = 0;
+        while sent < length {
+            let mut part = (&mut *file).take(PART.min(length - sent));
+            let count = match self.stream.get_mut() {
+                Stream::Clear(tcp) => io::copy(&mut part, tcp)?,
+                Stream::Tls(tls) => {
+                    let count = io::copy(&mut part, tls)?;
+                    tls.flush()?;
+                    count
+                }
+            };
+            if count == 0 {
+                return Err(io::Error::other("a blob is shorter than it was"));
+            }
+            sent += count;
+            tell(sent);
+        }
+        Ok(())
+    }
+
+    /// Reads a part of the response's body.
+    pub(crate) fn read_body(&mut self, body: &mut Body, buffer: &mut [u8]) -> io::Result<usize> {
+        body.read(&mut self.stream, buffer).map_err(stalled)
+    }
+
+    /// Where the response comes from.
+    pub(crate) fn reader(&mut self) -> &mut impl BufRead {
+        &mut self.stream
+    }
+}
+
+/// A timeout of the socket is `WouldBlock` on some systems: say what it is.
+pub(crate) fn stalled(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            io::Error::new(io::ErrorKind::TimedOut, "the server fell silent")
+        }
+        io::ErrorKind::UnexpectedEof => {
+            io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed too early")
+        }
+        _ => error,
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Clear(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}

@@ -1,0 +1,505 @@
+//! One request and its answer: authentication, redirects, repetition.
+//!
+//! ```text
+//! exchange   401 -> token or password, once
+//!   follow     3xx -> the next URL, without credentials if it is another origin's
+//!     persist    429, 5xx, broken connection -> the same again, later
+//!       once       one connection, one head, one body
+//! ```
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http1::{Body, Challenge, Fields, HttpError, RequestHead, ResponseHead, Scheme, Url};
+
+use crate::auth::Authorization;
+use crate::connect::{Connection, stalled};
+use crate::server::{Server, Trust};
+use crate::{Client, TransferError};
+
+/// What is asked, and how an error calls it.
+#[derive(Debug, Clone)]
+pub(crate) struct Request<'a> {
+    /// `manifest 12`, `layer sha256:...`.
+    pub(crate) what: &'a str,
+    /// `registry/repository`, or the registry alone.
+    pub(crate) repository: &'a str,
+    pub(crate) method: &'static str,
+    pub(crate) url: Url,
+    pub(crate) fields: Vec<(&'static str, String)>,
+    pub(crate) payload: Payload<'a>,
+    /// What a token must be good for; `None` never authenticates.
+    pub(crate) scope: Option<&'a str>,
+    /// Whether it may be sent again when nobody knows if it arrived.
+    pub(crate) is_repeatable: bool,
+}
+
+/// What goes with a request.
+#[derive(Clone, Copy)]
+pub(crate) enum Payload<'a> {
+    None,
+    Bytes(&'a [u8]),
+    /// A file that can be opened again, and who is told how much of it has gone.
+    File {
+        open: &'a (dyn Fn() -> io::Result<File> + Sync),
+        length: u64,
+        tell: &'a (dyn Fn(u64) + Sync),
+    },
+}
+
+impl std::fmt::Debug for Payload<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} bytes", self.length())
+    }
+}
+
+impl Payload<'_> {
+    fn length(&self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { length, .. } => *length,
+        }
+    }
+}
+
+/// An answer whose body is still on its way. Read to its end, its connection is used again.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) fields: Fields,
+    /// Where it came from, after redirects.
+    pub(crate) url: Url,
+    body: Body,
+    connection: Option<Connection>,
+    keeps_alive: bool,
+    client: Client,
+}
+
+/// Redirects that are followed.
+const MAX_REDIRECTS: usize = 5;
+/// A longer wait than this is not what a registry may ask for.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+/// What is read of the text of an error.
+const MAX_ERROR_BYTES: u64 = 64 << 10;
+
+/// Why one attempt failed.
+enum Failure {
+    /// There was no connection.
+    Connect(io::Error),
+    /// The connection broke. Trying again may help.
+    Broken(io::Error),
+    /// The answer is no HTTP.
+    Protocol(HttpError),
+    /// It is ours: a file that cannot be read.
+    Own(io::Error),
+}
+
+impl Client {
+    /// Sends a request and gives the answer, whatever its status is; authenticates if asked to.
+    pub(crate) fn exchange(
+        &self,
+        server: &Server,
+        request: &Request<'_>,
+    ) -> Result<Response, TransferError> {
+        let known = request.scope.and_then(|scope| self.known_authorization(server, scope));
+        let response = self.follow(server, request, known.as_ref())?;
+        let (Some(scope), 401) = (request.scope, response.status) else { return Ok(response) };
+        if response.url.origin != server.origin {
+            // Whoever we were sent to is not whom our credentials are for.
+            return Ok(response);
+        }
+        let challenges = Challenge::all(&response.fields);
+        drop(response);
+        let fresh = self.authenticate(server, request, scope, &challenges)?;
+        self.follow(server, request, Some(&fresh))
+    }
+
+    /// Sends a request with what the server was shown before, and answers no challenge.
+    pub(crate) fn exchange_known(
+        &self,
+        server: &Server,
+        request: &Request<'_>,
+    ) -> Result<Response, TransferError> {
+        let known = request.scope.and_then(|scope| self.known_authorization(server, scope));
+        self.follow(server, request, known.as_ref())
+    }
+
+    /// Sends a request with what it is authorized by, if anything: for token servers.
+    pub(crate) fn exchange_with(
+        &self,
+        server: &Server,
+        request: &Request<'_>,
+        authorization: Option<&Authorization>,
+    ) -> Result<Response, TransferError> {
+        self.follow(server, request, authorization)
+    }
+
+    /// Follows redirects.
+    fn follow(
+        &self,
+        server: &Server,
+        request: &Request<'_>,
+        authorization: Option<&Authorization>,
+    ) -> Result<Response, TransferError> {
+        let mut seen = vec![request.url.clone()];
+        loop {
+            let url = seen.last().expect("it begins with one and only grows");
+            let response = self.persist(server, request, url, authorization)?;
+            let is_read = matches!(request.method, "GET" | "HEAD");
+            if !is_read || !matches!(response.status, 301 | 302 | 303 | 307 | 308) {
+                return Ok(response);
+            }
+            let location = response.fields.get("location").unwrap_or_default().to_owned();
+            let refuse = |location: String, why| TransferError::Redirect {
+                what: request.what.to_owned(),
+                repository: request.repository.to_owned(),
+                location,
+                why,
+            };
+            let next = match url.resolve(&location) {
+                Ok(next) if !location.is_empty() => next,
+                _ => return Err(refuse("nowhere".into(), "it is no http or https URL")),
+            };
+            if url.origin.scheme == Scheme::Https && next.origin.scheme == Scheme::Http {
+                return Err(refuse(next.to_string(), "it leaves the encryption"));
+            }
+            if seen.contains(&next) {
+                return Err(refuse(next.to_string(), "it goes in a circle"));
+            }
+            if seen.len() > MAX_REDIRECTS {
+                return Err(refuse(next.to_string(), "it is one of too many"));
+            }
+            let _ = response.drain();
+            seen.push(next);
+        }
+    }
+
+    /// Tries again what fails in passing.
+    fn persist(
+        &self,
+        server: &Server,
+        request: &Request<'_>,
+        url: &Url,
+        authorization: Option<&Authorization>,
+    ) -> Result<Response, TransferError> {
+        let timeouts = &self.inner.settings.timeouts;
+        let retries = if request.is_repeatable { timeouts.retries } else { 0 };
+        let mut attempt = 0;
+        loop {
+            let wait = match self.once(server, request, url, authorization) {
+                Ok(response) if is_passing(response.status) && attempt < retries => {
+                    let asked = retry_after(&response.fields);
+                    let _ = response.drain();
+                    asked
+                }
+                Ok(response) => return Ok(response),
+                Err(Failure::Connect(source)) => {
+                    return Err(TransferError::Connect {
+                        registry: server.registry.clone(),
+                        origin: url.origin.to_string(),
+                        source,
+                    });
+                }
+                Err(Failure::Protocol(source)) => {
+                    let registry = server.registry.clone();
+                    return Err(TransferError::Protocol { registry, source });
+                }
+                Err(Failure::Broken(source) | Failure::Own(source)) if attempt >= retries => {
+                    return Err(TransferError::Broken {
+                        what: request.what.to_owned(),
+                        repository: request.repository.to_owned(),
+                        times: attempt + 1,
+                        source,
+                    });
+                }
+                Err(Failure::Broken(_)) => None,
+                Err(Failure::Own(source)) => {
+                    let (what, repository) = (request.what.into(), request.repository.into());
+                    return Err(TransferError::Broken { what, repository, times: 1, source });
+                }
+            };
+            std::thread::sleep(wait.unwrap_or_else(|| self.backoff(attempt)));
+            attempt += 1;
+        }
+    }
+
+    /// How long to wait before repetition number `attempt`: twice as long each time, and a little
+    /// different for each client, so that those who failed together do not come back together.
+    pub(crate) fn backoff(&self, attempt: u32) -> Duration {
+        let base = self.inner.settings.timeouts.backoff * 2_u32.saturating_pow(attempt.min(8));
+        let noise = sys::names::random_hex::<2>();
+        let noise = u32::from_str_radix(&noise, 16).unwrap_or(0) & 0xff;
+        (base + base * noise / 512).min(MAX_WAIT)
+    }
+
+    fn once(
+        &self,
+        server: &Server,
+        request: &Request<'_>,
+        url: &Url,
+        authorization: Option<&Authorization>,
+    ) -> Result<Response, Failure> {
+        let head = head(server, request, url, authorization);
+        let is_own = url.origin == server.origin;
+        let system = Trust::default();
+        let trust = if is_own { &server.trust } else { &system };
+        let (pool, timeouts) = (&self.inner.pool, &self.inner.settings.timeouts);
+        let mut connection =
+            pool.connection(&url.origin, trust, timeouts).map_err(Failure::Connect)?;
+        let was_used = connection.is_used;
+        let answered = match converse(&mut connection, &head, request) {
+            // Closed by the other side while it was idle, which says nothing about this request.
+            Err(Failure::Broken(_)) if was_used => {
+                connection = pool.fresh(&url.origin, trust, timeouts).map_err(Failure::Connect)?;
+                converse(&mut connection, &head, request)
+            }
+            other => other,
+        }?;
+        let body = answered.body(request.method).map_err(Failure::Protocol)?;
+        let keeps_alive = answered.keeps_alive();
+        let mut response = Response {
+            status: answered.status,
+            fields: answered.fields,
+            url: url.clone(),
+            body,
+            connection: Some(connection),
+            keeps_alive,
+            client: self.clone(),
+        };
+        response.release_if_done();
+        Ok(response)
+    }
+
+    /// Whom to ask for repositories of `domain`, in order.
+    ///
+    /// Those that may be spoken to in clear are asked once whether they have TLS: one on this
+    /// machine first in clear, another first over TLS. No request with anything in it is sent
+    /// before that is known.
+    pub(crate) fn servers(&self, domain: &str) -> Result<Vec<Arc<Server>>, TransferError> {
+        let poisoned = std::sync::PoisonError::into_inner;
+        let mut known = self.inner.servers.lock().unwrap_or_else(poisoned);
+        if let Some(servers) = known.get(domain) {
+            return Ok(servers.clone());
+        }
+        let found = self.inner.settings.servers(domain)?;
+        let servers: Vec<Arc<Server>> =
+            found.into_iter().map(|server| Arc::new(self.settle_scheme(server))).collect();
+        known.insert(domain.to_owned(), servers.clone());
+        Ok(servers)
+    }
+
+    fn settle_scheme(&self, server: Server) -> Server {
+        if !server.may_be_clear {
+            return server;
+        }
+        let clear = server.in_clear();
+        let request = |server: &Server| Request {
+            what: "the version check",
+            repository: "",
+            method: "GET",
+            url: server.origin.at(format!("{}/", server.base)),
+            fields: Vec::new(),
+            payload: Payload::None,
+            scope: None,
+            is_repeatable: false,
+        };
+        let answers = |server: &Server| {
+            let request = request(server);
+            match self.once(server, &request, &request.url, None) {
+                // What a TLS server says to those who come without.
+                Ok(response) => response.status != 400,
+                Err(_) => false,
+            }
+        };
+        let is_verified = server.trust.verify;
+        match is_verified {
+            true if answers(&clear) => clear,
+            true if answers(&server) => server,
+            // Nobody is there, which the first real request will say.
+            true => clear,
+            false if answers(&server) => server,
+            false => clear,
+        }
+    }
+}
+
+fn head(
+    server: &Server,
+    request: &Request<'_>,
+    url: &Url,
+    authorization: Option<&Authorization>,
+) -> Vec<u8> {
+    let mut head = RequestHead::new(request.method, url.target.clone());
+    head.fields.set("Host", url.origin.authority());
+    head.fields.set("User-Agent", concat!("kista/", env!("CARGO_PKG_VERSION")));
+    // Layers are compressed as it is, and a digest is that of the bytes as they are.
+    head.fields.set("Accept-Encoding", "identity");
+    if url.origin == server.origin {
+        for (name, value) in &server.fields {
+            head.fields.append(name, value.clone());
+        }
+    }
+    for (name, value) in &request.fields {
+        head.fields.append(name, value.clone());
+    }
+    if let Some(value) = authorization.and_then(|known| known.for_origin(&url.origin)) {
+        head.fields.set("Authorization", value);
+    }
+    if !matches!(request.method, "GET" | "HEAD" | "DELETE") {
+        head.fields.set("Content-Length", request.payload.length().to_string());
+    }
+    head.to_bytes()
+}
+
+/// Sends, and reads the head of the answer.
+fn converse(
+    connection: &mut Connection,
+    head: &[u8],
+    request: &Request<'_>,
+) -> Result<ResponseHead, Failure> {
+    let sent = match request.payload {
+        Payload::None => connection.send(head, &[]),
+        Payload::Bytes(bytes) => connection.send(head, bytes),
+        Payload::File { open, length, tell } => {
+            let mut file = open().map_err(Failure::Own)?;
+            connection.send(head, &[]).and_then(|()| connection.send_file(&mut file, length, tell))
+        }
+    };
+    // A server that refuses what comes may say so and hang up before it has all of it.
+    let answer = read_answer(connection);
+    match (sent, answer) {
+        (_, Ok(head)) => Ok(head),
+        (Err(error), Err(_)) => Err(Failure::Broken(stalled(error))),
+        (Ok(()), Err(failure)) => Err(failure),
+    }
+}
+
+fn read_answer(connection: &mut Connection) -> Result<ResponseHead, Failure> {
+    loop {
+        let bytes = http1::read_head(connection.reader()).map_err(|error| {
+            let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<HttpError>());
+            match inner {
+                Some(inner) => Failure::Protocol(inner.clone()),
+                None => Failure::Broken(stalled(error)),
+            }
+        })?;
+        let Some(bytes) = bytes else {
+            return Err(Failure::Broken(stalled(io::ErrorKind::UnexpectedEof.into())));
+        };
+        let head = ResponseHead::parse(&bytes).map_err(Failure::Protocol)?;
+        if head.status == 101 || head.status >= 200 {
+            return Ok(head);
+        }
+    }
+}
+
+/// Statuses that say "not now".
+fn is_passing(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// How long the server wants us to wait: seconds only, and not for ever.
+fn retry_after(fields: &Fields) -> Option<Duration> {
+    let seconds = fields.get("retry-after")?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(MAX_WAIT))
+}
+
+impl Response {
+    /// How many bytes the body has, if the server says so.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.body.remaining()
+    }
+
+    /// Whether it claims to be a page for people.
+    pub(crate) fn is_html(&self) -> bool {
+        matches!(self.fields.media_type().as_deref(), Some("text/html" | "application/xhtml+xml"))
+    }
+
+    /// The whole body, or `None` if it has more than `limit` bytes.
+    pub(crate) fn into_bytes(mut self, limit: u64) -> io::Result<Option<Vec<u8>>> {
+        if self.length().is_some_and(|length| length > limit) {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        (&mut self).take(limit + 1).read_to_end(&mut bytes)?;
+        Ok((bytes.len() as u64 <= limit).then_some(bytes))
+    }
+
+    /// Reads what is left, if it is little, so that the connection can be used again.
+    pub(crate) fn drain(mut self) -> io::Result<u64> {
+        io::copy(&mut (&mut self).take(MAX_ERROR_BYTES), &mut io::sink())
+    }
+
+    /// What the registry says is wrong: the messages of the distribution-spec's errors, else the
+    /// status alone. What steers a terminal is taken out by whoever prints it.
+    pub(crate) fn message(self) -> String {
+        let status = self.status;
+        let bytes = self.into_bytes(MAX_ERROR_BYTES).ok().flatten().unwrap_or_default();
+        message_of(&bytes).unwrap_or_else(|| format!("status {status}"))
+    }
+
+    fn release_if_done(&mut self) {
+        if self.body.is_done()
+            && let Some(connection) = self.connection.take()
+            && self.keeps_alive
+        {
+            self.client.inner.pool.keep(&self.url.origin, connection);
+        }
+    }
+}
+
+impl Read for Response {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(connection) = &mut self.connection else { return Ok(0) };
+        match connection.read_body(&mut self.body, buffer) {
+            Ok(count) => {
+                self.release_if_done();
+                Ok(count)
+            }
+            Err(error) => {
+                if error.kind() != io::ErrorKind::Interrupted {
+                    self.connection = None;
+                    self.keeps_alive = false;
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The messages in `{"errors": [{"code", "message", "detail"}]}`, or in what token servers say.
+fn message_of(bytes: &[u8]) -> Option<String> {
+    let document: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    let text = |value: &serde_json::Value, key: &str| {
+        Some(value.get(key)?.as_str()?.to_owned()).filter(|text| !text.is_empty())
+    };
+    let Some(errors) = document.get("errors").and_then(serde_json::Value::as_array) else {
+        return text(&document, "details").or_else(|| text(&document, "message"));
+    };
+    let one = |error: &serde_json::Value| {
+        let code = text(error, "code").map(|code| code.to_lowercase().replace('_', " "));
+        match (code, text(error, "message")) {
+            (Some(code), Some(message)) if code != message => Some(format!("{code}: {message}")),
+            (code, message) => message.or(code),
+        }
+    };
+    let messages: Vec<String> = errors.iter().filter_map(one).take(5).collect();
+    (!messages.is_empty()).then(|| messages.join("; ").chars().take(1000).collect())
+}
+
+/// A request to the version endpoint, for login.
+pub(crate) fn version_request<'a>(server: &Server, registry: &'a str) -> Request<'a> {
+    Request {
+        what: "the version check",
+        repository: registry,
+        method: "GET",
+        url: server.origin.at(format!("{}/", server.base)),
+        fields: Vec::new(),
+        payload: Payload::None,
+        scope: Some(""),
+        is_repeatable: true,
+    }
+}

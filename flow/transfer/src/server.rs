@@ -1,0 +1,65 @@
+//! One server that is asked for a registry's repositories: the registry, or a mirror of it.
+
+use std::path::PathBuf;
+
+use http1::{Origin, Scheme};
+
+/// Whom to ask, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    /// The registry that it stands for, as in a reference.
+    pub(crate) registry: String,
+    /// Where it is.
+    pub(crate) origin: Origin,
+    /// What stands before `/<repository>/...`: `/v2`, as a rule.
+    pub(crate) base: String,
+    /// How it shows who it is.
+    pub(crate) trust: Trust,
+    /// Whether it may be spoken to in clear, if it has no TLS.
+    pub(crate) may_be_clear: bool,
+    /// Whether its name is this machine's.
+    pub(crate) is_loopback: bool,
+    /// Whether it is only a hint: asked for what has a digest or a tag, never given anything.
+    pub(crate) is_mirror: bool,
+    /// Fields for each request to it.
+    pub(crate) fields: Vec<(String, String)>,
+}
+
+/// Certificates of one server.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Trust {
+    /// PEM files with authorities, beside the system's.
+    pub(crate) authorities: Vec<PathBuf>,
+    /// PEM files with our certificate and its key.
+    pub(crate) clients: Vec<(PathBuf, PathBuf)>,
+    /// Whether the server's certificate is looked at.
+    pub(crate) verify: bool,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self { authorities: Vec::new(), clients: Vec::new(), verify: true }
+    }
+}
+
+impl Server {
+    /// The same in clear.
+    pub(crate) fn in_clear(&self) -> Self {
+        let mut server = self.clone();
+        server.origin.scheme = Scheme::Http;
+        // A port that was not named is the scheme's own.
+        if self.origin.port == Scheme::Https.default_port() && !self.registry.ends_with(":443") {
+            server.origin.port = Scheme::Http.default_port();
+        }
+        server.may_be_clear = false;
+        server
+    }
+}
+
+/// The host behind a registry's name.
+pub(crate) fn docker_host(domain: &str) -> &str {
+    match domain {
+        "docker.io" => "registry-1.docker.io",
+        other => other,
+    }
+}

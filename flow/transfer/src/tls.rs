@@ -1,0 +1,143 @@
+//! TLS: what is trusted, and the handshake's configuration.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use crate::server::Trust;
+
+/// Where distributions keep the authorities that they trust.
+const BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Configurations by what they trust, made when they are first needed.
+#[derive(Debug, Default)]
+pub(crate) struct Configurations {
+    made: Mutex<HashMap<Trust, Arc<ClientConfig>>>,
+}
+
+impl Configurations {
+    pub(crate) fn of(&self, trust: &Trust) -> io::Result<Arc<ClientConfig>> {
+        let mut made = self.made.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(known) = made.get(trust) {
+            return Ok(Arc::clone(known));
+        }
+        let new = Arc::new(configure(trust)?);
+        made.insert(trust.clone(), Arc::clone(&new));
+        Ok(new)
+    }
+}
+
+fn configure(trust: &Trust) -> io::Result<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?;
+    let builder = match trust.verify {
+        true => {
+            let mut roots = system_roots().clone();
+            for path in &trust.authorities {
+                for certificate in certificates(path)? {
+                    roots.add(certificate).map_err(|error| in_file(path, error))?;
+                }
+            }
+            builder.with_root_certificates(roots)
+        }
+        false => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody { provider }))
+        }
+    };
+    // One pair is shown; the first, if there are several.
+    let mut config = match trust.clients.first() {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => builder
+            .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
+            .map_err(|error| in_file(certificate, error))?,
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// The system's authorities: `SSL_CERT_FILE`, else the first bundle that is there.
+fn system_roots() -> &'static RootCertStore {
+    static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
+    ROOTS.get_or_init(|| {
+        let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+        let bundle = named.or_else(|| BUNDLES.iter().map(PathBuf::from).find(|p| p.exists()));
+        let mut roots = RootCertStore::empty();
+        if let Some(found) = bundle.and_then(|path| certificates(&path).ok()) {
+            // One that cannot be used is no reason to trust none.
+            roots.add_parsable_certificates(found);
+        }
+        roots
+    })
+}
+
+fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+    CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|error| in_file(path, error))
+}
+
+fn private_key(path: &Path) -> io::Result<PrivateKeyDer<'static>> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| in_file(path, error))
+}
+
+fn in_file(path: &Path, error: impl std::fmt::Display) -> io::Error {
+    io::Error::other(format!("{}: {error}", path.display()))
+}
+
+/// Takes any certificate: for servers that the configuration calls insecure by their name.
+#[derive(Debug)]
+struct Anybody {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

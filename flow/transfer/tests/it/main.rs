@@ -1,0 +1,10 @@
+//! The client against a registry that does as it is told, also badly.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests, where a failure is a failed test")]
+
+mod auth;
+mod faults;
+mod fixture;
+mod pull;
+mod push;
+mod registry;
