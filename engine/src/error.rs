@@ -36,15 +36,18 @@ pub enum EngineError {
         /// As given.
         name: String,
     },
-    /// No image has this name, and none can be fetched.
-    #[error(
-        "Unable to find image '{name}' locally: images are not fetched from registries yet; \
-         bring one in with `kista load -i ARCHIVE` (from `docker save` or `skopeo copy`) or \
-         `kista import ROOTFS.tar {name}`"
-    )]
+    /// No image has this name, and one may be fetched: that is the caller's to do, who shows how it
+    /// goes on ([`Engine::pull_image`](crate::Engine::pull_image)).
+    #[error("Unable to find image '{name}' locally")]
     NoLocalImage {
-        /// As given.
+        /// As Docker shows it, with its tag.
         name: String,
+    },
+    /// Nothing here has a tag in this repository.
+    #[error("An image does not exist locally with the tag: {repository}")]
+    NoTag {
+        /// The repository, with its registry.
+        repository: String,
     },
     /// No volume has this name.
     #[error("get {name}: no such volume")]
@@ -96,6 +99,9 @@ pub enum EngineError {
     /// Archives.
     #[error(transparent)]
     Archive(#[from] archive::ArchiveError),
+    /// Registries.
+    #[error(transparent)]
+    Transfer(#[from] transfer::TransferError),
     /// The shim.
     #[error(transparent)]
     Shim(#[from] shim::ShimError),
@@ -134,6 +140,10 @@ pub enum Kind {
     Conflict,
     /// What came in is damaged or hostile.
     CorruptInput,
+    /// A registry wants to know who asks, or does not let him.
+    Denied,
+    /// Another machine does not answer, or answers nonsense. Later it may.
+    Unreachable,
     /// Kista cannot do this: the text says so.
     Unsupported,
     /// The command inside the container was not found (127).
@@ -151,6 +161,7 @@ impl EngineError {
             Self::NoContainer { .. }
             | Self::NoImage { .. }
             | Self::NoLocalImage { .. }
+            | Self::NoTag { .. }
             | Self::NoVolume { .. } => Kind::NotFound,
             Self::AmbiguousContainer { .. }
             | Self::Invalid { .. }
@@ -161,6 +172,7 @@ impl EngineError {
             Self::NotStarted { exit_code: 127, .. } => Kind::CommandNotFound,
             Self::NotStarted { exit_code: 126, .. } => Kind::CommandNotExecutable,
             Self::Archive(_) => Kind::CorruptInput,
+            Self::Transfer(error) => kind_of_transfer(error),
             _ => Kind::Internal,
         }
     }
@@ -171,6 +183,31 @@ impl EngineError {
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
+    }
+}
+
+fn kind_of_transfer(error: &transfer::TransferError) -> Kind {
+    use transfer::TransferError;
+    match error {
+        TransferError::NoManifest { .. }
+        | TransferError::NoBlob { .. }
+        | TransferError::Platform { .. } => Kind::NotFound,
+        TransferError::Denied { .. }
+        | TransferError::BadCredentials { .. }
+        | TransferError::Authentication { .. }
+        | TransferError::Blocked { .. }
+        | TransferError::Helper { .. } => Kind::Denied,
+        TransferError::Connect { .. }
+        | TransferError::Broken { .. }
+        | TransferError::Protocol { .. }
+        | TransferError::Redirect { .. }
+        | TransferError::Html { .. }
+        | TransferError::Status { .. } => Kind::Unreachable,
+        TransferError::Document { .. }
+        | TransferError::Mismatch { .. }
+        | TransferError::Layer { .. } => Kind::CorruptInput,
+        TransferError::Settings { .. } => Kind::Invalid,
+        _ => Kind::Internal,
     }
 }
 

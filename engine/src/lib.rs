@@ -45,7 +45,8 @@ pub use exec::{ExecContainer, ExecSession};
 pub use filters::Filters;
 pub use hello::hello;
 pub use image::{
-    ImageSummary, ImportImage, ListImages, LoadImages, LoadedImage, Pruned, RemoveImage,
+    ImageSummary, ImportImage, ListImages, LoadImages, LoadedImage, Pruned, PullImage, PulledImage,
+    PushImage, PushedImage, Registries, RegistryLogin, RemoveImage, SaveImages,
 };
 pub use reaper::{REAPER, reap};
 pub use shim::client::{Incoming, Session};
@@ -55,6 +56,7 @@ pub use shim::log::{Entry as LogEntry, ReadOptions as LogOptions, Stream as LogS
 pub use shim::{ShimError, Streams, Streams as Attach};
 pub use supervise::supervise;
 pub use system::{CheckReport, Finding};
+pub use transfer::{LayerState, Progress, Silent, StoredIn};
 pub use volume::CreateVolume;
 
 /// Everything below one data directory.

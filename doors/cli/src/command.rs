@@ -6,9 +6,9 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use engine::{Engine, EngineError};
+use engine::{Engine, EngineError, Registries};
 
-use crate::config_file::ConfigFile;
+use crate::config_file::{self, ConfigFile};
 use crate::flags::{Flag, FlagError, FlagSet, parse};
 use crate::help;
 use crate::ui::{Exit, Ui};
@@ -93,6 +93,11 @@ impl Call<'_> {
     /// The user's client configuration.
     pub(crate) fn config(&self) -> ConfigFile {
         ConfigFile::load(self.globals.config.as_deref())
+    }
+
+    /// The registries, with the credentials in the user's client configuration.
+    pub(crate) fn registries(&self) -> Registries {
+        Registries::new(config_file::directory(self.globals.config.as_deref()))
     }
 
     /// `kista: text`, a hint where help is, and the exit code 125: how `run` and `create` fail

@@ -1,6 +1,7 @@
 //! Docker's client configuration, `~/.docker/config.json`: the keys that matter here.
 //!
-//! A file that is missing or is not JSON counts as empty; nothing is ever written to it.
+//! A file that is missing or is not JSON counts as empty; nothing is written to it here. The
+//! credentials in it are the engine's to read and write.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -36,15 +37,19 @@ struct Proxy {
     all_proxy: String,
 }
 
+/// The folder of the client's configuration: `given`, else `DOCKER_CONFIG`, else `~/.docker`.
+pub(crate) fn directory(given: Option<&Path>) -> Option<PathBuf> {
+    given.map(Path::to_owned).or_else(|| {
+        let named = |name| std::env::var_os(name).filter(|path: &OsString| !path.is_empty());
+        let home = || named("HOME").map(|home| Path::new(&home).join(".docker"));
+        named("DOCKER_CONFIG").map(PathBuf::from).or_else(home)
+    })
+}
+
 impl ConfigFile {
-    /// Reads the file in `directory`, else in `DOCKER_CONFIG`, else in `~/.docker`.
-    pub(crate) fn load(directory: Option<&Path>) -> Self {
-        let directory = directory.map(Path::to_owned).or_else(|| {
-            let named = |name| std::env::var_os(name).filter(|path: &OsString| !path.is_empty());
-            let home = || named("HOME").map(|home| Path::new(&home).join(".docker"));
-            named("DOCKER_CONFIG").map(PathBuf::from).or_else(home)
-        });
-        let bytes = directory.and_then(|path| std::fs::read(path.join("config.json")).ok());
+    /// Reads the file in `given`, else in `DOCKER_CONFIG`, else in `~/.docker`.
+    pub(crate) fn load(given: Option<&Path>) -> Self {
+        let bytes = directory(given).and_then(|path| std::fs::read(path.join("config.json")).ok());
         bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 

@@ -225,9 +225,9 @@ mod tests {
 
     #[test]
     fn what_is_not_there_yet_says_so() {
-        let (exit, _, err) = call("pull debian");
+        let (exit, _, err) = call("commit x");
         assert_eq!(exit, Exit::Failure(1));
-        assert!(err.starts_with("kista: 'pull' is not available yet: "), "{err}");
+        assert!(err.starts_with("kista: 'commit' is not available yet: "), "{err}");
         let (exit, _, err) = call("run -p 80:80 debian");
         assert_eq!(exit, Exit::Failure(125));
         assert!(err.starts_with("kista: --publish is not supported yet: "), "{err}");

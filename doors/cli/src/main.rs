@@ -22,6 +22,7 @@ mod inspect;
 mod moment;
 mod prompt;
 mod refused;
+mod registries;
 mod render;
 mod system;
 mod text;

@@ -16,6 +16,30 @@ pub(crate) fn confirm(warning: &str, ui: &mut Ui) -> io::Result<bool> {
     Ok(answer.trim().eq_ignore_ascii_case("y"))
 }
 
+/// Asks for a line.
+pub(crate) fn ask(question: &str, ui: &mut Ui) -> io::Result<String> {
+    write!(ui.out(), "{question}")?;
+    ui.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(answer.trim().to_owned())
+}
+
+/// Asks for a line that the terminal does not show.
+pub(crate) fn secret(question: &str, ui: &mut Ui) -> io::Result<String> {
+    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+    let stdin = io::stdin();
+    let before = tcgetattr(&stdin)?;
+    let mut hidden = before.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(&stdin, OptionalActions::Flush, &hidden)?;
+    let answer = ask(question, ui);
+    tcsetattr(&stdin, OptionalActions::Flush, &before)?;
+    // The end of the line was not shown either.
+    writeln!(ui.out())?;
+    answer
+}
+
 /// The filters of the command line, and those that the user's configuration adds to every prune.
 pub(crate) fn prune_filters(mut filters: Filters, config: &ConfigFile) -> Filters {
     for filter in &config.prune_filters {

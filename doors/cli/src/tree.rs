@@ -1,6 +1,7 @@
 //! The tree of commands: what there is, and what is known and not there yet.
 
 use crate::command::{Leaf, leaf};
+use crate::registries;
 use crate::{container, image, inspect, system, volume};
 
 /// A command or a group of them.
@@ -89,7 +90,10 @@ const WAIT: Leaf = leaf::<container::WaitArgs>();
 const IMAGES: Leaf = leaf::<image::ListArgs>();
 const IMPORT: Leaf = leaf::<image::ImportArgs>();
 const LOAD: Leaf = leaf::<image::LoadArgs>();
+const PULL: Leaf = leaf::<image::PullArgs>();
+const PUSH: Leaf = leaf::<image::PushArgs>();
 const RMI: Leaf = leaf::<image::RemoveArgs>();
+const SAVE: Leaf = leaf::<image::SaveArgs>();
 const TAG: Leaf = leaf::<image::TagArgs>();
 const INFO: Leaf = leaf::<system::InfoArgs>();
 
@@ -112,14 +116,18 @@ const ABOUT_WAIT: &str = "Wait until containers have ended and print their exit 
 const ABOUT_IMAGES: &str = "List images";
 const ABOUT_IMPORT: &str = "Make an image of a root file system in a tar archive";
 const ABOUT_LOAD: &str = "Take in images from an archive that `docker save` or skopeo wrote";
+const ABOUT_PULL: &str = "Fetch an image from a registry";
+const ABOUT_PUSH: &str = "Send an image to its registry";
 const ABOUT_RMI: &str = "Remove images, or names of them";
+const ABOUT_SAVE: &str = "Write images into an archive";
 const ABOUT_TAG: &str = "Give an image one more name";
 const ABOUT_INFO: &str = "Show facts about this installation and the system";
 
 const BUILD: &str = "building images comes with a later piece of work; \
     until then `docker build` and `docker save` elsewhere, and `kista load` here";
-const REGISTRY: &str = "registries come with a later piece of work; \
-    until then `skopeo copy docker://IMAGE docker-archive:FILE` and `kista load -i FILE`";
+const MANIFESTS: &str = "lists of manifests come with a later piece of work";
+const SEARCH: &str = "searching registries comes with a later piece of work";
+const TRUST: &str = "Docker Content Trust was given up by Docker; a digest in a name pins an image";
 const LAYERS: &str = "writing layers comes with a later piece of work";
 const NETWORKS: &str = "bridge networks and published ports come with a later piece of work";
 const FILES: &str = "copying out of and into containers comes with a later piece of work; \
@@ -138,11 +146,13 @@ pub(crate) static ROOT: &[Node] = &[
     command("run", RUN, ABOUT_RUN).category(Category::Common),
     command("exec", EXEC, ABOUT_EXEC).category(Category::Common),
     command("ps", PS, ABOUT_PS).category(Category::Common),
+    command("pull", PULL, ABOUT_PULL).category(Category::Common),
     command("images", IMAGES, ABOUT_IMAGES).category(Category::Common),
     command("version", leaf::<system::VersionArgs>(), "Show versions").category(Category::Common),
     command("info", INFO, ABOUT_INFO).category(Category::Common),
     group("container", CONTAINER, "Manage containers"),
     group("image", IMAGE, "Manage images"),
+    group("registry", REGISTRY, "Run a registry"),
     group("system", SYSTEM, "Look after this installation"),
     group("volume", VOLUME, "Manage volumes"),
     command("attach", ATTACH, ABOUT_ATTACH),
@@ -155,12 +165,16 @@ pub(crate) static ROOT: &[Node] = &[
     ),
     command("kill", KILL, ABOUT_KILL),
     command("load", LOAD, ABOUT_LOAD),
+    command("login", leaf::<registries::LoginArgs>(), "Log in to a registry"),
+    command("logout", leaf::<registries::LogoutArgs>(), "Forget the credentials for a registry"),
     command("logs", LOGS, ABOUT_LOGS),
     command("pause", PAUSE, ABOUT_PAUSE),
+    command("push", PUSH, ABOUT_PUSH),
     command("rename", RENAME, ABOUT_RENAME),
     command("restart", RESTART, ABOUT_RESTART),
     command("rm", RM, ABOUT_RM),
     command("rmi", RMI, ABOUT_RMI),
+    command("save", SAVE, ABOUT_SAVE),
     command("start", START, ABOUT_START),
     command("stop", STOP, ABOUT_STOP),
     command("tag", TAG, ABOUT_TAG),
@@ -183,23 +197,18 @@ pub(crate) static ROOT: &[Node] = &[
     later("events", EVENTS),
     later("export", FILES),
     later("history", LAYERS),
-    later("login", REGISTRY),
-    later("logout", REGISTRY),
-    later("manifest", REGISTRY),
+    later("manifest", MANIFESTS),
     later("network", NETWORKS),
     later("node", SWARM),
     later("plugin", PLUGINS),
     later("port", NETWORKS),
-    later("pull", REGISTRY),
-    later("push", REGISTRY),
-    later("save", LAYERS),
-    later("search", REGISTRY),
+    later("search", SEARCH),
     later("secret", SWARM),
     later("service", SWARM),
     later("stack", SWARM),
     later("stats", FIGURES),
     later("swarm", SWARM),
-    later("trust", REGISTRY),
+    later("trust", TRUST),
     later("update", UPDATES),
 ];
 
@@ -238,13 +247,19 @@ static IMAGE: &[Node] = &[
     command("ls", IMAGES, ABOUT_IMAGES).aliases(&["list"]),
     command("prune", leaf::<image::PruneArgs>(), "Remove images that nothing needs"),
     command("rm", RMI, ABOUT_RMI).aliases(&["rmi", "remove"]),
+    command("pull", PULL, ABOUT_PULL),
+    command("push", PUSH, ABOUT_PUSH),
+    command("save", SAVE, ABOUT_SAVE),
     command("tag", TAG, ABOUT_TAG),
     later("build", BUILD),
     later("history", LAYERS),
-    later("pull", REGISTRY),
-    later("push", REGISTRY),
-    later("save", LAYERS),
 ];
+
+static REGISTRY: &[Node] = &[command(
+    "serve",
+    leaf::<registries::ServeArgs>(),
+    "Serve a registry until it is told to end",
+)];
 
 static SYSTEM: &[Node] = &[
     command("check", leaf::<system::CheckArgs>(), "Look for what should not be there, and mend it"),
@@ -298,7 +313,7 @@ mod tests {
 
     #[test]
     fn no_word_leads_to_two_commands() {
-        for nodes in [ROOT, CONTAINER, IMAGE, SYSTEM, VOLUME] {
+        for nodes in [ROOT, CONTAINER, IMAGE, REGISTRY, SYSTEM, VOLUME] {
             let mut words: Vec<&str> = nodes
                 .iter()
                 .flat_map(|n| std::iter::once(n.name).chain(n.aliases.iter().copied()))

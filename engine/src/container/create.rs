@@ -144,19 +144,11 @@ impl Engine {
     }
 
     fn find_or_make_image(&self, name: &str, pull: PullPolicy) -> Result<Image, EngineError> {
-        if pull == PullPolicy::Always {
-            return Err(EngineError::Unsupported {
-                message:
-                    "--pull=always is not supported yet: images are not fetched from registries; \
-                          bring one in with `kista load` or `kista import`"
-                        .into(),
-            });
-        }
         match self.resolve_image(name) {
             Err(EngineError::NoImage { .. }) if self.is_embedded(name) => {
                 self.make_embedded_image()
             }
-            Err(EngineError::NoImage { name }) if pull == PullPolicy::Missing => {
+            Err(EngineError::NoImage { name }) if pull != PullPolicy::Never => {
                 Err(EngineError::NoLocalImage { name })
             }
             other => other,

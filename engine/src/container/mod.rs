@@ -43,6 +43,10 @@ pub struct CreateContainer {
 }
 
 /// What to do about an image that is not here.
+///
+/// Nothing is fetched in the course of [`Engine::create_container`](crate::Engine::create_container)
+/// and of running one: with `Always` the caller pulls before, with `Missing` after
+/// [`EngineError::NoLocalImage`](crate::EngineError::NoLocalImage), and then asks again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PullPolicy {
     /// Fetch it always.

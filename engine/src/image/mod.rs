@@ -2,13 +2,17 @@
 
 mod bring;
 mod list;
+mod registry;
 mod remove;
+mod save;
 
 use std::collections::BTreeMap;
 
 use dockerapi::ImageDeleteResponse;
 use images::{ImageRecord, ImagesError};
 use oci::{Digest, ImageConfig, Platform, Timestamp};
+
+pub use registry::{PullImage, PulledImage, PushImage, PushedImage, Registries, RegistryLogin};
 
 use crate::{Engine, EngineError, Filters};
 
@@ -36,6 +40,15 @@ pub struct ImportImage {
     pub platform: Option<Platform>,
     /// Where it came from, for the history: `-` or a file.
     pub source: String,
+}
+
+/// Images into an archive.
+#[derive(Debug, Clone, Default)]
+pub struct SaveImages {
+    /// Names, ids, or repositories, which stand for all their tags.
+    pub images: Vec<String>,
+    /// What they must be for; whatever they are for if empty.
+    pub platforms: Vec<Platform>,
 }
 
 /// Images from an archive.

@@ -36,7 +36,10 @@ impl Engine {
         let by_name = named(&request.image, &names);
         match &by_name {
             Some(name) => {
-                if names.len() == 1
+                // What a registry called the image goes with the last tag of its repository.
+                let goes = going_with(name, &names);
+                let is_last = goes.len() + 1 == names.len();
+                if is_last
                     && !request.force
                     && let Some(user) = &user
                 {
@@ -47,10 +50,12 @@ impl Engine {
                         record.id.short(),
                     )));
                 }
-                self.images()?.untag(name)?;
-                done.push(untagged(name));
+                for name in std::iter::once(name).chain(goes) {
+                    self.images()?.untag(name)?;
+                    done.push(untagged(name));
+                }
                 // A container keeps the image, nameless.
-                if names.len() > 1 || user.is_some() {
+                if !is_last || user.is_some() {
                     return Ok(done);
                 }
             }
@@ -207,6 +212,17 @@ pub(crate) struct Live {
 fn named(text: &str, names: &[Reference]) -> Option<Reference> {
     let reference = text.parse::<Reference>().ok()?.with_default_tag();
     names.iter().find(|name| **name == reference).cloned()
+}
+
+/// The names by digest that an image loses with the name `name`: those of its repository, if no
+/// other tag of the repository is left.
+fn going_with<'a>(name: &Reference, names: &'a [Reference]) -> Vec<&'a Reference> {
+    let siblings =
+        || names.iter().filter(|other| *other != name && other.repository() == name.repository());
+    match name.tag().is_some() && siblings().all(|other| other.tag().is_none()) {
+        true => siblings().collect(),
+        false => Vec::new(),
+    }
 }
 
 fn short(id: &str) -> &str {

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 
 use engine::{Attach, CreatedContainer, EngineError, Kind};
 
-use super::create::cid_file;
+use super::create::{cid_file, fetching};
 use super::options::RunArgs;
 use crate::attach::{self, DetachKeys, Outcome, Plan};
 use crate::command::{Arity, Call, Command};
@@ -30,6 +30,7 @@ impl Command for RunArgs {
         let client = call.config();
         let (detach, sig_proxy) = (self.detach.is_on(), self.sig_proxy.is_on());
         let attached = !self.attach.0.is_empty();
+        let quiet = self.quiet.is_on();
         let keys = self.detach_keys.0.clone().filter(|keys| !keys.is_empty());
         let mut request = match self.into_request(args, &client) {
             Ok(request) => request,
@@ -76,7 +77,10 @@ impl Command for RunArgs {
             Ok(())
         };
         let started = call.engine().and_then(|engine| {
-            engine.run_container(&request, follow.then_some(streams), &mut created)
+            let attach = follow.then_some(streams);
+            fetching(&engine, &request, quiet, call, ui, |engine| {
+                engine.run_container(&request, attach, &mut created)
+            })
         });
         let running = match started {
             Ok(running) => running,

@@ -1,0 +1,9 @@
+//! `login`, `logout`: being known to registries; `registry serve`: having one.
+
+mod login;
+mod logout;
+mod serve;
+
+pub(crate) use login::LoginArgs;
+pub(crate) use logout::LogoutArgs;
+pub(crate) use serve::ServeArgs;

@@ -1,0 +1,234 @@
+//! One connection: requests one after the other, each answered before the next is read.
+
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http1::{Body, HttpError, RequestHead};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::Registry;
+use crate::reply::{Refusal, Reply, ReplyBody};
+
+/// A request whose body is still on its way.
+pub(crate) struct Request<'a> {
+    pub(crate) head: RequestHead,
+    body: Body,
+    reader: &'a mut BufReader<Stream>,
+    /// Whether the client waits to be told to send the body.
+    expects: bool,
+    received: u64,
+}
+
+/// In clear, or over TLS.
+pub(crate) enum Stream {
+    Clear(TcpStream),
+    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
+}
+
+/// Larger reads go past the buffer.
+const BUFFER: usize = 32 << 10;
+/// For the next request of a connection, and for the next bytes of a body.
+const IDLE: Duration = Duration::from_secs(60);
+/// What is read of a body that nobody wanted, to keep the connection.
+const MAX_UNREAD: u64 = 256 << 10;
+
+/// Answers the requests of one connection until one side ends it. `is_busy` is true while one is
+/// being answered.
+pub(crate) fn converse(
+    registry: &Registry,
+    tcp: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    is_busy: &AtomicBool,
+) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    tcp.set_read_timeout(Some(IDLE))?;
+    tcp.set_write_timeout(Some(IDLE))?;
+    let stream = match tls {
+        None => Stream::Clear(tcp),
+        Some(config) => {
+            let connection = ServerConnection::new(config).map_err(io::Error::other)?;
+            let mut tls = StreamOwned::new(connection, tcp);
+            while tls.conn.is_handshaking() {
+                tls.conn.complete_io(&mut tls.sock)?;
+            }
+            Stream::Tls(Box::new(tls))
+        }
+    };
+    let mut reader = BufReader::with_capacity(BUFFER, stream);
+    while !registry.is_stopping.load(Ordering::Relaxed) {
+        let head = match http1::read_head(&mut reader) {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<HttpError>());
+                if inner.is_some() {
+                    refuse(&mut reader, 431, &error)?;
+                }
+                return Ok(());
+            }
+        };
+        is_busy.store(true, Ordering::SeqCst);
+        let goes_on = answer_one(registry, &mut reader, &head);
+        is_busy.store(false, Ordering::SeqCst);
+        if !goes_on? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Whether the connection can be used again.
+fn answer_one(
+    registry: &Registry,
+    reader: &mut BufReader<Stream>,
+    head: &[u8],
+) -> io::Result<bool> {
+    let parsed = RequestHead::parse(head).and_then(|head| head.body().map(|body| (head, body)));
+    let (head, body) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            registry.metrics.count("malformed", "OTHER", 400);
+            refuse(reader, 400, &error)?;
+            return Ok(false);
+        }
+    };
+    let keeps_alive = head.keeps_alive();
+    let method = head.method.clone();
+    let expects = head.is_1_1 && head.fields.lists("expect", "100-continue");
+    let mut request = Request { head, body, reader, expects, received: 0 };
+    let reply = registry.answer(&mut request);
+    // A client that was not told to go on sends no body, unless it does all the same.
+    let is_read = match request.expects {
+        true => request.body.is_done(),
+        false => request.discard(),
+    };
+    let Request { received, .. } = request;
+    registry.metrics.received_bytes.fetch_add(received, Ordering::Relaxed);
+    let goes_on = keeps_alive && is_read && !registry.is_stopping.load(Ordering::Relaxed);
+    let sent = send(reader.get_mut(), reply, &method, goes_on)?;
+    registry.metrics.sent_bytes.fetch_add(sent, Ordering::Relaxed);
+    Ok(goes_on)
+}
+
+fn refuse(
+    reader: &mut BufReader<Stream>,
+    status: u16,
+    why: &dyn std::fmt::Display,
+) -> io::Result<()> {
+    let reply = Refusal::new(status, "UNSUPPORTED", why.to_string()).into_reply();
+    send(reader.get_mut(), reply, "GET", false).map(drop)
+}
+
+fn send(stream: &mut Stream, mut reply: Reply, method: &str, goes_on: bool) -> io::Result<u64> {
+    let length = reply.length();
+    let fields = &mut reply.head.fields;
+    if fields.get("content-length").is_none() && reply.head.status != 204 {
+        fields.set("Content-Length", length.to_string());
+    }
+    fields.set("Docker-Distribution-Api-Version", "registry/2.0");
+    if !goes_on {
+        fields.set("Connection", "close");
+    }
+    let mut head = reply.head.to_bytes();
+    if method == "HEAD" {
+        stream.write_all(&head)?;
+        stream.flush()?;
+        return Ok(0);
+    }
+    match reply.body {
+        ReplyBody::Bytes(bytes) => {
+            // In one packet, if it is short.
+            head.extend_from_slice(&bytes);
+            stream.write_all(&head)?;
+        }
+        ReplyBody::File { mut file, start, length } => {
+            stream.write_all(&head)?;
+            file.seek(SeekFrom::Start(start))?;
+            let mut part = file.take(length);
+            let sent = match stream {
+                // sendfile(2): the bytes never come here.
+                Stream::Clear(tcp) => io::copy(&mut part, tcp)?,
+                Stream::Tls(tls) => io::copy(&mut part, tls)?,
+            };
+            if sent != length {
+                return Err(io::Error::other("a blob is shorter than it was"));
+            }
+        }
+    }
+    stream.flush()?;
+    Ok(length)
+}
+
+impl Request<'_> {
+    /// How many bytes the body has, if the client says so.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.body.remaining()
+    }
+
+    /// The whole body, if it has no more than `limit` bytes.
+    pub(crate) fn bytes(&mut self, limit: u64) -> Result<Vec<u8>, Refusal> {
+        let too_long =
+            || Refusal::new(413, "SIZE_INVALID", format!("the body has more than {limit} bytes"));
+        if self.length().is_some_and(|length| length > limit) {
+            return Err(too_long());
+        }
+        let mut bytes = Vec::new();
+        let read = self.take(limit + 1).read_to_end(&mut bytes);
+        read.map_err(|error| Refusal::new(400, "SIZE_INVALID", error.to_string()))?;
+        match bytes.len() as u64 > limit {
+            true => Err(too_long()),
+            false => Ok(bytes),
+        }
+    }
+
+    /// Reads what nobody wanted, if it is little; whether the body is at its end now.
+    fn discard(&mut self) -> bool {
+        if self.body.is_done() {
+            return true;
+        }
+        let rest = io::copy(&mut self.take(MAX_UNREAD), &mut io::sink());
+        rest.is_ok() && self.body.is_done()
+    }
+}
+
+impl Read for Request<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.expects {
+            self.expects = false;
+            let stream = self.reader.get_mut();
+            stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+            stream.flush()?;
+        }
+        let count = self.body.read(self.reader, buffer)?;
+        self.received += count as u64;
+        Ok(count)
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Clear(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
