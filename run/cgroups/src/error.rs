@@ -41,6 +41,14 @@ pub enum CgroupError {
         /// Why not.
         reason: &'static str,
     },
+    /// A limit was asked for by a user to whom no part of the tree was delegated.
+    #[error("{setting} cannot be set by this user: {reason}")]
+    NotDelegated {
+        /// What was asked for, in the words of the runtime-spec.
+        setting: String,
+        /// Why not, and what would help.
+        reason: String,
+    },
     /// A value that no kernel would take.
     #[error("{setting} cannot be {value}: {reason}")]
     Value {
@@ -136,6 +144,7 @@ impl CgroupError {
     pub fn flag(&self) -> Option<&'static str> {
         let setting = match self {
             Self::NoController { setting, .. }
+            | Self::NotDelegated { setting, .. }
             | Self::Unsupported { setting, .. }
             | Self::Value { setting, .. }
             | Self::Refused { setting, .. } => setting,

@@ -24,6 +24,7 @@ mod apply;
 mod cgroup;
 mod controller;
 mod create;
+mod delegation;
 mod devices;
 mod error;
 mod events;
@@ -39,6 +40,7 @@ mod systemd;
 
 pub use cgroup::Cgroup;
 pub use controller::{Controller, Controllers};
+pub use delegation::Delegation;
 pub use devices::default_rules as default_device_rules;
 pub use error::CgroupError;
 pub use freezer::FreezerState;
@@ -46,7 +48,7 @@ pub use hierarchy::{Hierarchy, Mode, MountPoint, Options, Version};
 pub use join::JoinHandle;
 pub use path::CgroupPath;
 pub use stats::{
-    BlkioEntry, BlkioStats, CpuStats, HugetlbStats, MemoryStats, PidsStats, Pressure, PressureLine,
-    RdmaStats, Stats,
+    BlkioEntry, BlkioStats, CpuStats, CpusetStats, HugetlbStats, MemoryStats, MiscStats, PidsStats,
+    Pressure, PressureLine, RdmaStats, Stats,
 };
 pub use systemd::{Instance, Systemd, Unit};

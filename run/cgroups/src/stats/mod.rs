@@ -17,6 +17,8 @@ use crate::{Cgroup, CgroupError, Controller, file};
 pub struct Stats {
     /// Processor time.
     pub cpu: Option<CpuStats>,
+    /// Which processors and memory nodes.
+    pub cpuset: Option<CpusetStats>,
     /// Memory.
     pub memory: Option<MemoryStats>,
     /// Tasks.
@@ -27,6 +29,8 @@ pub struct Stats {
     pub hugetlb: BTreeMap<String, HugetlbStats>,
     /// RDMA, by device.
     pub rdma: BTreeMap<String, RdmaStats>,
+    /// Countable odds and ends, by the kernel's names; v2 only.
+    pub misc: BTreeMap<String, MiscStats>,
 }
 
 /// Processor time, in nanoseconds.
@@ -38,16 +42,35 @@ pub struct CpuStats {
     pub user_ns: u64,
     /// In the kernel.
     pub system_ns: u64,
-    /// By processor; v1 only.
+    /// By processor; v1 only, as are the next two.
     pub per_cpu_ns: Vec<u64>,
+    /// In user mode, by processor.
+    pub per_cpu_user_ns: Vec<u64>,
+    /// In the kernel, by processor.
+    pub per_cpu_system_ns: Vec<u64>,
     /// Periods in which the group had a quota and ran.
     pub periods: u64,
     /// Of these, periods in which it used the quota up.
     pub throttled_periods: u64,
     /// How long it was kept waiting for that.
     pub throttled_ns: u64,
+    /// Periods in which it used more than its quota, out of what it had saved.
+    pub bursts: u64,
+    /// How much more.
+    pub burst_ns: u64,
     /// Waiting for a processor; v2 only.
     pub pressure: Option<Pressure>,
+}
+
+/// Which processors and memory nodes a group may use, and version 1's switches for them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CpusetStats {
+    /// Processors, in force: `0-3,7`.
+    pub cpus: String,
+    /// Memory nodes, in force.
+    pub mems: String,
+    /// `cpu_exclusive`, `memory_migrate` and so on, by the kernel's names; v1 only.
+    pub switches: BTreeMap<&'static str, i64>,
 }
 
 /// Memory, in bytes.
@@ -122,10 +145,19 @@ pub struct BlkioEntry {
     pub value: u64,
 }
 
+/// A count of a resource that has nothing but a number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MiscStats {
+    /// In use.
+    pub usage: u64,
+    /// How often the limit was met.
+    pub failures: u64,
+}
+
 /// Huge pages of one size, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HugetlbStats {
-    /// In use.
+    /// In use, or reserved for use where the kernel counts that (Linux 5.7).
     pub usage: u64,
     /// The most there ever was; v1 only.
     pub max_usage: Option<u64>,
@@ -200,6 +232,17 @@ impl Cgroup {
         if let Some(group) = group(Controller::Rdma) {
             stats.rdma = v2::rdma(&group.dir)?;
         }
+        if let Some(group) = group(Controller::Cpuset) {
+            stats.cpuset = match group.version {
+                Version::V1 => v1::cpuset(&group.dir)?,
+                Version::V2 => v2::cpuset(&group.dir)?,
+            };
+        }
+        if let Some(group) = group(Controller::Misc)
+            && group.version == Version::V2
+        {
+            stats.misc = v2::misc(&group.dir)?;
+        }
         Ok(stats)
     }
 
@@ -232,6 +275,16 @@ impl Cgroup {
         };
         let text = file::read_optional(&group.dir, name)?.unwrap_or_default();
         Ok(parse::value_of(&text, "oom_kill").unwrap_or(0))
+    }
+}
+
+/// The file of a page size that counts what is reserved, or else what is in use.
+fn hugepages_in_use(dir: &Path, size: &str, what: &str) -> Result<String, CgroupError> {
+    match file::read_optional(dir, &format!("hugetlb.{size}.rsvd.{what}"))? {
+        Some(reserved) => Ok(reserved),
+        None => {
+            Ok(file::read_optional(dir, &format!("hugetlb.{size}.{what}"))?.unwrap_or_default())
+        }
     }
 }
 

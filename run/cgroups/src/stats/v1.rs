@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::parse::{blkio, flat, limit, value_of};
-use super::{BlkioEntry, BlkioStats, CpuStats, HugetlbStats, MemoryStats, PidsStats};
+use super::{BlkioEntry, BlkioStats, CpuStats, CpusetStats, HugetlbStats, MemoryStats, PidsStats};
 use crate::{CgroupError, file};
 
 /// Kernel ticks to nanoseconds: `USER_HZ` is 100 on every architecture here.
@@ -18,6 +18,13 @@ pub(super) fn cpu_usage(dir: &Path, stats: &mut CpuStats) -> Result<(), CgroupEr
     };
     if let Some(text) = file::read_optional(dir, "cpuacct.usage_percpu")? {
         stats.per_cpu_ns = numbers(&text);
+    }
+    // A header, then `number user system` a line.
+    for line in file::read_optional(dir, "cpuacct.usage_all")?.unwrap_or_default().lines().skip(1) {
+        if let [_, user, system] = numbers(line)[..] {
+            stats.per_cpu_user_ns.push(user);
+            stats.per_cpu_system_ns.push(system);
+        }
     }
     // In nanoseconds from Linux 4.6 on; cpuacct.stat has ticks.
     let exact = (number(dir, "cpuacct.usage_user")?, number(dir, "cpuacct.usage_sys")?);
@@ -38,7 +45,34 @@ pub(super) fn cpu_throttling(dir: &Path, stats: &mut CpuStats) -> Result<(), Cgr
     stats.periods = value_of(&text, "nr_periods").unwrap_or(0);
     stats.throttled_periods = value_of(&text, "nr_throttled").unwrap_or(0);
     stats.throttled_ns = value_of(&text, "throttled_time").unwrap_or(0);
+    stats.bursts = value_of(&text, "nr_bursts").unwrap_or(0);
+    stats.burst_ns = value_of(&text, "burst_time").unwrap_or(0);
     Ok(())
+}
+
+pub(super) fn cpuset(dir: &Path) -> Result<Option<CpusetStats>, CgroupError> {
+    const SWITCHES: [&str; 9] = [
+        "cpu_exclusive",
+        "mem_hardwall",
+        "mem_exclusive",
+        "memory_migrate",
+        "memory_spread_page",
+        "memory_spread_slab",
+        "memory_pressure",
+        "sched_load_balance",
+        "sched_relax_domain_level",
+    ];
+    let Some(cpus) = file::read_optional(dir, "cpuset.cpus")? else { return Ok(None) };
+    let mems = file::read_optional(dir, "cpuset.mems")?.unwrap_or_default();
+    let mut switches = BTreeMap::new();
+    for name in SWITCHES {
+        let text = file::read_optional(dir, &format!("cpuset.{name}"))?;
+        if let Some(value) = text.and_then(|text| text.trim().parse().ok()) {
+            switches.insert(name, value);
+        }
+    }
+    let trimmed = |text: String| text.trim().to_owned();
+    Ok(Some(CpusetStats { cpus: trimmed(cpus), mems: trimmed(mems), switches }))
 }
 
 pub(super) fn memory(dir: &Path) -> Result<MemoryStats, CgroupError> {
@@ -112,8 +146,9 @@ pub(super) fn hugepages(dir: &Path) -> Result<BTreeMap<String, HugetlbStats>, Cg
     let mut sizes = BTreeMap::new();
     for size in super::page_sizes(dir, ".usage_in_bytes")? {
         let of = |what: &str| number(dir, &format!("hugetlb.{size}.{what}"));
+        let usage = super::hugepages_in_use(dir, &size, "usage_in_bytes")?;
         let stats = HugetlbStats {
-            usage: of("usage_in_bytes")?.unwrap_or(0),
+            usage: file::number(&usage).unwrap_or(0),
             max_usage: of("max_usage_in_bytes")?,
             failures: of("failcnt")?.unwrap_or(0),
         };

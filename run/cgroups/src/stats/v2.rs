@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::parse::{flat, limit, nested, pairs, pressure, value_of};
 use super::{
-    BlkioEntry, BlkioStats, CpuStats, HugetlbStats, MemoryStats, PidsStats, Pressure, RdmaStats,
+    BlkioEntry, BlkioStats, CpuStats, CpusetStats, HugetlbStats, MemoryStats, MiscStats, PidsStats,
+    Pressure, RdmaStats,
 };
 use crate::{CgroupError, file};
 
@@ -18,9 +19,13 @@ pub(super) fn cpu(dir: &Path) -> Result<Option<CpuStats>, CgroupError> {
         user_ns: ns("user_usec"),
         system_ns: ns("system_usec"),
         per_cpu_ns: Vec::new(),
+        per_cpu_user_ns: Vec::new(),
+        per_cpu_system_ns: Vec::new(),
         periods: value_of(&text, "nr_periods").unwrap_or(0),
         throttled_periods: value_of(&text, "nr_throttled").unwrap_or(0),
         throttled_ns: ns("throttled_usec"),
+        bursts: value_of(&text, "nr_bursts").unwrap_or(0),
+        burst_ns: ns("burst_usec"),
         pressure: pressure_of(dir, "cpu.pressure")?,
     }))
 }
@@ -76,12 +81,33 @@ pub(super) fn block_io(dir: &Path) -> Result<Option<BlkioStats>, CgroupError> {
 pub(super) fn hugepages(dir: &Path) -> Result<BTreeMap<String, HugetlbStats>, CgroupError> {
     let mut sizes = BTreeMap::new();
     for size in super::page_sizes(dir, ".current")? {
-        let usage = number(dir, &format!("hugetlb.{size}.current"))?.unwrap_or(0);
+        let usage = super::hugepages_in_use(dir, &size, "current")?;
+        let usage = file::number(&usage).unwrap_or(0);
         let events = file::read_optional(dir, &format!("hugetlb.{size}.events"))?;
         let failures = events.and_then(|text| value_of(&text, "max")).unwrap_or(0);
         sizes.insert(size, HugetlbStats { usage, max_usage: None, failures });
     }
     Ok(sizes)
+}
+
+pub(super) fn cpuset(dir: &Path) -> Result<Option<CpusetStats>, CgroupError> {
+    let read = |name| -> Result<String, CgroupError> {
+        Ok(file::read_optional(dir, name)?.unwrap_or_default().trim().to_owned())
+    };
+    let (cpus, mems) = (read("cpuset.cpus.effective")?, read("cpuset.mems.effective")?);
+    let absent = cpus.is_empty() && mems.is_empty();
+    Ok((!absent).then_some(CpusetStats { cpus, mems, switches: BTreeMap::new() }))
+}
+
+/// `misc.current` and `misc.events`: `sev 5`, and `sev.max 0`, a line.
+pub(super) fn misc(dir: &Path) -> Result<BTreeMap<String, MiscStats>, CgroupError> {
+    let current = file::read_optional(dir, "misc.current")?.unwrap_or_default();
+    let events = file::read_optional(dir, "misc.events")?.unwrap_or_default();
+    let of = |(name, usage): (String, u64)| {
+        let failures = value_of(&events, &format!("{name}.max")).unwrap_or(0);
+        (name, MiscStats { usage, failures })
+    };
+    Ok(flat(&current).into_iter().map(of).collect())
 }
 
 /// `rdma.current` and `rdma.max`: `mlx4_0 hca_handle=2 hca_object=max` a line. The files are the

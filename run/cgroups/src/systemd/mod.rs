@@ -24,6 +24,7 @@ mod value;
 use std::time::Instant;
 
 use oci::runtime::Resources;
+use rustix::process::Pid;
 
 pub(crate) use anchor::Anchor;
 use bus::{Bus, CallError, PATIENCE};
@@ -134,6 +135,17 @@ impl Systemd {
             cgroup.thaw()?;
         }
         applied
+    }
+
+    /// Moves a process of ours into a unit.
+    ///
+    /// For users, whose session is in another part of the tree than their systemd: the kernel lets
+    /// them enter no group there, and pid 1 does it for them. Whoever is to make a container moves
+    /// itself, so that the container is born inside, and then settles the group.
+    pub fn attach(&mut self, unit: &str, pid: Pid) -> Result<(), CgroupError> {
+        let pid = Value::U32(pid.as_raw_nonzero().get().unsigned_abs());
+        let arguments = [Value::text(unit), Value::text(""), Value::Array("u".into(), vec![pid])];
+        self.call("AttachProcessesToUnit", &arguments, "move a process to", unit)
     }
 
     /// Stops a unit, and waits until systemd has; none there is no error. Kills what is in it.

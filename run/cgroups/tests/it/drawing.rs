@@ -40,8 +40,11 @@ const FILES: [&str; 24] = [
 /// A group `kista/x` with empty files.
 fn drawing() -> (tempfile::TempDir, Hierarchy, cgroups::Cgroup) {
     let top = tempfile::tempdir().unwrap();
-    fs::write(top.path().join("cgroup.controllers"), "cpuset cpu io memory hugetlb pids rdma\n")
-        .unwrap();
+    fs::write(
+        top.path().join("cgroup.controllers"),
+        "cpuset cpu io memory hugetlb pids rdma misc\n",
+    )
+    .unwrap();
     let group = top.path().join("kista/x");
     fs::create_dir_all(&group).unwrap();
     for name in FILES {
@@ -206,7 +209,7 @@ fn statistics_are_read() {
         |name: &str, text: &str| fs::write(top.path().join("kista/x").join(name), text).unwrap();
     write(
         "cpu.stat",
-        "usage_usec 30\nuser_usec 20\nsystem_usec 10\nnr_periods 4\nnr_throttled 2\nthrottled_usec 9\n",
+        "usage_usec 30\nuser_usec 20\nsystem_usec 10\nnr_periods 4\nnr_throttled 2\nthrottled_usec 9\nnr_bursts 3\nburst_usec 8\n",
     );
     write("memory.current", "4096\n");
     write("memory.max", "8192\n");
@@ -222,12 +225,22 @@ fn statistics_are_read() {
     write("hugetlb.2MB.current", "2097152\n");
     write("rdma.current", "mlx5 hca_handle=2 hca_object=7\n");
     write("rdma.max", "mlx5 hca_handle=4 hca_object=max\n");
+    write("hugetlb.2MB.rsvd.current", "4194304\n");
+    write("cpuset.cpus.effective", "0-1\n");
+    write("cpuset.mems.effective", "0\n");
+    write("misc.current", "sev 5\n");
+    write("misc.events", "sev.max 2\n");
     write("cgroup.freeze", "1\n");
     write("cgroup.events", "populated 1\nfrozen 0\n");
     let stats = group.stats().unwrap();
     let cpu = stats.cpu.unwrap();
     assert_eq!((cpu.usage_ns, cpu.user_ns, cpu.system_ns), (30_000, 20_000, 10_000));
     assert_eq!((cpu.periods, cpu.throttled_periods, cpu.throttled_ns), (4, 2, 9_000));
+    assert_eq!((cpu.bursts, cpu.burst_ns), (3, 8_000));
+    let cpuset = stats.cpuset.unwrap();
+    assert_eq!((cpuset.cpus.as_str(), cpuset.mems.as_str()), ("0-1", "0"));
+    let misc = stats.misc["sev"];
+    assert_eq!((misc.usage, misc.failures), (5, 2));
     let memory = stats.memory.unwrap();
     assert_eq!((memory.usage, memory.limit, memory.failures), (4096, Some(8192), 5));
     assert_eq!((memory.oom_kills, memory.stat["file"]), (1, 200));
@@ -236,7 +249,7 @@ fn statistics_are_read() {
     let io = stats.blkio.unwrap();
     let written: Vec<_> = io.service_bytes.iter().map(|one| (one.op.as_str(), one.value)).collect();
     assert_eq!(written, [("Read", 10), ("Write", 20), ("Discard", 0)]);
-    assert_eq!(stats.hugetlb["2MB"].usage, 2 << 20);
+    assert_eq!(stats.hugetlb["2MB"].usage, 4 << 20, "what is reserved is in use");
     assert_eq!((stats.rdma["mlx5"].hca_handles, stats.rdma["mlx5"].hca_objects_limit), (2, None));
     assert_eq!(group.oom_kills().unwrap(), 1);
     assert_eq!(group.freezer_state().unwrap(), cgroups::FreezerState::Freezing);
@@ -254,7 +267,10 @@ fn controllers_are_passed_on_from_the_top() {
     let made = hierarchy.create(&path, &Resources::default(), &cgroups::Options::default());
     let group = made.unwrap();
     let read = |path: &Path| fs::read_to_string(path).unwrap();
-    assert_eq!(read(&at("cgroup.subtree_control")), "+cpuset +memory +io +pids +hugetlb +rdma");
+    assert_eq!(
+        read(&at("cgroup.subtree_control")),
+        "+cpuset +memory +io +pids +hugetlb +rdma +misc"
+    );
     let some = "+cpu +cpuset +memory +io +pids";
     assert_eq!(read(&at("kista/cgroup.subtree_control")), some);
     assert!(at("kista/y").is_dir());

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use cgroups::{
-    Cgroup, CgroupError, Controller, Hierarchy, Instance, Options, Systemd, Unit,
+    Cgroup, CgroupError, Controller, Delegation, Hierarchy, Instance, Options, Systemd, Unit,
     default_device_rules,
 };
 use oci::runtime::{Cpu, DeviceRule, Memory, Pids, Resources};
@@ -281,16 +281,42 @@ fn inside_a_users_session() {
     let hierarchy = Hierarchy::detect().unwrap();
     let unit = Unit::new(Some(&format!(":test:user-{}", std::process::id())), "unused").unwrap();
     let options = Options::default();
+    let reason = match hierarchy.delegation().unwrap() {
+        Delegation::Nothing { reason } => reason,
+        other => panic!("a session's group is its user's: {other:?}"),
+    };
+    assert!(reason.contains("systemd-run --user --scope"), "{reason}");
     let mut group = systemd.create(&hierarchy, &unit, &limits(64 << 20, 20), &options).unwrap();
     let path = group.path().to_string();
     assert!(path.starts_with("user.slice/user-1000.slice/user@1000.service/user.slice/"), "{path}");
-    // Entering from a group of somebody else's is root's: the kernel wants a common parent that
-    // the user may write to. Where we are such a parent's child is the session's business.
     assert_eq!(read(&group, Controller::Pids, "pids.max"), "20");
     assert_eq!(read(&group, Controller::Memory, "memory.max"), (64 << 20).to_string());
     assert!(group.directories().all(|(dir, _)| {
         rustix::fs::access(dir.join("cgroup.procs"), rustix::fs::Access::WRITE_OK).is_ok()
     }));
+    // From a session the kernel lets nobody in; from inside, a child is born there.
+    let outside = group.join_handle().unwrap();
+    let clone = sys::process::clone(sys::process::CloneFlags::empty(), outside.clone_into(), || 0);
+    assert!(clone.is_err());
+    systemd.attach(unit.name(), rustix::process::getpid()).unwrap();
     group.settle().unwrap();
-    eventually("systemd lets it go", || hierarchy.open(group.path()).is_err());
+    let hierarchy = Hierarchy::detect().unwrap(); // where we are is asked once
+    assert_eq!(hierarchy.own_group(&hierarchy.mounts()[0]).unwrap(), Some(path.as_str()));
+    let child = enter(&group.join_handle().unwrap(), sleep);
+    assert!(group.processes().unwrap().contains(&child.pid));
+    // And here there is a place for groups of our own, without asking anybody.
+    let Delegation::Below { parent, controllers } = hierarchy.delegation().unwrap() else {
+        panic!("{:?}", hierarchy.delegation());
+    };
+    assert_eq!(parent, group.path().parent().unwrap());
+    assert!(controllers.contains(Controller::Memory), "{controllers:?}");
+    let own = parent.join("kista-own").unwrap();
+    let below = hierarchy.create(&own, &limits(32 << 20, 5), &options).unwrap();
+    let second = enter(&below.join_handle().unwrap(), sleep);
+    assert_eq!(below.processes().unwrap(), [second.pid]);
+    assert_eq!(read(&below, Controller::Pids, "pids.max"), "5");
+    hierarchy.destroy(&own, PATIENCE).unwrap();
+    assert_eq!(wait(&second), -9);
+    rustix::process::pidfd_send_signal(&child.pidfd, rustix::process::Signal::KILL).unwrap();
+    assert_eq!(wait(&child), -9);
 }
