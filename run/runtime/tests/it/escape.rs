@@ -334,13 +334,13 @@ fn our_own_program_stays_as_it_is() {
 }
 
 /// Exchanges two names as fast as it goes until dropped.
-struct Racer {
+pub(crate) struct Racer {
     stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
     thread: Option<std::thread::JoinHandle<u64>>,
 }
 
 impl Racer {
-    fn start(one: std::path::PathBuf, two: std::path::PathBuf) -> Self {
+    pub(crate) fn start(one: std::path::PathBuf, two: std::path::PathBuf) -> Self {
         let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let stopped = std::sync::Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
@@ -356,7 +356,7 @@ impl Racer {
         Self { stop, thread: Some(thread) }
     }
 
-    fn swaps(mut self) -> u64 {
+    pub(crate) fn swaps(mut self) -> u64 {
         self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap()
     }

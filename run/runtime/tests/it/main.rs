@@ -5,6 +5,7 @@ mod bundle;
 mod confined;
 mod driver;
 mod escape;
+mod escape_kernel;
 mod execs;
 mod filesystem;
 mod hooks;
