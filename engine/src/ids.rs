@@ -103,7 +103,7 @@ fn missing(kernel: (u32, u32)) -> Option<&'static str> {
     if !Path::new("/proc/self/ns/user").exists() {
         return Some("the kernel has no user namespaces");
     }
-    (kernel < (6, 15)).then_some("mapping the ids of layers needs Linux 6.15")
+    (kernel < (5, 19)).then_some("mapping the ids of layers needs Linux 5.19")
 }
 
 /// What /etc/subuid and /etc/subgid give us, or else our own.
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn kernels_that_cannot_are_told_why() {
-        assert_eq!(missing((6, 15)), None);
-        assert!(missing((6, 14)).is_some());
+        assert_eq!(missing((5, 19)), None);
+        assert!(missing((5, 18)).is_some());
     }
 }

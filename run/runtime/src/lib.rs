@@ -48,6 +48,7 @@ mod process;
 mod procfs;
 mod program;
 mod source;
+mod staged;
 mod start;
 mod sysctl;
 mod target;

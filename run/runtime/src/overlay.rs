@@ -15,7 +15,7 @@ use sys::mount::{IdMapFd, MountAttr, set_attr};
 use crate::error::Step;
 use crate::idmap::IdMap;
 use crate::plan::MountPlan;
-use crate::{RuntimeError, procfs};
+use crate::{RuntimeError, procfs, staged};
 
 /// The longest value that fsconfig(2) takes.
 const LONGEST: usize = 255;
@@ -37,6 +37,9 @@ pub(crate) fn new_instance(
         None => None,
         Some(map) => Some(FsIds::set(map.root.0, map.root.1).inside(action)?),
     };
+    if let Some(map) = map.filter(|_| kind == "overlay" && needs_attached_layers()) {
+        return staged::new_overlay(plan, map);
+    }
     let attempt = |layers| instance(kind, source, plan, (map, pids), layers);
     let context = match attempt(Layering::OneByOne)? {
         // Before Linux 6.5 any key is taken down, and only refused now. What else is refused so
@@ -123,7 +126,7 @@ fn set(context: BorrowedFd<'_>, key: &str, value: Option<&str>) -> Result<(), Er
 }
 
 /// What the kernel has to say about a failure, if anything: ` (overlay: ...)`.
-fn said(context: BorrowedFd<'_>) -> String {
+pub(crate) fn said(context: BorrowedFd<'_>) -> String {
     let mut text = [0; 512];
     // A message each, "e " for errors before it; an error when there is none left.
     let mut last = String::new();
@@ -179,16 +182,11 @@ impl Layers<'_> {
         Ok(format!("{short}/{name}"))
     }
 
-    /// A clone of the mount that a directory is on, with ids mapped. Linux 5.19; and as a mount
-    /// that is attached nowhere, 6.15.
     fn mapped(&mut self, path: &str) -> io::Result<String> {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        let tree = open_tree(CWD, path, flags)?;
-        let attr = MountAttr {
-            id_map: self.map.map(|map| IdMapFd(map.namespace.as_fd())),
-            ..MountAttr::default()
+        let tree = match self.map {
+            Some(map) => mapped_layer(path, map)?,
+            None => open_layer(path)?,
         };
-        set_attr(tree.as_fd(), false, &attr)?;
         Ok(self.hold(tree))
     }
 
@@ -197,6 +195,24 @@ impl Layers<'_> {
         self.held.push(directory);
         name
     }
+}
+
+/// A clone of the mount that a directory is on, with ids mapped. As a layer, Linux 5.19.
+pub(crate) fn mapped_layer(path: &str, map: &IdMap) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(CWD, path, flags)?;
+    let id_map = Some(IdMapFd(map.namespace.as_fd()));
+    set_attr(tree.as_fd(), false, &MountAttr { id_map, ..MountAttr::default() })?;
+    Ok(tree)
+}
+
+/// Whether an overlay takes no layer that is attached nowhere: Linux before 6.15.
+fn needs_attached_layers() -> bool {
+    let release = rustix::system::uname();
+    let release = release.release().to_string_lossy();
+    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit());
+    let mut next = || numbers.next().and_then(|number| number.parse::<u32>().ok()).unwrap_or(0);
+    (next(), next()) < (6, 15)
 }
 
 /// Layers one by one where the kernel takes them so, all in one value otherwise.
@@ -235,9 +251,6 @@ fn overlay_options(
             key => fsconfig_set_string(context, key, value)
                 .inside(|| action(key, value) + &said(context))?,
         }
-    }
-    if !one_by_one && map.is_some() {
-        return Err(Errno::INVAL).inside(|| "map the ids of layers on this kernel".into());
     }
     let mut options = Options { _held: layers.held, created: None };
     if !one_by_one {
