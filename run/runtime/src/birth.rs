@@ -7,7 +7,7 @@ use rustix::process::{DumpableBehavior, Pid, Signal, WaitId, WaitIdOptions};
 use sys::process::{Child, CloneFlags};
 
 use crate::error::Step;
-use crate::message::{self, FromCaller, FromChild};
+use crate::message::{self, Due, FromCaller, FromChild};
 use crate::notify::Connection;
 use crate::process::ProcessPlan;
 use crate::{Created, Parent, RuntimeError, StartHandle};
@@ -101,10 +101,10 @@ struct Successor {
     start: OwnedFd,
 }
 
-/// Waits until the child is ready; `hooks` is what is due before it enters its root.
+/// Waits until the child is ready; `perform` does what is due before it enters its root.
 pub(crate) fn await_ready(
     socket: BorrowedFd<'_>,
-    mut hooks: impl FnMut() -> Result<(), RuntimeError>,
+    mut perform: impl FnMut(Due) -> Result<(), RuntimeError>,
 ) -> Result<Readiness, RuntimeError> {
     let mut away = None;
     loop {
@@ -113,8 +113,8 @@ pub(crate) fn await_ready(
             (Some(FromChild::Ready { warnings, console }), None) => {
                 return Ok(Readiness { warnings, console, successor: None });
             }
-            (Some(FromChild::HooksDue), None) => {
-                hooks()?;
+            (Some(FromChild::Due(due)), None) => {
+                perform(due)?;
                 message::to_child(socket, FromCaller::Continue, &[])?;
             }
             (Some(FromChild::Away { warnings, start, console }), None) => {

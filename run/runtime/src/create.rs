@@ -13,11 +13,11 @@ use crate::hooks::{self, HookPoint};
 use crate::idmap::IdMap;
 use crate::init::{self, Init};
 use crate::joined::{self, Joined};
-use crate::message::{self, FromCaller};
+use crate::message::{self, Due, FromCaller};
 use crate::notify::{Connection, Listener};
 use crate::plan::{Plan, flag};
 use crate::source::{self, Sources};
-use crate::{Container, Created, RuntimeError, idmap, notify, procfs};
+use crate::{Container, Created, RuntimeError, idmap, netdevices, notify, procfs};
 
 /// Makes a container: everything but the execution of its program.
 ///
@@ -102,9 +102,19 @@ fn make(container: &Container<'_>, bundle: Option<&Path>) -> Result<Created, Run
         hooks::run(HookPoint::Prestart, all, &state)?;
         hooks::run(HookPoint::CreateRuntime, all, &state)
     };
+    let move_devices = || {
+        let kind = sys::namespace::Kind::NETWORK;
+        let network = sys::namespace::open(child.pidfd.as_fd(), child.pid, kind)
+            .host(|| "open the container's network".into())?;
+        netdevices::move_all(&plan.linux.net_devices, network.as_fd())
+    };
+    let perform = |due| match due {
+        Due::Devices => move_devices(),
+        Due::Hooks => call_hooks(),
+    };
     let outcome = lent
         .and_then(|lent| provide(&plan, &child, near.as_fd(), lent))
-        .and_then(|()| birth::await_ready(near.as_fd(), call_hooks));
+        .and_then(|()| birth::await_ready(near.as_fd(), perform));
     birth::conclude(outcome, child, near, container.parent, |pid| {
         plan.process.limits.apply_scheduler(Some(pid))
     })

@@ -13,7 +13,7 @@ use sys::process::CloneFlags;
 use crate::console;
 use crate::error::Step;
 use crate::hooks::{self, HookPoint};
-use crate::message::{self, FromCaller};
+use crate::message::{self, Due, FromCaller};
 use crate::mounts::{self, OwnMounts};
 use crate::plan::Plan;
 use crate::process::Failed;
@@ -158,6 +158,9 @@ impl Init<'_, '_> {
         mounts::mask(root.as_fd(), &plan.linux.masked_paths, null)?;
         mounts::make_read_only(root.as_fd(), &plan.linux.readonly_paths)?;
         mounts::finish_root(plan, root.as_fd())?;
+        if !plan.linux.net_devices.is_empty() {
+            self.ask(Due::Devices)?;
+        }
         self.call_hooks()?;
         mounts::enter_root(plan, root.as_fd())?;
         Ok(root)
@@ -169,9 +172,7 @@ impl Init<'_, '_> {
         let container = self.plan.container;
         let has = |point: HookPoint| !point.of(container.spec.hooks.as_ref()).is_empty();
         if has(Prestart) || has(CreateRuntime) {
-            message::send_hooks_due(self.socket.as_fd())
-                .inside(|| "ask for hooks to be called".into())?;
-            self.await_caller(FromCaller::Continue, &mut Vec::new());
+            self.ask(Due::Hooks)?;
         }
         let state = || container_state(container, self.plan.bundle, "creating");
         run_hooks(container, CreateContainer, state)
@@ -192,6 +193,13 @@ impl Init<'_, '_> {
             self.plan.process.own_pid = Some(pid.unwrap_or_else(|| sys::process::exit_now(0)));
         }
         Ok(sources)
+    }
+
+    /// Has the caller do something.
+    fn ask(&self, due: Due) -> Result<(), RuntimeError> {
+        message::send_due(self.socket.as_fd(), due).inside(|| "ask the caller".into())?;
+        self.await_caller(FromCaller::Continue, &mut Vec::new());
+        Ok(())
     }
 
     /// Waits for the caller; ends if that is gone, or has no use for this process any more.

@@ -7,6 +7,8 @@
 //!   |                                        |  makes the slow namespaces
 //!   | opens and clones what the host gives   |
 //!   |---- Sources (pid, descriptors) ------->|  mounts
+//!   |<--- DevicesDue ------------------------|  (only if it gets network devices)
+//!   |---- Continue ------------------------->|
 //!   |<--- HooksDue --------------------------|  (only if there are hooks for this point)
 //!   |---- Continue ------------------------->|  pivots, limits, looks the program up
 //!   |<--- Ready (warnings, console) ---------|  = created
@@ -66,7 +68,7 @@ pub(crate) enum FromCaller {
 #[derive(Debug)]
 pub(crate) enum FromChild {
     /// Before pivot_root, waiting for `Continue`.
-    HooksDue,
+    Due(Due),
     /// Everything but the program.
     Ready {
         /// What was not had as asked.
@@ -95,7 +97,18 @@ pub(crate) enum FromChild {
     Failed(RuntimeError),
 }
 
-const HOOKS_DUE: u8 = b'h';
+/// What the caller is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Due {
+    /// Move network devices into the child's network.
+    Devices = b'd',
+    /// Call hooks.
+    Hooks = b'h',
+}
+
+const DEVICES_DUE: u8 = Due::Devices as u8;
+const HOOKS_DUE: u8 = Due::Hooks as u8;
 const READY: u8 = b'r';
 const AWAY: u8 = b'a';
 const BORN: u8 = b'b';
@@ -168,7 +181,8 @@ pub(crate) fn from_child(socket: BorrowedFd<'_>) -> Result<Option<FromChild>, Ru
         // A program that runs has read all that was said to it before.
         None if unread => Err(RuntimeError::Died { how: "it did not hear us out".into() }),
         None => Ok(None),
-        Some((&HOOKS_DUE, _)) => Ok(Some(FromChild::HooksDue)),
+        Some((&DEVICES_DUE, _)) => Ok(Some(FromChild::Due(Due::Devices))),
+        Some((&HOOKS_DUE, _)) => Ok(Some(FromChild::Due(Due::Hooks))),
         Some((&READY, texts)) => Ok(Some(FromChild::Ready {
             warnings: lines(texts).map(str::to_owned).collect(),
             console: fds.next(),
@@ -243,8 +257,8 @@ pub(crate) fn await_start(socket: OwnedFd) -> Option<OwnedFd> {
     }
 }
 
-pub(crate) fn send_hooks_due(socket: BorrowedFd<'_>) -> io::Result<()> {
-    sys::socket::send(socket, &[HOOKS_DUE], &[], SendFlags::empty()).map(drop)
+pub(crate) fn send_due(socket: BorrowedFd<'_>, due: Due) -> io::Result<()> {
+    sys::socket::send(socket, &[due as u8], &[], SendFlags::empty()).map(drop)
 }
 
 pub(crate) fn send_ready(

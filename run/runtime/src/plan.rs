@@ -114,13 +114,9 @@ impl<'a> Plan<'a> {
         for (index, device) in linux.devices.iter().enumerate() {
             crate::devices::check(device, index)?;
         }
-        for (field, wanted) in [
-            ("linux.netDevices", !linux.net_devices.is_empty()),
-            ("linux.intelRdt", linux.intel_rdt.is_some()),
-        ] {
-            if wanted {
-                return Err(spec_error(field, "is not supported"));
-            }
+        crate::netdevices::check(&linux.net_devices, &namespaces)?;
+        if linux.intel_rdt.is_some() {
+            return Err(spec_error("linux.intelRdt", "resctrl is not supported"));
         }
         if linux.mount_label.as_deref().is_some_and(|label| !label.is_empty()) {
             crate::label::need_selinux("linux.mountLabel")?;

@@ -213,3 +213,49 @@ fn the_hosts_mount_table_does_not_change() {
     }
     assert!(inside.lines().all(|line| !line.contains("/oldroot")), "{inside}");
 }
+
+/// In a network of its own, which is the host's for this test.
+#[test]
+fn network_devices_go_to_the_container_with_their_addresses() {
+    let device = |name: &str| oci::runtime::NetDevice { name: Some(name.into()) };
+    let script = "ip addr show dev inside; cat /sys/class/net/lan0/flags; ls /sys/class/net";
+    let run = |script: &str, devices: &[(&str, &str)]| {
+        let run = Run::shell(script).linux(|linux| {
+            let devices = devices.iter().map(|(host, name)| ((*host).to_owned(), device(name)));
+            linux.net_devices = devices.collect();
+        });
+        let driver = run.command();
+        let setup = "ip link add one type veth peer name two && ip link add three type veth peer name four && \
+            ip addr add 10.77.0.5/24 dev one && ip addr add fd00:77::5/64 dev one nodad && \
+            ip link set one mtu 1400 up && exec \"$@\"";
+        let status = std::process::Command::new("unshare")
+            .args(["--net", "sh", "-c", setup, "sh"])
+            .arg(driver.get_program())
+            .args(driver.get_args())
+            .env("RUNTIME_DRIVER", run.dir())
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .status();
+        assert!(status.unwrap().success());
+        run.report()
+    };
+    let out = run(script, &[("one", "inside"), ("three", "lan%d")]);
+    let text = out.ok();
+    for part in [
+        "inet 10.77.0.5/24",
+        "inet6 fd00:77::5/64",
+        "mtu 1400",
+        ",UP",
+        "global inside",
+        "0x1003",
+        "lan0\nlo",
+    ] {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+    let out = run("true", &[("absent", "inside")]);
+    assert_eq!(out.refused(), "linux.netDevices[\"absent\"]: there is no such device");
+    let out = run("true", &[("one", "lo")]);
+    assert!(out.refused().contains("move network device one"), "{out:?}");
+    let out = run("true", &[("one", "a/b")]);
+    assert!(out.refused().starts_with("linux.netDevices[\"one\"].name"), "{out:?}");
+}

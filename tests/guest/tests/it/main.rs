@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "all of it is tests")]
 
 mod basics;
+mod ids;
 mod limits;
 mod machine;
 
