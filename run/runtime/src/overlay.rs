@@ -84,6 +84,10 @@ fn instance(
     if let Some(pids) = pids.filter(|_| kind == "proc") {
         fsconfig_set_fd(&context, procfs::PIDNS, pids).inside(action)?;
     }
+    if let Some(label) = plan.label {
+        fsconfig_set_string(&context, "context", label)
+            .inside(|| format!("{}: linux.mountLabel{}", action(), said(context.as_fd())))?;
+    }
     let mut options = Options::default();
     if kind == "overlay" {
         options = overlay_options(context.as_fd(), plan, map, layering)?;

@@ -69,6 +69,8 @@ pub(crate) struct MountPlan<'a> {
     pub(crate) options: MountOptions,
     pub(crate) uid_mappings: &'a [IdMapping],
     pub(crate) gid_mappings: &'a [IdMapping],
+    /// The SELinux context of all files in it.
+    pub(crate) label: Option<&'a str>,
 }
 
 /// Where a mount comes from.
@@ -102,7 +104,7 @@ impl<'a> Plan<'a> {
             Rootfs::Directory(_) => Vec::new(),
             Rootfs::Mounts(mounts) => root_mounts(mounts)?,
         };
-        let mounts = spec
+        let mut mounts = spec
             .mounts
             .iter()
             .enumerate()
@@ -118,8 +120,14 @@ impl<'a> Plan<'a> {
         if linux.intel_rdt.is_some() {
             return Err(spec_error("linux.intelRdt", "resctrl is not supported"));
         }
-        if linux.mount_label.as_deref().is_some_and(|label| !label.is_empty()) {
+        if let Some(label) = linux.mount_label.as_deref().filter(|label| !label.is_empty()) {
             crate::label::need_selinux("linux.mountLabel")?;
+            // Those of the kernel's own file systems are the policy's affair.
+            let unlabelled = ["proc", "sysfs", "mqueue"];
+            for mount in &mut mounts {
+                mount.label = matches!(mount.kind, MountKind::New { kind, .. } if !unlabelled.contains(&kind))
+                    .then_some(label);
+            }
         }
         sysctl::check(linux, &namespaces)?;
         let process = ProcessPlan::new(
@@ -272,6 +280,7 @@ impl<'a> MountPlan<'a> {
             options,
             uid_mappings: &mount.uid_mappings,
             gid_mappings: &mount.gid_mappings,
+            label: None,
         })
     }
 
