@@ -41,6 +41,8 @@ pub enum Need {
     SystemdNotify,
     /// dockerd, its client, and the containerd that it brings.
     Dockerd,
+    /// Debian's registry.
+    DockerRegistry,
     /// podman and conmon.
     Podman,
     /// containerd, its shim for runc, and ctr.
@@ -69,6 +71,7 @@ impl Need {
             Self::Compressors => (in_path("zstd") && in_path("xz"), "no zstd or no xz"),
             Self::SystemdNotify => (in_path("systemd-notify"), "no systemd-notify"),
             Self::Dockerd => (in_path("dockerd") && in_path("docker"), "no dockerd or no docker"),
+            Self::DockerRegistry => (in_path("docker-registry"), "no docker-registry"),
             Self::Podman => (in_path("podman") && in_path("conmon"), "no podman or no conmon"),
             Self::Containerd => {
                 let all = ["containerd", "ctr", "containerd-shim-runc-v2"];

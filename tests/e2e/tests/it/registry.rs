@@ -1,0 +1,257 @@
+//! `kista registry serve` and other people's clients; Kista and other people's registry.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use testkit::{Image, Kista, Registry, needs, wait_until};
+
+fn run(command: &mut Command) -> Output {
+    let out = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(out.status.success(), "{command:?}\n{}{}", text(&out.stdout), text(&out.stderr));
+    out
+}
+
+/// Pushes busybox as `a/bb:1`; the name.
+fn pushed(host: &str) -> (String, Image) {
+    let name = format!("{host}/a/bb:1");
+    let image = Image::busybox(&name);
+    let kista = Kista::new();
+    kista.load(&image);
+    kista.ok(&["push", "-q", &name]);
+    (name, image)
+}
+
+/// What is under the name is busybox, and runs.
+fn check(name: &str) {
+    let kista = Kista::new();
+    kista.ok(&["pull", "-q", name]);
+    assert_eq!(kista.ok(&["run", "--rm", name, "echo", "x"]), "x");
+}
+
+#[test]
+fn skopeo_copies_both_ways() {
+    needs!(Root, Busybox, Skopeo);
+    let registry = Registry::kista(&["--delete"]);
+    let (name, _) = pushed(&registry.host());
+    let folder = tempfile::tempdir().unwrap();
+    let layout = format!("oci:{}:x", folder.path().join("layout").display());
+    let copied = format!("{}/copied/deep/name:2", registry.host());
+    let skopeo = |arguments: &[&str]| run(Command::new("skopeo").args(arguments));
+    skopeo(&["copy", "--src-tls-verify=false", &format!("docker://{name}"), &layout]);
+    // Once as it is, once as Docker's schema 2 with compressed layers.
+    let back = format!("docker://{copied}");
+    skopeo(&["copy", "--dest-tls-verify=false", &layout, &back]);
+    check(&copied);
+    skopeo(&[
+        "copy",
+        "--dest-tls-verify=false",
+        "--format",
+        "v2s2",
+        "--dest-compress",
+        &layout,
+        &back,
+    ]);
+    check(&copied);
+    let tags =
+        skopeo(&["list-tags", "--tls-verify=false", &format!("docker://{}/a/bb", registry.host())]);
+    assert!(String::from_utf8_lossy(&tags.stdout).contains("\"1\""));
+    skopeo(&["delete", "--tls-verify=false", &back]);
+    let kista = Kista::new();
+    kista.run(&["pull", &copied]).fails(1, "manifest unknown");
+}
+
+#[test]
+fn podman_pushes_and_pulls() {
+    needs!(Root, Busybox, Podman);
+    let registry = Registry::kista(&[]);
+    let (name, _) = pushed(&registry.host());
+    let folder = tempfile::tempdir().unwrap();
+    let podman = |arguments: &[&str]| {
+        let mut command = Command::new("podman");
+        command.arg("--root").arg(folder.path().join("root"));
+        command.arg("--runroot").arg(folder.path().join("run")).args(["--storage-driver", "vfs"]);
+        run(command.args(arguments))
+    };
+    let copied = format!("{}/by/podman:1", registry.host());
+    podman(&["pull", "-q", "--tls-verify=false", &name]);
+    podman(&["tag", &name, &copied]);
+    podman(&["push", "-q", "--tls-verify=false", &copied]);
+    check(&copied);
+}
+
+/// A daemon that ends with the test.
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Asked first: it has children of its own.
+        let pid = rustix::process::Pid::from_child(&self.0);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while self.0.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn daemon(command: &mut Command, socket: &Path) -> Daemon {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let daemon = Daemon(child.unwrap());
+    wait_until("the daemon listens", || socket.exists().then_some(()));
+    daemon
+}
+
+#[test]
+fn docker_pushes_and_pulls() {
+    needs!(Root, Busybox, Dockerd);
+    let registry = Registry::kista(&[]);
+    let (name, image) = pushed(&registry.host());
+    let folder = tempfile::Builder::new().prefix("kd-").tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let socket = at("docker.sock");
+    let mut command = Command::new("dockerd");
+    command.arg("--data-root").arg(at("data")).arg("--exec-root").arg(at("exec"));
+    command
+        .arg("--pidfile")
+        .arg(at("pid"))
+        .arg("--host")
+        .arg(format!("unix://{}", socket.display()));
+    command.args(["--bridge=none", "--iptables=false", "--storage-driver=vfs"]);
+    let _daemon = daemon(&mut command, &socket);
+    let docker = |arguments: &[&str]| {
+        let mut command = Command::new("docker");
+        run(command.env("DOCKER_HOST", format!("unix://{}", socket.display())).args(arguments))
+    };
+    wait_until("docker answers", || {
+        let mut version = Command::new("docker");
+        version.env("DOCKER_HOST", format!("unix://{}", socket.display())).arg("version");
+        version.output().ok().filter(|out| out.status.success())
+    });
+    let copied = format!("{}/by/docker:1", registry.host());
+    docker(&["pull", "-q", &name]);
+    let id = docker(&["image", "inspect", "--format", "{{.Id}}", &name]).stdout;
+    assert_eq!(String::from_utf8_lossy(&id).trim(), image.id());
+    docker(&["tag", &name, &copied]);
+    docker(&["push", "-q", &copied]);
+    check(&copied);
+}
+
+#[test]
+fn containerd_pushes_and_pulls() {
+    needs!(Root, Busybox, Containerd);
+    let registry = Registry::kista(&[]);
+    let (name, _) = pushed(&registry.host());
+    let folder = tempfile::Builder::new().prefix("kc-").tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let socket = at("containerd.sock");
+    let configuration = format!(
+        "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
+         [grpc]\naddress = {:?}\n",
+        at("root"),
+        at("state"),
+        socket
+    );
+    std::fs::write(at("config.toml"), configuration).unwrap();
+    let mut command = Command::new("containerd");
+    let _daemon = daemon(command.arg("--config").arg(at("config.toml")), &socket);
+    let ctr = |arguments: &[&str]| {
+        let mut command = Command::new("ctr");
+        run(command.arg("--address").arg(&socket).arg("images").args(arguments))
+    };
+    let copied = format!("{}/by/ctr:1", registry.host());
+    ctr(&["pull", "--plain-http", "--snapshotter", "native", &name]);
+    ctr(&["tag", &name, &copied]);
+    ctr(&["push", "--plain-http", &copied]);
+    check(&copied);
+}
+
+#[test]
+fn debians_registry_takes_and_gives() {
+    needs!(Root, Busybox, DockerRegistry);
+    let registry = Registry::docker();
+    let (name, image) = pushed(&registry.host());
+    check(&name);
+    let kista = Kista::new();
+    kista.ok(&["pull", "-q", &name]);
+    assert_eq!(kista.format("{{.Id}}", &name), image.id());
+    let digests = kista.format("{{json .RepoDigests}}", &name);
+    let pinned: Vec<String> = serde_json::from_str(&digests).unwrap();
+    kista.ok(&["rmi", &name]);
+    assert_eq!(kista.ok(&["run", "--rm", &pinned[0], "echo", "x"]), "x");
+    // The same blobs under another name of the same registry are mounted.
+    let second = format!("{}/other:1", registry.host());
+    kista.ok(&["tag", &pinned[0], &second]);
+    let out = kista.ok(&["push", &second]);
+    assert!(out.contains(": Mounted"), "{out}");
+}
+
+#[test]
+fn logins_are_kept_where_docker_keeps_them() {
+    needs!(Root, Busybox);
+    let folder = tempfile::tempdir().unwrap();
+    let users = folder.path().join("users");
+    // `htpasswd -nbB -C 5 user pass`
+    std::fs::write(&users, format!("user:{PASS}\n")).unwrap();
+    let registry = Registry::kista(&["--htpasswd", users.to_str().unwrap()]);
+    let host = registry.host();
+    let kista = Kista::with_busybox();
+    let name = format!("{host}/x:1");
+    kista.ok(&["tag", "busybox", &name]);
+    kista.run(&["push", &name]).fails(1, "push access denied");
+    let login = |password: &str| {
+        kista.command(&["login", "-u", "user", "--password-stdin", &host]).stdin(password).run()
+    };
+    login("wrong").fails(1, "refuses the credentials");
+    let out = login("pass\n");
+    assert_eq!((out.code, out.stdout.as_str()), (0, "Login Succeeded\n"), "{}", out.stderr);
+    let path = kista.root().join(".docker/config.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(&host) && text.contains("dXNlcjpwYXNz"), "{text}");
+    kista.ok(&["push", "-q", &name]);
+    assert_eq!(kista.ok(&["logout", &host]), format!("Removing login credentials for {host}"));
+    assert_eq!(kista.ok(&["logout", &host]), format!("Not logged in to {host}"));
+    kista.run(&["pull", &name]).fails(1, "pull access denied");
+}
+
+/// The bcrypt hash of `pass`.
+const PASS: &str = "$2y$05$RPPYmx0HzjWieRSB68HWWeqrtsfRZeZBIX.P8q32aJF8ykhOKxh8y";
+
+#[test]
+fn a_killed_registry_has_what_it_said_that_it_has() {
+    needs!(Root, Busybox);
+    let mut registry = Registry::kista(&["--delete"]);
+    let host = registry.host();
+    let kista = Kista::with_busybox();
+    let mut acknowledged: Vec<String> = Vec::new();
+    for round in 0..6_u64 {
+        let name = format!("{host}/r{}:t{round}", round % 3);
+        kista.ok(&["tag", "busybox", &name]);
+        let child = kista.command(&["push", "-q", &name]).spawn();
+        std::thread::sleep(Duration::from_millis(3 + 9 * (round % 7)));
+        registry.kill();
+        registry.restart();
+        let out = child.wait_with_output().unwrap();
+        // It tries again, and comes through, or says that it did not.
+        if out.status.success() {
+            acknowledged.push(name);
+        }
+        for name in &acknowledged {
+            let (repository, tag) = name[host.len() + 1..].rsplit_once(':').unwrap();
+            let (status, body) =
+                registry.get(&format!("/v2/{repository}/manifests/{tag}")).unwrap();
+            assert_eq!(status, 200, "{name}");
+            let manifest: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            let digest = manifest["layers"][0]["digest"].as_str().unwrap();
+            let (status, blob) = registry.get(&format!("/v2/{repository}/blobs/{digest}")).unwrap();
+            assert_eq!((status, testkit::image::digest(&blob).as_str()), (200, digest));
+        }
+    }
+    assert!(!acknowledged.is_empty());
+    let left = std::fs::read_dir(registry.root().join("store/ingest")).unwrap().count();
+    assert_eq!(left, 0, "what was being sent is swept at the start");
+    assert_eq!(registry.terminate(), Some(0));
+}
