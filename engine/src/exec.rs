@@ -128,6 +128,7 @@ impl Engine {
             seccomp,
             cgroup: Some(CgroupPlan { path: status.cgroup.clone(), resources: None }),
             make_cwd: None,
+            foreign: self.foreign(&container, &record.host.runtime)?,
         };
         let mut session = shim.launch(&launch)?;
         match session.started() {

@@ -20,6 +20,7 @@ use snapshots::Writable;
 
 use crate::container::Record;
 use crate::rootfs::Tree;
+use crate::runtimes::spell_out_filter;
 use crate::{Engine, EngineError};
 
 /// The cgroup below which all containers of the default data directory are.
@@ -92,7 +93,14 @@ impl Engine {
             mount.uid_mappings.clone_from(&bundle.needs.rootfs_uids);
             mount.gid_mappings.clone_from(&bundle.needs.rootfs_gids);
         }
-        let seccomp = self.filter(&mut spec, bundle.needs.seccomp)?;
+        let foreign = self.foreign(container, &record.host.runtime)?;
+        let seccomp = match &foreign {
+            None => self.filter(&mut spec, bundle.needs.seccomp)?,
+            Some(_) => {
+                spell_out_filter(&mut spec, bundle.needs.seccomp);
+                None
+            }
+        };
         let resources =
             spec.linux.as_mut().and_then(|linux| linux.resources.take()).unwrap_or_default();
         let log = log_plan(record, &status.name)?;
@@ -122,6 +130,7 @@ impl Engine {
             cgroup: Some(CgroupPlan { path: cgroup, resources: Some(Box::new(resources)) }),
             // As Docker does; without one of its own the container starts in `/`.
             make_cwd: Some((0, 0)),
+            foreign,
         };
         Ok((launch, bundle.warnings))
     }

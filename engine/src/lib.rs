@@ -20,6 +20,7 @@ mod launch;
 mod names;
 mod reaper;
 mod rootfs;
+mod runtimes;
 mod signal;
 mod supervise;
 mod system;

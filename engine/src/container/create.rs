@@ -263,9 +263,7 @@ fn refuse_unsupported(config: &ContainerConfig, host: &HostConfig) -> Result<(),
             "only local volumes exist",
         );
     }
-    if !matches!(host.runtime.as_str(), "" | "kista") {
-        return later(format!("runtime {:?}", host.runtime), "only the built-in runtime exists");
-    }
+    crate::runtimes::find(&host.runtime)?;
     if !matches!(host.isolation.as_str(), "" | "default" | "process") {
         return later(format!("isolation {:?}", host.isolation), "only process isolation exists");
     }

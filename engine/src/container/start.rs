@@ -21,7 +21,7 @@ use shim::{Early, ShimError, Streams};
 use super::create::Fresh;
 use super::state::Held;
 use super::{CreateContainer, CreatedContainer, Record, RunningContainer};
-use crate::{Engine, EngineError, names};
+use crate::{Engine, EngineError, names, runtimes};
 
 impl Engine {
     /// Makes a container and starts it, as fast as the two can be done together.
@@ -37,10 +37,13 @@ impl Engine {
     ) -> Result<RunningContainer, EngineError> {
         // The shim's exec goes on beside our own work, on another processor if there is one.
         let id = names::new_id();
-        let early = Early {
-            // A parent that is none is refused further down.
-            cgroup: self.cgroup_path(&id, &request.host.cgroup_parent).ok(),
-            ..early(&request.host.network_mode)
+        let early = match runtimes::find(&request.host.runtime)? {
+            None => Early {
+                // A parent that is none is refused further down.
+                cgroup: self.cgroup_path(&id, &request.host.cgroup_parent).ok(),
+                ..early(&request.host.network_mode)
+            },
+            Some(_) => Early::default(),
         };
         let shim = shim::client::spawn_early(&early)?;
         let Fresh { container, operation, mut record, status, created } =

@@ -26,6 +26,21 @@ pub struct Launch {
     pub cgroup: Option<CgroupPlan>,
     /// Make the working directory if it is missing, owned by this user and group.
     pub make_cwd: Option<(u32, u32)>,
+    /// Another OCI runtime that makes the process: it compiles `linux.seccomp` itself, and
+    /// `seccomp` is not looked at.
+    pub foreign: Option<Foreign>,
+}
+
+/// An OCI runtime that is not ours, for one container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Foreign {
+    /// Its executable. Absolute.
+    pub program: PathBuf,
+    /// The directory of the container's bundle and of what the runtime keeps of it. Made by the
+    /// launch of an init, which first removes what is there.
+    pub dir: PathBuf,
+    /// What the runtime calls the container.
+    pub container: String,
 }
 
 /// What the shim itself needs of a launch.
@@ -158,6 +173,8 @@ pub(crate) struct Head<P> {
     pub(crate) kill_rest: bool,
     /// Whether a process that helps to make it may be left to reap.
     pub(crate) has_helper: bool,
+    /// What takes the container away at the end, and has its processes reparented to the shim.
+    pub(crate) foreign: Option<Foreign>,
 }
 
 /// The second line.
@@ -169,6 +186,7 @@ pub(crate) struct Body<K, C> {
     pub(crate) kind: K,
     pub(crate) cgroup: Option<C>,
     pub(crate) seccomp: SeccompSource,
+    pub(crate) foreign: Option<Foreign>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -189,6 +207,7 @@ impl Launch {
             own_cgroup: own.map(|cgroup| cgroup.path.clone()),
             kill_rest: own.is_some() && !self.kind.has_own_pids(),
             has_helper: self.kind.joins_somebody(),
+            foreign: self.foreign.clone(),
         };
         let seccomp = match &self.seccomp {
             None => SeccompSource::None,
@@ -202,6 +221,7 @@ impl Launch {
             kind: &self.kind,
             cgroup: self.cgroup.as_ref(),
             seccomp,
+            foreign: self.foreign.clone(),
         };
         let mut payload = Vec::with_capacity(32 * 1024);
         // serde_json writes no line feeds of its own and escapes those of the texts.
@@ -266,6 +286,11 @@ mod tests {
             seccomp: Some(Filter::Bytes(vec![b'\n', 0, 255])),
             cgroup: Some(CgroupPlan { path: "kista/x".into(), resources: Some(Box::default()) }),
             make_cwd: Some((1, 2)),
+            foreign: Some(Foreign {
+                program: "/usr/bin/x".into(),
+                dir: "/d".into(),
+                container: "c".into(),
+            }),
         }
     }
 
@@ -281,6 +306,7 @@ mod tests {
         assert_eq!(head.own_cgroup.as_deref(), Some("kista/x"));
         assert!(head.kill_rest, "it has no process id namespace of its own");
         assert!(!head.has_helper, "it joins nobody");
+        assert_eq!((&head.foreign, &body.foreign), (&before.foreign, &before.foreign));
         assert_eq!((body.kind, body.cgroup), (before.kind, before.cgroup));
         assert_eq!((body.id, body.open_stdin, body.make_cwd), ("a\nb".into(), true, Some((1, 2))));
         assert!(matches!(body.seccomp, SeccompSource::Tail));

@@ -69,7 +69,7 @@ mod monitor;
 pub use early::Early;
 pub use error::ShimError;
 pub use hooks::{Exit, Failure, Hooks};
-pub use launch::{CgroupPlan, Filter, Kind, Launch, Plan, Streams, Target};
+pub use launch::{CgroupPlan, Filter, Foreign, Kind, Launch, Plan, Streams, Target};
 pub use monitor::main;
 
 /// `argv[0]` under which the binary is a shim.

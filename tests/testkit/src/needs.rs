@@ -21,6 +21,8 @@ pub enum Need {
     Debian,
     /// skopeo.
     Skopeo,
+    /// runc.
+    Runc,
     /// strace.
     Strace,
     /// zstd and xz.
@@ -67,6 +69,7 @@ impl Need {
                 (in_path("mmdebstrap") || crate::image::debian_path().exists(), "no mmdebstrap")
             }
             Self::Skopeo => (in_path("skopeo"), "no skopeo"),
+            Self::Runc => (in_path("runc"), "no runc"),
             Self::Strace => (in_path("strace"), "no strace"),
             Self::Compressors => (in_path("zstd") && in_path("xz"), "no zstd or no xz"),
             Self::SystemdNotify => (in_path("systemd-notify"), "no systemd-notify"),

@@ -52,6 +52,9 @@ impl Watch<'_> {
         }
         // Before the container may be started again: it lies over the same directories.
         self.mounts = None;
+        if let Some(foreign) = self.foreign.take() {
+            foreign.delete();
+        }
         if let Some(path) = self.own_cgroup.take() {
             remove_cgroup(&path);
         }

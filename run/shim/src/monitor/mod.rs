@@ -10,6 +10,7 @@
 mod channel;
 mod clients;
 mod end;
+mod foreign;
 mod input;
 mod joined;
 mod output;
@@ -137,6 +138,10 @@ fn launch(hooks: &mut dyn Hooks, channel: &Channel, network: Option<OwnedFd>) ->
     };
     if let Err(failure) = hooks.claim(&head.plan) {
         return Outcome::NotClaimed(failure);
+    }
+    if head.foreign.is_some() {
+        // Its processes outlive those that make them, and are ours to wait for.
+        let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     }
     let own_cgroup = head.own_cgroup.clone();
     let failed = |failure| Outcome::Failed { failure, own_cgroup: own_cgroup.clone() };

@@ -13,11 +13,12 @@ use seccomp::Program;
 use sys::procstat::ProcStat;
 
 use super::channel::{Channel, Go, Started, receive_exactly};
+use super::foreign;
 use super::joined::Joined;
 use super::standard::Standard;
 use crate::frame::{HEADER_BYTES, MAX_LAUNCH_BYTES, kind};
 use crate::launch::{Body, SeccompSource, split};
-use crate::{CgroupPlan, Failure, Kind, ShimError, Target};
+use crate::{CgroupPlan, Failure, Foreign, Kind, ShimError, Target};
 
 /// Reads a launch from `control` and carries it out, as a copy of the shim with one thread.
 /// Answers the exit code, which says nothing: the channel does. `early` is the path of a cgroup
@@ -127,6 +128,11 @@ impl Work {
         early: Option<EarlyCgroup>,
         joined: Option<&Joined>,
     ) -> Result<Started, Failure> {
+        if let Some(foreign) = &self.body.foreign {
+            // It makes its own.
+            drop(early);
+            return self.make_by(foreign);
+        }
         let cgroup_failed = |error: CgroupError| Failure::internal(&error);
         let Some(CgroupPlan { path, resources }) = &self.body.cgroup else {
             return self.make_and_start(None, joined);
@@ -159,11 +165,7 @@ impl Work {
             Kind::Init { spec, rootfs, .. } => {
                 let process =
                     spec.process.as_ref().ok_or_else(|| internal("there is nothing to run"))?;
-                let mappings = |linux: &oci::runtime::Linux| {
-                    (linux.uid_mappings.clone(), linux.gid_mappings.clone())
-                };
-                let mappings = spec.linux.as_ref().map(mappings).unwrap_or_default();
-                let stdio = self.stdio(process, &mappings)?;
+                let stdio = self.stdio(process, &mappings(spec))?;
                 let created = runtime::create(&Container {
                     id: &self.body.id,
                     spec,
@@ -215,6 +217,40 @@ impl Work {
         Ok(Started { pid, pidfd, ends, memory_events, mounts, warnings })
     }
 
+    /// Has another runtime make it.
+    fn make_by(&self, foreign: &Foreign) -> Result<Started, Failure> {
+        let io_failed = |error: io::Error| Failure::internal(&error);
+        let plan = self.body.cgroup.as_ref();
+        let (stdio, made) = match &self.body.kind {
+            Kind::Init { spec, rootfs, .. } => {
+                let process =
+                    spec.process.as_ref().ok_or_else(|| internal("there is nothing to run"))?;
+                let stdio = self.stdio(process, &mappings(spec))?;
+                let limits = plan.and_then(|plan| {
+                    let resources = plan.resources.as_deref()?;
+                    Some(foreign::Limits { cgroup: &plan.path, resources })
+                });
+                let made = foreign::create(foreign, spec, rootfs, limits.as_ref(), &stdio)?;
+                (stdio, made)
+            }
+            Kind::Exec { target, process } => {
+                let (pid, _pidfd) = open_target(*target)?;
+                let stdio = self.stdio(process, &id_maps(pid).map_err(io_failed)?)?;
+                let made = foreign::exec(foreign, &self.body.id, process, &stdio)?;
+                (stdio, made)
+            }
+        };
+        let group = plan.and_then(|plan| open_cgroup(&plan.path).ok());
+        Ok(Started {
+            pid: u32::try_from(made.pid.as_raw_nonzero().get()).unwrap_or(0),
+            pidfd: made.pidfd,
+            ends: stdio.ours(made.console).map_err(io_failed)?,
+            memory_events: memory_events(group.as_ref()),
+            mounts: None,
+            warnings: Vec::new(),
+        })
+    }
+
     fn stdio(
         &self,
         process: &Process,
@@ -223,6 +259,13 @@ impl Work {
         Standard::new(process, self.body.open_stdin, mappings)
             .map_err(|error| internal(&format!("cannot make standard streams: {error}")))
     }
+}
+
+/// The id mappings of a container to be, for users and groups.
+fn mappings(spec: &Spec) -> (Vec<IdMapping>, Vec<IdMapping>) {
+    let both =
+        |linux: &oci::runtime::Linux| (linux.uid_mappings.clone(), linux.gid_mappings.clone());
+    spec.linux.as_ref().map(both).unwrap_or_default()
 }
 
 pub(super) fn internal(message: &str) -> Failure {

@@ -1,7 +1,7 @@
 //! The standard streams of a process to be.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use oci::runtime::{IdMapping, Process};
 use runtime::Stdio;
@@ -57,6 +57,14 @@ impl Standard {
             }
         }
         Ok(Self::Pipes { theirs: [stdin_far, stdout_far, stderr_far], stdin, stdout, stderr })
+    }
+
+    /// The far ends, where there are some.
+    pub(super) fn descriptors(&self) -> Option<[BorrowedFd<'_>; 3]> {
+        match self {
+            Self::Terminal => None,
+            Self::Pipes { theirs, .. } => Some(theirs.each_ref().map(AsFd::as_fd)),
+        }
     }
 
     /// For the runtime.

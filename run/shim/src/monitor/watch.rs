@@ -22,7 +22,7 @@ use crate::client::attach_address;
 use crate::frame::Frame;
 use crate::launch::Head;
 use crate::log::{LogWriter, Stream};
-use crate::{ATTACH_SOCKET, Hooks, Plan};
+use crate::{ATTACH_SOCKET, Foreign, Hooks, Plan};
 
 /// All that is kept.
 pub(super) struct Watch<'h> {
@@ -45,6 +45,8 @@ pub(super) struct Watch<'h> {
     pub(super) mounts: Option<OwnedFd>,
     /// Until it is quiet, and waiting for it costs nobody anything.
     stage: Option<Child>,
+    /// Whose container it is, if not our own runtime's.
+    pub(super) foreign: Option<Foreign>,
     pub(super) own_cgroup: Option<String>,
     pub(super) kill_rest: bool,
     pub(super) buffer: Vec<u8>,
@@ -115,7 +117,7 @@ impl<'h> Watch<'h> {
         mut launcher: Client,
         stage: Child,
     ) -> Self {
-        let Head { plan, own_cgroup, kill_rest, has_helper: _ } = head;
+        let Head { plan, own_cgroup, kill_rest, has_helper: _, foreign } = head;
         let has_terminal = matches!(started.ends, Ends::Terminal(_));
         let (outputs, pipe) = match started.ends {
             Ends::Terminal(console) => (vec![Output::new(console, Stream::Stdout, true)], None),
@@ -143,6 +145,8 @@ impl<'h> Watch<'h> {
             memory_events: started.memory_events,
             mounts: started.mounts,
             stage: Some(stage),
+            // An exec'd process has nothing of its own there.
+            foreign: foreign.filter(|_| own_cgroup.is_some()),
             own_cgroup,
             kill_rest,
             buffer: Vec::new(),

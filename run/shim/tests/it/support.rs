@@ -72,7 +72,14 @@ impl Container {
             resources: Some(Box::new(Resources::default())),
         };
         let kind = Kind::Init { spec: Box::new(spec), rootfs: Vec::new(), joined: Vec::new() };
-        let launch = Launch { plan, kind, seccomp: None, cgroup: Some(cgroup), make_cwd: None };
+        let launch = Launch {
+            plan,
+            kind,
+            seccomp: None,
+            cgroup: Some(cgroup),
+            make_cwd: None,
+            foreign: None,
+        };
         Self { temp, launch }
     }
 

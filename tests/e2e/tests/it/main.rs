@@ -17,6 +17,7 @@ mod pull;
 mod races;
 mod registry;
 mod run;
+mod runtimes;
 mod security;
 mod streams;
 mod system;
