@@ -36,13 +36,15 @@ pub enum RuntimeError {
     #[error(transparent)]
     Exec(#[from] ExecError),
     /// A hook failed.
-    #[error("hook {kind} {path}: {problem}")]
+    #[error("error running {kind} hook #{index}: {path}: {problem}")]
     Hook {
         /// `createRuntime` and so on.
         kind: &'static str,
+        /// Which of those, from 0.
+        index: usize,
         /// The hook's program.
         path: String,
-        /// Its status, or why there is none.
+        /// Its status, or why there is none, and what it said.
         problem: String,
     },
     /// The process ended before it was ready, without a word.

@@ -12,14 +12,15 @@
 //! (CVE-2025-23266). runtime-spec 1.3.0, config.md, "POSIX-platform Hooks".
 
 use std::ffi::CString;
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
 use oci::runtime::{Hook, Hooks, State};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 use sys::process::{Child, Program, Spawn};
@@ -126,9 +127,10 @@ pub(crate) fn state(
 /// What a failure means is for the caller to say: after `Poststart` and `Poststop` the spec wants
 /// it logged and no more.
 pub fn run(point: HookPoint, hooks: Option<&Hooks>, state: &State) -> Result<(), RuntimeError> {
-    for hook in point.of(hooks) {
+    for (index, hook) in point.of(hooks).iter().enumerate() {
         call(hook, state).map_err(|problem| RuntimeError::Hook {
             kind: point.name(),
+            index,
             path: hook.path.clone(),
             problem,
         })?;
@@ -139,37 +141,45 @@ pub fn run(point: HookPoint, hooks: Option<&Hooks>, state: &State) -> Result<(),
 fn call(hook: &Hook, state: &State) -> Result<(), String> {
     let text = |error: std::io::Error| crate::program::words(error);
     let state = serde_json::to_vec(state).map_err(|error| error.to_string())?;
-    let child = start(hook, &state).map_err(text)?;
+    let output =
+        File::from(memfd_create(c"hook", MemfdFlags::CLOEXEC).map_err(|e| text(e.into()))?);
+    let child = start(hook, &state, &output).map_err(text)?;
     let ended = await_end(&child, hook.timeout.map(Duration::from_secs)).map_err(text)?;
     if !ended {
         // It may end at this instant; then this finds nobody.
         let _ = rustix::process::pidfd_send_signal(&child.pidfd, Signal::KILL);
     }
     let status = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
-    match status.map_err(|errno| text(errno.into()))? {
-        _ if !ended => Err("took longer than its timeout".into()),
+    let problem = match status.map_err(|errno| text(errno.into()))? {
+        _ if !ended => "took longer than its timeout".to_owned(),
         Some(status) => match (status.exit_status(), status.terminating_signal()) {
-            (Some(0), _) => Ok(()),
-            (Some(code), _) => Err(format!("exit status {code}")),
-            (_, signal) => Err(format!("signal {}", signal.unwrap_or_default())),
+            (Some(0), _) => return Ok(()),
+            (Some(code), _) => format!("exit status {code}"),
+            (_, signal) => format!("signal {}", signal.unwrap_or_default()),
         },
-        None => Err("unknown status".into()),
+        None => "unknown status".to_owned(),
+    };
+    match said(output) {
+        Some(said) => Err(format!("{problem}: {said}")),
+        None => Err(problem),
     }
 }
 
-fn start(hook: &Hook, state: &[u8]) -> std::io::Result<Child> {
+/// The first kilobytes of what a hook wrote.
+fn said(mut output: File) -> Option<String> {
+    let mut bytes = Vec::new();
+    output.rewind().and_then(|()| output.take(4096).read_to_end(&mut bytes)).ok()?;
+    let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}
+
+fn start(hook: &Hook, state: &[u8], output: &File) -> std::io::Result<Child> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
-    // Output goes nowhere: it is nobody's that would read it.
-    let null = rustix::fs::openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
-    let null = null.ok();
     let path = string(&hook.path)?;
     let args =
         strings(if hook.args.is_empty() { std::slice::from_ref(&hook.path) } else { &hook.args })?;
     let env = strings(&hook.env)?;
-    let mut fds = vec![(reader.as_fd(), 0)];
-    if let Some(null) = &null {
-        fds.extend([(null.as_fd(), 1), (null.as_fd(), 2)]);
-    }
+    let fds = [(reader.as_fd(), 0), (output.as_fd(), 1), (output.as_fd(), 2)];
     let child = sys::process::spawn(&Spawn {
         program: Program::Path(&path),
         args: &args.iter().map(CString::as_c_str).collect::<Vec<_>>(),
@@ -180,7 +190,7 @@ fn start(hook: &Hook, state: &[u8]) -> std::io::Result<Child> {
     })?;
     drop(reader);
     // A state is far smaller than a pipe; a hook that does not read it has its reasons.
-    let _ = std::fs::File::from(writer).write_all(state);
+    let _ = File::from(writer).write_all(state);
     Ok(child)
 }
 
@@ -238,6 +248,10 @@ mod tests {
         )
         .unwrap();
         call_shell("exec <&-; sleep 0.1", None).unwrap();
+        assert_eq!(
+            call_shell("echo a; echo b >&2; exit 2", None).unwrap_err(),
+            "exit status 2: a\nb"
+        );
     }
 
     #[test]

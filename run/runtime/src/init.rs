@@ -94,6 +94,7 @@ impl Init<'_, '_> {
             self.join_pids()?;
         }
         enter_cgroup(self.cgroup.take())?;
+        limits::reset_affinity();
         self.make_late_namespaces()?;
         if !self.plan.container.options.keep_keyring {
             // Where keys are compiled out or their quota is used up there is nothing to inherit
@@ -147,7 +148,8 @@ impl Init<'_, '_> {
         let mut sources = self.receive_sources()?.into_iter();
         let plan = &*self.plan;
         let root = sources.next().expect("the root comes first");
-        mounts::attach_root(root.as_fd())?;
+        let host_views = mounts::host_views(plan)?;
+        mounts::attach_root(plan, root.as_fd())?;
         mounts::attach_all(plan, root.as_fd(), own, &mut sources)?;
         if !plan.has_foreign_dev() {
             devices::make_all(root.as_fd(), &plan.linux.devices, mounts::may_make_nodes(plan))?;
@@ -162,7 +164,8 @@ impl Init<'_, '_> {
             self.ask(Due::Devices)?;
         }
         self.call_hooks()?;
-        mounts::enter_root(plan, root.as_fd())?;
+        mounts::enter_root(plan, root.as_fd(), &host_views)?;
+        mounts::set_propagation(plan, root.as_fd())?;
         Ok(root)
     }
 
@@ -291,6 +294,15 @@ fn run_hooks(
     let hooks = container.spec.hooks.as_ref();
     match point.of(hooks).is_empty() {
         true => Ok(()),
+        false if point == HookPoint::StartContainer => {
+            // The program is the container's own: without an environment it has the process's.
+            let mut hooks = hooks.cloned().unwrap_or_default();
+            let process = container.spec.process.as_ref();
+            for hook in hooks.start_container.iter_mut().filter(|hook| hook.env.is_empty()) {
+                hook.env = process.map(|process| process.env.clone()).unwrap_or_default();
+            }
+            hooks::run(point, Some(&hooks), &state())
+        }
         false => hooks::run(point, hooks, &state()),
     }
 }

@@ -78,6 +78,16 @@ impl Limits {
     }
 }
 
+/// Lets the process run on every processor that its cgroup allows, whatever its maker was held to.
+pub(crate) fn reset_affinity() {
+    let mut all = CpuSet::new();
+    for cpu in 0..CpuSet::MAX_CPU {
+        all.set(cpu);
+    }
+    // The kernel keeps to what the cgroup has; it refuses only where that is nothing.
+    let _ = rustix::thread::sched_setaffinity(None, &all);
+}
+
 fn set_rlimit(
     resource: Resource,
     name: &str,

@@ -4,9 +4,10 @@
 //! to one by move_mount(2): no path is given to mount(2).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use oci::runtime::NamespaceKind;
-use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
@@ -17,7 +18,7 @@ use sys::mount::{MountAttr, Propagation, READ_ONLY, set_attr};
 use crate::error::Step;
 use crate::plan::{MountKind, MountPlan, Plan};
 use crate::target::{self, Want};
-use crate::{RuntimeError, copyup, devices, overlay, procfs, source};
+use crate::{Rootfs, RuntimeError, copyup, devices, overlay, procfs, source};
 
 /// File systems that only the child can make, since they belong to its namespaces.
 pub(crate) struct OwnMounts {
@@ -89,10 +90,47 @@ pub(crate) fn detach_from_host() -> Result<(), RuntimeError> {
     set_attr(top.inside(action)?.as_fd(), true, &attr).inside(action)
 }
 
-/// Attaches the root over the old one; relative to `root` everything else follows.
-pub(crate) fn attach_root(root: BorrowedFd<'_>) -> Result<(), RuntimeError> {
-    move_mount(root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+/// Attaches the root; relative to `root` everything else follows.
+///
+/// Where it comes from, so that hooks that enter this namespace find it by the name that the
+/// configuration gives it, as they do with runc (NVIDIA's does); otherwise over the old one.
+pub(crate) fn attach_root(plan: &Plan<'_>, root: BorrowedFd<'_>) -> Result<(), RuntimeError> {
+    let place = match plan.container.rootfs {
+        Rootfs::Directory(path) if !plan.container.options.no_pivot => path,
+        _ => Path::new("/"),
+    };
+    move_mount(root, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .inside(|| "attach the root file system".into())
+}
+
+/// The host's instances of procfs and sysfs, to be taken off before a root that is entered without
+/// pivot_root(2): as long as they are in the namespace, covered or not, the kernel takes it that
+/// nothing is hidden from whoever mounts a new one.
+pub(crate) fn host_views(plan: &Plan<'_>) -> Result<Vec<OwnedFd>, RuntimeError> {
+    if !plan.container.options.no_pivot {
+        return Ok(Vec::new());
+    }
+    let table = std::fs::read_to_string("/proc/self/mountinfo")
+        .inside(|| "read the table of mounts".into())?;
+    let mut views = Vec::new();
+    for line in table.lines() {
+        let Some((front, back)) = line.split_once(" - ") else { continue };
+        let kind = back.split(' ').next();
+        let Some(path) = front.split(' ').nth(4).filter(|_| matches!(kind, Some("proc" | "sysfs")))
+        else {
+            continue;
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
+            Ok(view) => views.push(view),
+            // A file of it, or covered: the kernel does not count what is not a whole.
+            Err(Errno::NOTDIR | Errno::NOENT) => {}
+            Err(errno) => return Err(errno).inside(|| format!("open {path}")),
+        }
+    }
+    // What is below another is taken off first.
+    views.reverse();
+    Ok(views)
 }
 
 /// Attaches everything in the order of the plan. `sources` come from the host.
@@ -136,6 +174,11 @@ fn attach(
         }
         _ => Want::Directory,
     };
+    let tmpfs = matches!(mount.kind, MountKind::New { kind: "tmpfs", .. });
+    let has_mode = mount.options.data.iter().any(|(key, _)| key == "mode");
+    if tmpfs && !has_mode && !mount.options.copy_up {
+        inherit_mode(root, mount, tree)?;
+    }
     let place = target::ensure(root, &mount.destination, want)?;
     if mount.options.copy_up {
         copyup::copy(place.as_fd(), tree).inside(|| format!("copy up {}", mount.destination))?;
@@ -156,6 +199,18 @@ fn attach(
         set_attr(tree, true, &attr).inside(action)?;
     }
     Ok(())
+}
+
+/// A tmpfs that is not told another has the mode of the directory that it hides, as runc has it.
+fn inherit_mode(
+    root: BorrowedFd<'_>,
+    mount: &MountPlan<'_>,
+    tree: BorrowedFd<'_>,
+) -> Result<(), RuntimeError> {
+    let action = || format!("look at {}", mount.destination);
+    let Some(hidden) = existing(root, &mount.destination)? else { return Ok(()) };
+    let mode = Mode::from_raw_mode(rustix::fs::fstat(&hidden).inside(action)?.st_mode & 0o7777);
+    rustix::fs::chmodat(tree, ".", mode, AtFlags::empty()).inside(action)
 }
 
 /// What goes over /sys/fs/cgroup first: an own tmpfs, in which hierarchies are directories.
@@ -215,7 +270,10 @@ pub(crate) fn mask(
 ) -> Result<(), RuntimeError> {
     let mut empty: Option<OwnedFd> = None;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    for path in paths {
+    for (index, path) in paths.iter().enumerate() {
+        if paths[..index].contains(path) {
+            continue;
+        }
         let action = || format!("mask {path}");
         let Some(place) = existing(root, path)? else { continue };
         let kind = rustix::fs::fstat(&place).inside(action)?.st_mode;
@@ -290,7 +348,16 @@ fn existing(root: BorrowedFd<'_>, path: &str) -> Result<Option<OwnedFd>, Runtime
 }
 
 /// Makes the attached root the root of this process, and lets go of the old one.
-pub(crate) fn enter_root(plan: &Plan<'_>, root: BorrowedFd<'_>) -> Result<(), RuntimeError> {
+pub(crate) fn enter_root(
+    plan: &Plan<'_>,
+    root: BorrowedFd<'_>,
+    host_views: &[OwnedFd],
+) -> Result<(), RuntimeError> {
+    for view in host_views {
+        rustix::process::fchdir(view)
+            .and_then(|()| unmount(".", UnmountFlags::DETACH))
+            .inside(|| "take the host's procfs and sysfs away".into())?;
+    }
     rustix::process::fchdir(root).inside(|| "enter the root file system".into())?;
     if plan.container.options.no_pivot {
         rustix::process::chroot(".").inside(|| "change the root".into())?;
@@ -310,6 +377,12 @@ pub(crate) fn finish_root(plan: &Plan<'_>, root: BorrowedFd<'_>) -> Result<(), R
         set_attr(root, false, &MountAttr::read_only())
             .inside(|| "make the root file system read-only".into())?;
     }
+    Ok(())
+}
+
+/// How mounts pass between the root and others. After it was entered: a root that is shared cannot
+/// be.
+pub(crate) fn set_propagation(plan: &Plan<'_>, root: BorrowedFd<'_>) -> Result<(), RuntimeError> {
     if let Some("shared" | "rshared" | "private" | "rprivate" | "unbindable" | "runbindable") =
         plan.linux.rootfs_propagation.as_deref()
     {

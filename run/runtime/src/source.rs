@@ -138,7 +138,12 @@ fn root(plan: &Plan<'_>, user: Option<&IdMap>) -> Result<OwnedFd, RuntimeError> 
                 | OpenTreeFlags::OPEN_TREE_CLOEXEC
                 | OpenTreeFlags::AT_RECURSIVE;
             let tree = open_tree(CWD, path, flags).host(action)?;
-            let attr = MountAttr { propagation: Some(plan.propagation.0), ..MountAttr::default() };
+            // One that is shared could not be pivoted to: that comes when it has been.
+            let propagation = match plan.propagation.0 {
+                Propagation::Shared => Propagation::Slave,
+                other => other,
+            };
+            let attr = MountAttr { propagation: Some(propagation), ..MountAttr::default() };
             set_attr(tree.as_fd(), true, &attr).host(action)?;
             Ok(tree)
         }

@@ -11,7 +11,7 @@ use crate::args::{Parsed, Trailing, switch, valued};
 use crate::bundle;
 use crate::cgroup;
 use crate::command::{Command, create, start};
-use crate::error::OciError;
+use crate::error::{OciError, Step};
 use crate::exit::Exit;
 use crate::fds::Preserved;
 use crate::launch::Receivers;
@@ -50,6 +50,9 @@ pub(crate) const EXEC: Command = Command {
     ..Command::plain("exec", "execute a further process in a container", run)
 };
 
+/// personality(2).
+const PER_LINUX32: u32 = 8;
+
 fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
     let pid_file = pid_file::path(parsed)?;
     let entry = context.store.open(parsed.id())?;
@@ -72,6 +75,11 @@ fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
     let filter =
         filter.map(|filter| seccomp::compile(filter, seccomp::Arch::NATIVE)).transpose()?;
     let group = group(parsed, &record)?;
+    let personality = spec.linux.as_ref().and_then(|linux| linux.personality.as_ref());
+    if personality.is_some_and(|personality| personality.domain == "LINUX32") {
+        // It is inherited; nothing of ours depends on it.
+        sys::schedule::set_personality(PER_LINUX32).to(|| "set linux.personality".into())?;
+    }
     let held = if stays { Some(Held::new()?) } else { None };
     let fds: Vec<_> = preserved.fds.iter().map(|fd| fd.as_fd()).collect();
     let request = Exec {
@@ -182,11 +190,24 @@ fn set_user(parsed: &Parsed, process: &mut Process) -> Result<(), OciError> {
 /// The container's cgroup, or the one below it that `--cgroup` names.
 fn group(parsed: &Parsed, record: &Record) -> Result<Option<Cgroup>, OciError> {
     let Some(below) = parsed.text("cgroup") else { return cgroup::open(record) };
-    let path = below.rsplit_once(':').map_or(below, |(_, path)| path).trim_matches('/');
-    let Some(own) = &record.cgroup else {
-        return Err(OciError::State("cgroup not exist".into()));
-    };
+    if below.contains(':') {
+        let text = "--cgroup with controllers is not supported: a process is in the same group of \
+                    every hierarchy";
+        return Err(OciError::Unsupported(text.into()));
+    }
+    let own = record.cgroup.as_deref().ok_or_else(|| OciError::State("cgroup not exist".into()))?;
     let own = CgroupPath::new(own)?;
-    let path = if path.is_empty() { own } else { own.join(path)? };
-    Ok(Some(Hierarchy::detect()?.open(&path)?))
+    let path = match below.trim_matches('/') {
+        "" => own,
+        below => own.join(below).map_err(|error| {
+            OciError::Usage(format!("bad sub cgroup path: {}", crate::error::chain(&error)))
+        })?,
+    };
+    match Hierarchy::detect()?.open(&path) {
+        Ok(group) => Ok(Some(group)),
+        Err(error) => {
+            let text = crate::error::chain(&error);
+            Err(OciError::State(format!("adding pid to {path}: {text}: no such file or directory")))
+        }
+    }
 }

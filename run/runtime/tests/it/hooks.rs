@@ -62,7 +62,7 @@ fn a_hook_that_fails_ends_it_all() {
             spec.hooks = Some(hooks);
         });
         let out = run.run();
-        assert_eq!(out.refused(), format!("hook {point} /bin/sh: exit status 9"));
+        assert_eq!(out.refused(), format!("error running {point} hook #0: /bin/sh: exit status 9"));
         assert!(!run.rootfs().join("started").exists());
     }
 }

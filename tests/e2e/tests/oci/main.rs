@@ -5,5 +5,6 @@
 #![allow(clippy::unwrap_used, reason = "a panic here is a test's failure")]
 
 mod commands;
+mod details;
 mod lifecycle;
 mod support;
