@@ -68,6 +68,8 @@ impl Init<'_, '_> {
             Ok(made) => made,
             Err(error) => return Err((error, self.socket)),
         };
+        // What follows closes all but what the program gets: nothing may own a descriptor then.
+        drop((self.user.take(), self.pids.take()));
         let (container, bundle) = (self.plan.container, self.plan.bundle);
         let hooks = || {
             let state = || container_state(container, bundle, "created");

@@ -176,10 +176,13 @@ impl<'a> ProcessPlan<'a> {
         if self.crosses {
             crossing::cross(self, prepared, socket, hooks);
         }
-        let console = prepared.console.as_ref().map(AsFd::as_fd);
-        let told = message::send_ready(socket.as_fd(), &self.warnings, console);
+        let Prepared { program, console } = prepared;
+        let near = console.as_ref().map(AsFd::as_fd);
+        let told = message::send_ready(socket.as_fd(), &self.warnings, near);
+        // It is the caller's from here on, who may give it to somebody who waits for its end.
+        drop(console);
         match told.inside(|| "report that it is ready".into()) {
-            Ok(()) => self.execute(&prepared.program, socket, false, hooks),
+            Ok(()) => self.execute(&program, socket, false, hooks),
             Err(error) => Err((error, socket)),
         }
     }
@@ -277,9 +280,15 @@ impl<'a> ProcessPlan<'a> {
             sys::process::arrange_fds(&fds, &keep).inside(|| "arrange descriptors".into())?;
         let mut moved = moved.into_iter();
         let new_socket = moved.next().expect("as many as were to be kept");
-        // The numbers that they had may be the program's by now: not to be closed.
+        // The numbers that they had may be the program's by now: not to be closed as theirs.
         std::mem::forget((std::mem::replace(socket, new_socket), far, console));
-        Ok(moved.next())
+        let console = moved.next();
+        let mut keep = vec![socket.as_fd()];
+        keep.extend(console.as_ref().map(AsFd::as_fd));
+        keep.extend(self.listener.as_ref().map(Connection::as_fd));
+        sys::process::close_before_exec(self.end_of_fds(), &keep)
+            .inside(|| "close what the program does not get".into())?;
+        Ok(console)
     }
 
     /// A pipe that the process may only inherit and not open again by its name in /proc would break

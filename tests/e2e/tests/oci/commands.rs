@@ -176,6 +176,11 @@ fn the_terminal_is_sent_where_the_caller_wants_it() {
     });
     oci.ok(&["create", "--bundle", bundle, "--console-socket", socket, &id]);
     let mut terminal = receiver.join().unwrap();
+    let pid = oci.state(&id)["pid"].as_u64().unwrap();
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let open = open.map(|fd| fs::read_link(fd.unwrap().path()).unwrap());
+    let near: Vec<_> = open.filter(|file| file.ends_with("ptmx")).collect();
+    assert!(near.is_empty(), "the near end is the receiver's alone: {near:?}");
     oci.ok(&["start", &id]);
     let mut text = String::new();
     let mut bytes = [0; 256];
