@@ -72,12 +72,20 @@ pub(crate) fn fetching<T>(
                 // What cannot be said is no reason not to go on.
                 let _ = writeln!(ui.err(), "{error}");
             }
-            fetch(ui)?;
+            if let Err(error) = fetch(ui) {
+                if !quiet {
+                    let _ = writeln!(ui.err(), "{WITHOUT_REGISTRY}");
+                }
+                return Err(error);
+            }
             make(engine)
         }
         other => other,
     }
 }
+
+/// What helps when there is no registry, or not with this image.
+const WITHOUT_REGISTRY: &str = "An image can also be brought in from a file: see `kista load --help` and `kista import --help`";
 
 /// The file of `--cidfile`, if there is to be one.
 pub(crate) fn cid_file(path: &str) -> Result<Option<CidFile>, String> {
