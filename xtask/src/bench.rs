@@ -8,6 +8,7 @@ mod engines;
 mod images;
 mod measure;
 mod peers;
+mod registries;
 mod runtimes;
 
 use std::error::Error;
@@ -34,7 +35,8 @@ pub(crate) struct Bench {
 /// A name, and what measures it.
 type Group = (&'static str, fn(&Bench) -> Result<Vec<Table>, Box<dyn Error>>);
 
-/// `run` is the life of containers, `images` is unpacking, `all` is both.
+/// `run` is the life of containers, `images` is unpacking, `transfers` is pull and push,
+/// `registry` is servers under load, `all` is everything.
 pub(crate) fn run(what: &str, runs: usize) -> Outcome {
     let workspace = Workspace::load(false)?;
     let kista = match std::env::var_os("KISTA_BIN") {
@@ -52,10 +54,14 @@ pub(crate) fn run(what: &str, runs: usize) -> Outcome {
         "engines" => &[("engines", engines::measure)],
         "runtimes" => &[("runtimes", runtimes::measure)],
         "images" => &[("images", images::measure)],
+        "transfers" => &[("transfers", registries::transfers)],
+        "registry" => &[("registry", registries::servers)],
         "all" => &[
             ("engines", engines::measure),
             ("runtimes", runtimes::measure),
             ("images", images::measure),
+            ("transfers", registries::transfers),
+            ("registry", registries::servers),
         ],
         _ => return Err(format!("there is no benchmark {what}").into()),
     };

@@ -31,7 +31,8 @@ usage: cargo xtask TASK
   fuzz [SECONDS]      run every fuzz target for a while
   guest [plain|systemd] [SUITE[=FILTER] ...]
                       tests in virtual machines, with another kernel
-  bench WHAT [RUNS]   Kista beside its peers: run, engines, runtimes, images or all
+  bench WHAT [RUNS]   Kista beside its peers: run, engines, runtimes, images,
+                      transfers, registry or all
   dist                build the static kista of a release, into target/dist
 ";
 

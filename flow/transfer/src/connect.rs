@@ -13,6 +13,7 @@ use rustls::{ClientConnection, StreamOwned};
 use crate::server::Trust;
 use crate::settings::Timeouts;
 use crate::tls::Configurations;
+use crate::tunnel::Proxies;
 
 /// Larger reads go past the buffer, so that a blob's bytes are copied once.
 const BUFFER: usize = 16 << 10;
@@ -22,10 +23,11 @@ const PART: u64 = 4 << 20;
 const KEPT: usize = 8;
 
 /// Open connections that nobody uses, by origin.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pool {
     idle: Mutex<HashMap<Origin, Vec<Connection>>>,
     tls: Configurations,
+    proxies: Proxies,
 }
 
 /// One connection.
@@ -43,6 +45,10 @@ enum Stream {
 }
 
 impl Pool {
+    pub(crate) fn new(proxies: Proxies) -> Self {
+        Self { idle: Mutex::default(), tls: Configurations::default(), proxies }
+    }
+
     /// A connection that was kept, or a new one.
     pub(crate) fn connection(
         &self,
@@ -64,7 +70,8 @@ impl Pool {
         trust: &Trust,
         timeouts: &Timeouts,
     ) -> io::Result<Connection> {
-        let tcp = connect(origin, timeouts)?;
+        let tcp = connect(self.proxies.first_hop(origin), timeouts)?;
+        self.proxies.open(origin, &tcp)?;
         let stream = match origin.scheme {
             Scheme::Http => Stream::Clear(tcp),
             Scheme::Https => {

@@ -42,6 +42,7 @@ mod repository;
 mod server;
 mod settings;
 mod tls;
+mod tunnel;
 mod upload;
 
 use std::collections::HashMap;
@@ -75,10 +76,14 @@ struct Inner {
 impl Client {
     /// A client that does as `settings` say. Nothing is opened or read before it is needed.
     pub fn new(settings: Settings) -> Self {
+        let proxies = match settings.heeds_environment {
+            true => tunnel::Proxies::from_environment(),
+            false => tunnel::Proxies::default(),
+        };
         Self {
             inner: Arc::new(Inner {
                 settings,
-                pool: connect::Pool::default(),
+                pool: connect::Pool::new(proxies),
                 tokens: auth::Tokens::default(),
                 servers: Mutex::default(),
             }),

@@ -38,6 +38,8 @@ pub struct Settings {
     pub hosts_dirs: Vec<PathBuf>,
     /// Podman's `registries.conf`; what is in the folder `registries.conf.d` beside comes after.
     pub registries_conf: PathBuf,
+    /// Whether `HTTPS_PROXY` and `NO_PROXY` count.
+    pub heeds_environment: bool,
     /// How patient to be.
     pub timeouts: Timeouts,
 }
@@ -74,6 +76,7 @@ impl Default for Settings {
             certs_dirs: vec!["/etc/docker/certs.d".into(), "/etc/containers/certs.d".into()],
             hosts_dirs: vec!["/etc/containerd/certs.d".into()],
             registries_conf: "/etc/containers/registries.conf".into(),
+            heeds_environment: true,
             timeouts: Timeouts::default(),
         }
     }
@@ -89,6 +92,7 @@ impl Settings {
             certs_dirs: Vec::new(),
             hosts_dirs: Vec::new(),
             registries_conf: nowhere,
+            heeds_environment: false,
             timeouts: Timeouts::default(),
         }
     }

@@ -51,7 +51,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Table>, Box<dyn Error>> {
     Ok(vec![taken, speed])
 }
 
-fn layers() -> Vec<(&'static str, Vec<u8>)> {
+pub(super) fn layers() -> Vec<(&'static str, Vec<u8>)> {
     let mut layers = Vec::new();
     if testkit::Need::Debian.missing().is_none() {
         layers.push(("Debian", testkit::image::debian()));

@@ -1,0 +1,305 @@
+//! Images over the loopback, and registries beside each other.
+//!
+//! Pull and push: whole commands against Debian's docker-registry, an image of Debian, a layer of
+//! 20,000 small files and one of 300 MB, compressed by skopeo as registries have them. Servers:
+//! the same requests to each, from clients that keep their connections; what counts is requests
+//! for each second of the server's own processor time, since clients share the machine with it.
+
+use std::error::Error;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::Bench;
+use super::images::layers;
+use super::measure::{Samples, Table, time};
+use super::peers::{Engine, engines, find};
+
+/// How often each engine pulls and pushes.
+const ROUNDS: usize = 3;
+/// How long each load of a server lasts.
+const LOAD: Duration = Duration::from_secs(2);
+/// A blob that is fetched again and again.
+const BLOB_BYTES: usize = 32 << 20;
+
+/// A registry of its own process.
+struct Server {
+    name: String,
+    child: Child,
+    port: u16,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Pulls and pushes of whole images.
+pub(super) fn transfers(bench: &Bench) -> Result<Vec<Table>, Box<dyn Error>> {
+    let server = docker_registry(bench)?;
+    let skopeo = find("skopeo").ok_or("skopeo compresses the image, and is not here")?;
+    let (engines, absent) = engines(bench);
+    let mut image = testkit::Image::new("bench");
+    for (_, layer) in layers() {
+        image = image.layer(layer);
+    }
+    let archive = bench.work.path().join("bench.tar");
+    fs::write(&archive, image.docker_archive())?;
+    let name = format!("127.0.0.1:{}/bench:1", server.port);
+    let policy = bench.work.path().join("policy.json");
+    fs::write(&policy, r#"{"default": [{"type": "insecureAcceptAnything"}]}"#)?;
+    let mut copy = Command::new(&skopeo);
+    copy.arg("--policy").arg(&policy).args(["copy", "--dest-tls-verify=false", "--dest-compress"]);
+    copy.arg(format!("docker-archive:{}", archive.display())).arg(format!("docker://{name}"));
+    time(&mut copy)?;
+    let names: Vec<String> = engines.iter().map(|engine| engine.name.clone()).collect();
+    let mut table = Table::new("Images over the loopback", "ms", names);
+    table.absent = absent;
+    let mut pulls = vec![Samples::default(); engines.len()];
+    let mut pushes = vec![Samples::default(); engines.len()];
+    for round in 0..ROUNDS {
+        for (number, engine) in engines.iter().enumerate() {
+            time(&mut Command::new("sync"))?;
+            let mut pull = engine.command(&["pull", "-q"]);
+            plain(engine, &policy, &mut pull);
+            pulls[number].0.push(time(pull.arg(&name))?.as_secs_f64() * 1e3);
+            // A repository of its own, which has nothing that could be mounted or left out.
+            let target = format!("127.0.0.1:{}/r{round}/e{number}:1", server.port);
+            time(&mut engine.command(&["tag", &name, &target]))?;
+            let mut push = engine.command(&["push", "-q"]);
+            plain(engine, &policy, &mut push);
+            pushes[number].0.push(time(push.arg(&target))?.as_secs_f64() * 1e3);
+            time(&mut engine.command(&["rmi", "-f", &name, &target]))?;
+        }
+    }
+    table.add("pull, with unpacking", pulls.into_iter().map(Some).collect());
+    table.add("push to a new repository", pushes.into_iter().map(Some).collect());
+    Ok(vec![table])
+}
+
+/// Podman has to be told that there is no TLS; the others know it of the loopback.
+fn plain(engine: &Engine, policy: &Path, command: &mut Command) {
+    if engine.name.starts_with("podman") {
+        command.arg("--tls-verify=false").arg("--signature-policy").arg(policy);
+    }
+}
+
+/// Servers under load.
+pub(super) fn servers(bench: &Bench) -> Result<Vec<Table>, Box<dyn Error>> {
+    let mut found = vec![kista_registry(bench)?];
+    let mut absent = Vec::new();
+    match docker_registry(bench) {
+        Ok(server) => found.push(server),
+        Err(error) => absent.push(error.to_string()),
+    }
+    let names: Vec<String> = found.iter().map(|server| server.name.clone()).collect();
+    let mut each =
+        Table::new("A registry's requests", "per second (more is better)", names.clone());
+    let mut cpu =
+        Table::new("The same", "per second of the server's processor time (more is better)", names);
+    each.absent = absent;
+    let blob = vec![7; BLOB_BYTES];
+    let digests: Vec<String> =
+        found.iter().map(|server| server.put_blob(&blob)).collect::<Result<_, _>>()?;
+    for server in &found {
+        server.put_manifest("m", &digests[0], "seed")?;
+    }
+    for clients in [1, 8, 64] {
+        for what in ["manifest pushes", "manifest pulls", "blob pulls of 32 MiB"] {
+            let (mut rates, mut per_cpu) = (Vec::new(), Vec::new());
+            for (server, digest) in found.iter().zip(&digests) {
+                let (rate, by_cpu) = server.load(what, clients, digest)?;
+                rates.push(Some(Samples(vec![rate])));
+                per_cpu.push(Some(Samples(vec![by_cpu])));
+            }
+            each.add(&format!("{what}, {clients} clients"), rates);
+            cpu.add(&format!("{what}, {clients} clients"), per_cpu);
+        }
+    }
+    Ok(vec![each, cpu])
+}
+
+fn kista_registry(bench: &Bench) -> Result<Server, Box<dyn Error>> {
+    let port = testkit::free_port();
+    let mut command = Command::new(&bench.kista);
+    command.args(["registry", "serve", "--listen"]).arg(port.to_string());
+    command.arg("--root").arg(bench.work.path().join("kista-registry"));
+    Server::start("kista registry", command, port)
+}
+
+fn docker_registry(bench: &Bench) -> Result<Server, Box<dyn Error>> {
+    let program = find("docker-registry").ok_or("docker-registry: not installed")?;
+    let port = testkit::free_port();
+    let folder: PathBuf = bench.work.path().join(format!("docker-registry-{port}"));
+    fs::create_dir_all(&folder)?;
+    let text = format!(
+        "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage:\n  \
+         filesystem: {{rootdirectory: {}}}\nhttp: {{addr: \"127.0.0.1:{port}\"}}\n",
+        folder.display()
+    );
+    let path = folder.join("config.yml");
+    fs::write(&path, text)?;
+    let mut command = Command::new(program);
+    command.arg("serve").arg(path);
+    Server::start("docker-registry", command, port)
+}
+
+impl Server {
+    fn start(name: &str, mut command: Command, port: u16) -> Result<Self, Box<dyn Error>> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let server = Self { name: name.into(), child: command.spawn()?, port };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if Instant::now() > deadline {
+                return Err(format!("{name} does not listen").into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(server)
+    }
+
+    fn put_blob(&self, bytes: &[u8]) -> Result<String, Box<dyn Error>> {
+        let digest = testkit::image::digest(bytes);
+        let mut client = Client::new(self.port)?;
+        let (_, location) = client.call("POST", "/v2/m/blobs/uploads/", "", b"")?;
+        let path = location.find("/v2/").map_or("", |at| &location[at..]);
+        let joint = if path.contains('?') { '&' } else { '?' };
+        client.call("PUT", &format!("{path}{joint}digest={digest}"), "", bytes)?;
+        Ok(digest)
+    }
+
+    fn put_manifest(&self, name: &str, digest: &str, tag: &str) -> Result<(), Box<dyn Error>> {
+        let mut client = Client::new(self.port)?;
+        client.put_manifest(name, digest, tag)
+    }
+
+    /// Requests per second, and per second of the server's processor time.
+    fn load(&self, what: &str, clients: usize, digest: &str) -> Result<(f64, f64), Box<dyn Error>> {
+        let done = AtomicU64::new(0);
+        let before = self.processor_time()?;
+        let began = Instant::now();
+        let end = began + LOAD;
+        std::thread::scope(|scope| {
+            for number in 0..clients {
+                let done = &done;
+                scope.spawn(move || {
+                    let mut round = 0_u64;
+                    let mut client = Client::new(self.port).map_err(|error| error.to_string())?;
+                    while Instant::now() < end {
+                        let outcome = match what {
+                            "manifest pushes" => {
+                                client.put_manifest("m", digest, &format!("t{number}-{round}"))
+                            }
+                            "manifest pulls" => {
+                                client.call("GET", "/v2/m/manifests/seed", "", b"").map(drop)
+                            }
+                            _ => client
+                                .call("GET", &format!("/v2/m/blobs/{digest}"), "", b"")
+                                .map(drop),
+                        };
+                        outcome.map_err(|error| error.to_string())?;
+                        round += 1;
+                        done.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Ok::<(), String>(())
+                });
+            }
+        });
+        let taken = began.elapsed().as_secs_f64();
+        let used = (self.processor_time()? - before).max(0.01);
+        #[allow(clippy::cast_precision_loss, reason = "a count of requests")]
+        let done = done.into_inner() as f64;
+        Ok((done / taken, done / used))
+    }
+
+    /// Seconds of its process, in user and system mode.
+    fn processor_time(&self) -> Result<f64, Box<dyn Error>> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let rest = stat.rsplit_once(')').ok_or("no stat")?.1;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok());
+        Ok((ticks(11).unwrap_or(0.0) + ticks(12).unwrap_or(0.0)) / 100.0)
+    }
+}
+
+/// A connection that is kept.
+struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    fn new(port: u16) -> Result<Self, Box<dyn Error>> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: vec![0; 256 << 10] })
+    }
+
+    fn put_manifest(&mut self, name: &str, digest: &str, tag: &str) -> Result<(), Box<dyn Error>> {
+        let kind = "application/vnd.oci.image.manifest.v1+json";
+        let blob = format!(
+            r#"{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{digest}","size":{BLOB_BYTES}}}"#
+        );
+        // A note makes each one another manifest.
+        let text = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{kind}","config":{blob},"layers":[],"annotations":{{"note":"{tag}"}}}}"#
+        );
+        let path = format!("/v2/{name}/manifests/{tag}");
+        self.call("PUT", &path, &format!("Content-Type: {kind}\r\n"), text.as_bytes()).map(drop)
+    }
+
+    /// How many bytes the answer has, and its `Location`.
+    fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        fields: &str,
+        body: &[u8],
+    ) -> Result<(u64, String), Box<dyn Error>> {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n\
+             Accept: */*\r\n{fields}\r\n",
+            body.len()
+        );
+        let mut request = head.into_bytes();
+        request.extend_from_slice(body);
+        self.stream.write_all(&request)?;
+        let mut filled = 0;
+        let end = loop {
+            let count = self.stream.read(&mut self.buffer[filled..])?;
+            if count == 0 {
+                return Err("the connection was closed".into());
+            }
+            filled += count;
+            if let Some(at) = self.buffer[..filled].windows(4).position(|w| w == b"\r\n\r\n") {
+                break at + 4;
+            }
+        };
+        let head = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
+        let field = |name: &str| {
+            head.lines()
+                .filter_map(|line| line.split_once(": "))
+                .find(|(known, _)| known.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.trim().to_owned())
+        };
+        if !matches!(head.get(9..10), Some("2")) {
+            return Err(format!("{method} {path}: {}", head.lines().next().unwrap_or("")).into());
+        }
+        let length: u64 = field("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+        let mut left = length.saturating_sub((filled - end) as u64);
+        while left > 0 {
+            let count = self.stream.read(&mut self.buffer)?;
+            if count == 0 {
+                return Err("the connection was closed".into());
+            }
+            left = left.saturating_sub(count as u64);
+        }
+        Ok((length, field("location").unwrap_or_default()))
+    }
+}
