@@ -24,6 +24,7 @@ mod runtimes;
 mod signal;
 mod supervise;
 mod system;
+mod usage;
 mod volume;
 
 use std::cell::{Cell, OnceCell};
@@ -47,7 +48,7 @@ pub use filters::Filters;
 pub use hello::hello;
 pub use image::{
     ImageSummary, ImportImage, ListImages, LoadImages, LoadedImage, Pruned, PullImage, PulledImage,
-    PushImage, PushedImage, Registries, RegistryLogin, RemoveImage, SaveImages,
+    PushImage, PushedImage, Registries, RegistryLogin, RegistryManifest, RemoveImage, SaveImages,
 };
 pub use reaper::{REAPER, reap};
 pub use shim::client::{Incoming, Session};
@@ -58,6 +59,7 @@ pub use shim::{ShimError, Streams, Streams as Attach};
 pub use supervise::supervise;
 pub use system::{CheckReport, Finding};
 pub use transfer::{LayerState, Progress, Silent, StoredIn};
+pub use usage::{ContainerUsage, DiskUsage, ImageUsage, VolumeUsage};
 pub use volume::CreateVolume;
 
 /// Everything below one data directory.

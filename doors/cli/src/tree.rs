@@ -152,6 +152,7 @@ pub(crate) static ROOT: &[Node] = &[
     command("info", INFO, ABOUT_INFO).category(Category::Common),
     group("container", CONTAINER, "Manage containers"),
     group("image", IMAGE, "Manage images"),
+    group("manifest", MANIFEST, "Look at manifests in registries"),
     group("registry", REGISTRY, "Run a registry"),
     group("system", SYSTEM, "Look after this installation"),
     group("volume", VOLUME, "Manage volumes"),
@@ -197,7 +198,6 @@ pub(crate) static ROOT: &[Node] = &[
     later("events", EVENTS),
     later("export", FILES),
     later("history", LAYERS),
-    later("manifest", MANIFESTS),
     later("network", NETWORKS),
     later("node", SWARM),
     later("plugin", PLUGINS),
@@ -255,6 +255,14 @@ static IMAGE: &[Node] = &[
     later("history", LAYERS),
 ];
 
+static MANIFEST: &[Node] = &[
+    command("inspect", leaf::<registries::ManifestInspectArgs>(), "Print a manifest or an index"),
+    later("annotate", MANIFESTS),
+    later("create", MANIFESTS),
+    later("push", MANIFESTS),
+    later("rm", MANIFESTS),
+];
+
 static REGISTRY: &[Node] = &[command(
     "serve",
     leaf::<registries::ServeArgs>(),
@@ -263,8 +271,8 @@ static REGISTRY: &[Node] = &[command(
 
 static SYSTEM: &[Node] = &[
     command("check", leaf::<system::CheckArgs>(), "Look for what should not be there, and mend it"),
+    command("df", leaf::<system::UsageArgs>(), "Show what takes how much space"),
     command("info", INFO, ABOUT_INFO),
-    later("df", "accounting of disk space comes with a later piece of work"),
     later("dial-stdio", CONTEXTS),
     later("events", EVENTS),
     later("prune", "`kista container prune`, `image prune` and `volume prune` are there"),
@@ -313,7 +321,7 @@ mod tests {
 
     #[test]
     fn no_word_leads_to_two_commands() {
-        for nodes in [ROOT, CONTAINER, IMAGE, REGISTRY, SYSTEM, VOLUME] {
+        for nodes in [ROOT, CONTAINER, IMAGE, MANIFEST, REGISTRY, SYSTEM, VOLUME] {
             let mut words: Vec<&str> = nodes
                 .iter()
                 .flat_map(|n| std::iter::once(n.name).chain(n.aliases.iter().copied()))

@@ -12,7 +12,9 @@ use dockerapi::ImageDeleteResponse;
 use images::{ImageRecord, ImagesError};
 use oci::{Digest, ImageConfig, Platform, Timestamp};
 
-pub use registry::{PullImage, PulledImage, PushImage, PushedImage, Registries, RegistryLogin};
+pub use registry::{
+    PullImage, PulledImage, PushImage, PushedImage, Registries, RegistryLogin, RegistryManifest,
+};
 
 use crate::{Engine, EngineError, Filters};
 

@@ -55,6 +55,17 @@ pub struct PushedImage {
     pub size_bytes: u64,
 }
 
+/// A manifest or an index as a registry has it.
+#[derive(Debug, Clone)]
+pub struct RegistryManifest {
+    /// The whole name that it was asked for by.
+    pub name: String,
+    /// Points at it.
+    pub descriptor: oci::Descriptor,
+    /// As it came; JSON.
+    pub bytes: Vec<u8>,
+}
+
 /// Who logs in where.
 #[derive(Debug, Clone)]
 pub struct RegistryLogin {
@@ -101,6 +112,14 @@ impl Registries {
     /// Forgets what is kept for a registry; answers whether there was anything.
     pub fn logout(&self, registry: &str) -> Result<bool, EngineError> {
         Ok(self.client.logout(registry)?)
+    }
+
+    /// The manifest or the index that a registry has under a name.
+    pub fn manifest(&self, image: &str) -> Result<RegistryManifest, EngineError> {
+        let reference = parse(image)?.with_default_tag();
+        let fetched = self.client.repository(&reference)?.manifest(&reference)?;
+        let (descriptor, bytes) = (fetched.descriptor, fetched.bytes);
+        Ok(RegistryManifest { name: reference.to_string(), descriptor, bytes })
     }
 
     /// All tags of the repository that `image` names, as whole names.

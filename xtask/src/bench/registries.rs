@@ -26,6 +26,9 @@ const LOAD: Duration = Duration::from_secs(2);
 /// A blob that is fetched again and again.
 const BLOB_BYTES: usize = 32 << 20;
 
+/// docker-registry gives an OCI manifest only to those who name it.
+const ACCEPT: &str = "Accept: application/vnd.oci.image.manifest.v1+json\r\n";
+
 /// A registry of its own process.
 struct Server {
     name: String,
@@ -185,10 +188,11 @@ impl Server {
         let before = self.processor_time()?;
         let began = Instant::now();
         let end = began + LOAD;
-        std::thread::scope(|scope| {
+        let failed = std::thread::scope(|scope| {
+            let mut workers = Vec::new();
             for number in 0..clients {
                 let done = &done;
-                scope.spawn(move || {
+                workers.push(scope.spawn(move || {
                     let mut round = 0_u64;
                     let mut client = Client::new(self.port).map_err(|error| error.to_string())?;
                     while Instant::now() < end {
@@ -197,7 +201,7 @@ impl Server {
                                 client.put_manifest("m", digest, &format!("t{number}-{round}"))
                             }
                             "manifest pulls" => {
-                                client.call("GET", "/v2/m/manifests/seed", "", b"").map(drop)
+                                client.call("GET", "/v2/m/manifests/seed", ACCEPT, b"").map(drop)
                             }
                             _ => client
                                 .call("GET", &format!("/v2/m/blobs/{digest}"), "", b"")
@@ -208,9 +212,14 @@ impl Server {
                         done.fetch_add(1, Ordering::Relaxed);
                     }
                     Ok::<(), String>(())
-                });
+                }));
             }
+            let ends = workers.into_iter().map(|worker| worker.join());
+            ends.filter_map(|end| end.ok().and_then(Result::err)).next()
         });
+        if let Some(error) = failed {
+            return Err(format!("{}: {error}", self.name).into());
+        }
         let taken = began.elapsed().as_secs_f64();
         let used = (self.processor_time()? - before).max(0.01);
         #[allow(clippy::cast_precision_loss, reason = "a count of requests")]
@@ -264,7 +273,7 @@ impl Client {
     ) -> Result<(u64, String), Box<dyn Error>> {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n\
-             Accept: */*\r\n{fields}\r\n",
+             {fields}\r\n",
             body.len()
         );
         let mut request = head.into_bytes();

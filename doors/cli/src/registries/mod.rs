@@ -2,8 +2,10 @@
 
 mod login;
 mod logout;
+mod manifest;
 mod serve;
 
 pub(crate) use login::LoginArgs;
 pub(crate) use logout::LogoutArgs;
+pub(crate) use manifest::ManifestInspectArgs;
 pub(crate) use serve::ServeArgs;
