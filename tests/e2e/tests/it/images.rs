@@ -251,3 +251,48 @@ fn attributes_of_files_are_kept() {
     let out = kista.ok(&["run", "--rm", "app", "stat", "-c", "%a %u %g %h %Y", "/f"]);
     assert_eq!(out, "4751 1234 70000 2 1000000000");
 }
+
+#[test]
+fn df_counts_what_is_shared_once() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    let mut writer = Writer::new();
+    writer.file("big", 0o644, &[1; 3_000_000]);
+    kista.load(&Image::busybox("other").layer(writer.finish()));
+    let line = |kind: &str| {
+        let format = "{{.Type}}|{{.TotalCount}}|{{.Active}}|{{.Size}}|{{.Reclaimable}}";
+        let all = kista.ok(&["system", "df", "--format", format]);
+        let found = all.lines().find(|line| line.starts_with(kind)).map(str::to_owned);
+        found.unwrap_or_else(|| panic!("no {kind} in {all}"))
+    };
+    let images = line("Images");
+    let fields: Vec<&str> = images.split('|').collect();
+    assert_eq!(&fields[1..3], ["2", "0"]);
+    assert!(fields[4].ends_with("(100%)"), "{images}");
+    let size: f64 = fields[3].trim_end_matches("MB").parse().unwrap();
+    let busybox = std::fs::metadata("/bin/busybox").unwrap().len();
+    #[allow(clippy::cast_precision_loss, reason = "some megabytes")]
+    let once = (busybox + 3_000_000) as f64 / 1e6;
+    assert!((once - 0.01..once + 0.5).contains(&size), "{images}: {once}");
+
+    kista.ok(&[
+        "run",
+        "--name",
+        "one",
+        "-v",
+        "data:/data",
+        "busybox",
+        "sh",
+        "-c",
+        "echo x >/data/f",
+    ]);
+    assert!(line("Images").starts_with("Images|2|1|"), "{}", line("Images"));
+    assert!(line("Containers").starts_with("Containers|1|0|"), "{}", line("Containers"));
+    assert!(line("Local").starts_with("Local Volumes|1|1|"), "{}", line("Local"));
+    let verbose = kista.ok(&["system", "df", "-v"]);
+    let shared = verbose.lines().find(|line| line.starts_with("other")).unwrap();
+    assert!(shared.contains("3MB"), "{verbose}");
+    kista.run(&["system", "df", "-v", "--format", "json"]).fails(1, "conflict");
+    kista.ok(&["rm", "one"]);
+    kista.ok(&["volume", "rm", "data"]);
+}

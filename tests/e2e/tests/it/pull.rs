@@ -77,6 +77,10 @@ fn pull_prints_what_docker_prints() {
     assert_eq!(lines[lines.len() - 2], format!("Status: Downloaded newer image for {name}"));
     assert_eq!(lines[lines.len() - 1], name);
     assert_eq!(kista.ok(&["pull", "-q", &name]), name);
+    let inspected = kista.ok(&["manifest", "inspect", "--verbose", &name]);
+    let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
+    assert_eq!(inspected["Descriptor"]["digest"], digest);
+    assert_eq!(inspected["Manifest"]["layers"].as_array().unwrap().len(), 2);
     let pinned = format!("{}/a/b@{digest}", registry.host());
     assert_eq!(kista.format("{{json .RepoDigests}}", &name), json!([pinned]).to_string());
     let listed = kista.ok(&["images", "--digests", "--format", "{{.Tag}} {{.Digest}}"]);
