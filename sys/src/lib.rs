@@ -14,6 +14,7 @@ pub mod loopback;
 pub mod mount;
 pub mod names;
 pub mod namespace;
+pub mod netlink;
 pub mod notify;
 pub mod process;
 pub mod procstat;

@@ -27,6 +27,8 @@ pub enum Need {
     Strace,
     /// zstd and xz.
     Compressors,
+    /// nft(8), to look at what the kernel has.
+    Nftables,
     /// The memory controller on a cgroup v1 hierarchy.
     CgroupV1,
     /// Control groups of version 2 alone, as in the guests of `cargo xtask guest`.
@@ -80,6 +82,7 @@ impl Need {
                 let all = ["containerd", "ctr", "containerd-shim-runc-v2"];
                 (all.into_iter().all(in_path), "no containerd, no ctr or no shim")
             }
+            Self::Nftables => (in_path("nft"), "no nft"),
             Self::CgroupV1 => {
                 (Path::new("/sys/fs/cgroup/memory/tasks").exists(), "no v1 memory hierarchy")
             }

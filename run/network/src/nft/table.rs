@@ -1,0 +1,525 @@
+//! The host's table: what may pass, what gets another address, and where published ports lead.
+//!
+//! ```text
+//! table inet kista {
+//!   set bridges    { ifname }            every bridge of ours
+//!   set pairs      { ifname . ifname }   each of them with itself
+//!   set apart      { ifname }            those whose containers do not talk to each other
+//!   set inner      { ifname }            those without a way out
+//!   set open       { ifname }            those whose containers may be reached from outside
+//!   set masked4, masked6 { ifname }      those whose containers go out under the host's address
+//!   map any4, any6 { protocol . port : address . port }             published at every address
+//!   map one4, one6 { protocol . address . port : address . port }   published at one
+//!
+//!   chain guard       (prerouting, raw)     127.0.0.0/8 from a container: drop
+//!   chain prerouting  (nat)                 to this host: jump publish
+//!   chain output      (nat)                 to this host: jump publish
+//!   chain publish                           another destination by the maps
+//!   chain forward     (filter)              who may talk to whom
+//!   chain postrouting (nat)                 masquerade
+//! }
+//! ```
+//!
+//! A network costs a few elements and a published port one; the rules are always the same. All
+//! changes are transactions, so that there is no moment in which half of it holds.
+
+use std::net::{IpAddr, SocketAddr};
+
+use rustix::io::Errno;
+
+use super::expression::{FIRST, Rule};
+use super::{
+    Chain, Element, GET_CHAIN, GET_ELEMENT, GET_TABLE, HEADER_BYTES, Hook, INET, IPV4, IPV6, Set,
+    Transaction, Type, header, message, read_elements,
+};
+use crate::netlink::{Answer, DUMP, Request, Socket};
+use crate::route::octets;
+use crate::{NetworkError, Protocol};
+
+/// The layout above. Another number makes the next command build the table anew.
+const VERSION: &str = "kista 1";
+
+const LINK: Type = Type { number: 41, bytes: 16 };
+const LINKS: Type = Type { number: 41 << 6 | 41, bytes: 32 };
+const PORT: Type = Type { number: 12 << 6 | 13, bytes: 8 };
+const PORT4: Type = Type { number: 12 << 12 | 7 << 6 | 13, bytes: 12 };
+const PORT6: Type = Type { number: 12 << 12 | 8 << 6 | 13, bytes: 24 };
+const TARGET4: Type = Type { number: 7 << 6 | 13, bytes: 8 };
+const TARGET6: Type = Type { number: 8 << 6 | 13, bytes: 20 };
+
+const SETS: [Set; 11] = [
+    Set { name: "bridges", key: LINK, data: None },
+    Set { name: "pairs", key: LINKS, data: None },
+    Set { name: "apart", key: LINK, data: None },
+    Set { name: "inner", key: LINK, data: None },
+    Set { name: "open", key: LINK, data: None },
+    Set { name: "masked4", key: LINK, data: None },
+    Set { name: "masked6", key: LINK, data: None },
+    Set { name: "any4", key: PORT, data: Some(TARGET4) },
+    Set { name: "any6", key: PORT, data: Some(TARGET6) },
+    Set { name: "one4", key: PORT4, data: Some(TARGET4) },
+    Set { name: "one6", key: PORT6, data: Some(TARGET6) },
+];
+
+const CHAINS: [Chain; 6] = [
+    Chain { name: "publish", hook: None },
+    hooked("guard", "filter", Hook::PREROUTING, -300),
+    hooked("prerouting", "nat", Hook::PREROUTING, -100),
+    hooked("output", "nat", Hook::OUTPUT, -100),
+    hooked("forward", "filter", Hook::FORWARD, 0),
+    hooked("postrouting", "nat", Hook::POSTROUTING, 100),
+];
+
+const fn hooked(name: &'static str, kind: &'static str, number: u32, priority: i32) -> Chain {
+    Chain { name, hook: Some(Hook { kind, number, priority }) }
+}
+
+/// All rules, in order.
+fn rules() -> Vec<(&'static str, Rule)> {
+    let rule = Rule::default;
+    let by = |map: &'static str, is_ipv4: bool| {
+        let family = if is_ipv4 { IPV4 } else { IPV6 };
+        rule()
+            .family(family)
+            .load_protocol(FIRST)
+            .load_port(FIRST + 1)
+            .map(map)
+            .redirect_to_loaded(is_ipv4)
+    };
+    let at = |map: &'static str, is_ipv4: bool| {
+        let (family, words) = if is_ipv4 { (IPV4, 1) } else { (IPV6, 4) };
+        rule()
+            .family(family)
+            .load_protocol(FIRST)
+            .load_destination(is_ipv4, FIRST + 1)
+            .load_port(FIRST + 1 + words)
+            .map(map)
+            .redirect_to_loaded(is_ipv4)
+    };
+    let masked = |set: &'static str, family: u8| rule().family(family).entered_by(set).masquerade();
+    vec![
+        // The host lets 127.0.0.0/8 pass on a bridge for its own programs, not for containers.
+        ("guard", rule().entered_by("bridges").family(IPV4).address_begins_with(false, 127).drop()),
+        // What is for another host is not ours, whatever its port.
+        ("prerouting", rule().for_this_host().jump("publish")),
+        ("output", rule().for_this_host().jump("publish")),
+        ("publish", at("one4", true)),
+        ("publish", by("any4", true)),
+        ("publish", at("one6", false)),
+        ("publish", by("any6", false)),
+        // Containers of one network: by way of the host only where they may talk at all.
+        ("forward", rule().of_known_connections().accept()),
+        (
+            "forward",
+            rule().entered_by("apart").between_links_in("pairs", true).redirected(false).drop(),
+        ),
+        ("forward", rule().between_links_in("pairs", true).accept()),
+        ("forward", rule().entered_by("inner").drop()),
+        ("forward", rule().leaving_by("inner", true).drop()),
+        ("forward", rule().leaving_by("bridges", true).redirected(true).accept()),
+        ("forward", rule().entered_by("bridges").leaving_by("bridges", true).drop()),
+        ("forward", rule().leaving_by("open", true).accept()),
+        ("forward", rule().leaving_by("bridges", true).drop()),
+        // To a container of the same network by the host's address: its answer must come back here.
+        ("postrouting", rule().between_links_in("pairs", true).redirected(true).masquerade()),
+        (
+            "postrouting",
+            rule()
+                .leaving_by("bridges", true)
+                .family(IPV4)
+                .address_begins_with(true, 127)
+                .masquerade(),
+        ),
+        // Between networks the source stays, since the answer comes this way anyhow.
+        ("postrouting", rule().leaving_by("bridges", true).accept()),
+        ("postrouting", masked("masked4", IPV4)),
+        ("postrouting", masked("masked6", IPV6)),
+    ]
+}
+
+/// What the table has to know of a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkRules {
+    /// Its bridge.
+    pub bridge: String,
+    /// Whether containers go out under the host's address, by IPv4 and by IPv6.
+    pub masquerade: [bool; 2],
+    /// Whether there is no way out and none in.
+    pub internal: bool,
+    /// Whether containers of the network do not talk to each other.
+    pub apart: bool,
+    /// Whether containers can be reached from outside at their own address and any port.
+    pub open: bool,
+}
+
+/// A published port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// What the port belongs to.
+    pub protocol: Protocol,
+    /// The address and port on the host; an unspecified address for all of the family.
+    pub host: SocketAddr,
+    /// The address and port of the container, of the same family.
+    pub target: SocketAddr,
+    /// Whose it is; shown as a comment.
+    pub owner: String,
+}
+
+/// How the table is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableState {
+    /// All rules are there.
+    Whole,
+    /// It is not there.
+    Missing,
+    /// It is another's layout, or rules are not there.
+    Damaged,
+}
+
+/// The table, in the network namespace in which this was opened.
+#[derive(Debug)]
+pub struct Table {
+    name: String,
+    socket: Socket,
+}
+
+impl Table {
+    /// For the calling thread's network namespace. Nothing is made.
+    pub fn open(name: &str) -> Result<Self, NetworkError> {
+        Ok(Self { name: name.to_owned(), socket: super::open()? })
+    }
+
+    /// Whether its rules are there. What is in the sets is not looked at.
+    pub fn state(&mut self) -> Result<TableState, NetworkError> {
+        const NAME: u16 = 1;
+        const USERDATA: u16 = 6;
+        let action = || format!("look at table {}", self.name);
+        let mut request = Request::new(message(GET_TABLE), 0, &header(INET));
+        request.text(NAME, &self.name);
+        let Some(table) = self.socket.ask(request, &action)? else {
+            return Ok(TableState::Missing);
+        };
+        let version = table.attributes(HEADER_BYTES).get(USERDATA).map(super::comment);
+        let make = || Request::new(message(GET_CHAIN), DUMP, &header(INET));
+        let chains = self.socket.dump(&make, &action)?;
+        let uses = |chain: &str| uses_of(&chains, &self.name, chain);
+        let is_whole = expected_uses().iter().all(|(chain, count)| uses(chain) == Some(*count));
+        match version.as_deref() == Some(VERSION) && is_whole {
+            true => Ok(TableState::Whole),
+            false => Ok(TableState::Damaged),
+        }
+    }
+
+    /// Makes the table what it is to be, whatever it was, in one transaction.
+    pub fn rebuild(
+        &mut self,
+        networks: &[NetworkRules],
+        published: &[Published],
+    ) -> Result<(), NetworkError> {
+        let mut transaction = Transaction::new(INET, &self.name);
+        // Deleting wants one that is there.
+        transaction.add_table("");
+        transaction.delete_table();
+        transaction.add_table(VERSION);
+        for (id, set) in (1..).zip(&SETS) {
+            transaction.add_set(set, id);
+        }
+        for chain in &CHAINS {
+            transaction.add_chain(chain);
+        }
+        for (chain, rule) in rules() {
+            transaction.add_rule(chain, &rule);
+        }
+        for network in networks {
+            for (set, element) in elements_of(network) {
+                transaction.add_elements(set, &[element]);
+            }
+        }
+        for (set, elements) in by_map(published) {
+            transaction.add_elements(set, &elements);
+        }
+        transaction.commit(&mut self.socket, &|| format!("build table {}", self.name))
+    }
+
+    /// Deletes the table; none is fine.
+    pub fn delete(&mut self) -> Result<(), NetworkError> {
+        let mut transaction = Transaction::new(INET, &self.name);
+        transaction.add_table("");
+        transaction.delete_table();
+        transaction.commit(&mut self.socket, &|| format!("delete table {}", self.name))
+    }
+
+    /// Adds a network; one that is there already is fine.
+    pub fn add_network(&mut self, network: &NetworkRules) -> Result<(), NetworkError> {
+        let mut transaction = Transaction::new(INET, &self.name);
+        for (set, element) in elements_of(network) {
+            transaction.add_elements(set, &[element]);
+        }
+        let action = || format!("add bridge {} to table {}", network.bridge, self.name);
+        transaction.commit(&mut self.socket, &action)
+    }
+
+    /// Takes a network's bridge out of all sets.
+    pub fn remove_network(&mut self, bridge: &str) -> Result<(), NetworkError> {
+        let mut transaction = Transaction::new(INET, &self.name);
+        let mut is_empty = true;
+        for set in SETS.iter().filter(|set| set.data.is_none()) {
+            let key = match set.key.bytes {
+                16 => link_key(bridge),
+                _ => [link_key(bridge), link_key(bridge)].concat(),
+            };
+            let element = Element { key, data: Vec::new(), comment: String::new() };
+            if find(&mut self.socket, &self.name, set.name, &element)?.is_some() {
+                is_empty = false;
+                transaction.delete_elements(set.name, &[element]);
+            }
+        }
+        if is_empty {
+            return Ok(());
+        }
+        let action = || format!("take bridge {bridge} out of table {}", self.name);
+        transaction.commit(&mut self.socket, &action)
+    }
+
+    /// The bridges of all networks in the table.
+    pub fn networks(&mut self) -> Result<Vec<String>, NetworkError> {
+        let elements = self.elements("bridges")?;
+        let text =
+            |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned();
+        Ok(elements.into_iter().map(|element| text(element.key)).collect())
+    }
+
+    /// Sends what comes for these ports to their targets, whatever was there for them: the caller
+    /// has the ports ([`crate::Reservation`]), so that nobody else's can be meant.
+    pub fn publish(&mut self, published: &[Published]) -> Result<(), NetworkError> {
+        if published.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = Transaction::new(INET, &self.name);
+        for (set, elements) in by_map(published) {
+            transaction.add_elements(set, &elements);
+        }
+        let action = || format!("publish ports in table {}", self.name);
+        match transaction.commit(&mut self.socket, &action) {
+            // Something is there, of a container that was killed.
+            Err(error) if matches!(error.errno(), Some(Errno::EXIST | Errno::BUSY)) => {}
+            done => return done,
+        }
+        let mut transaction = Transaction::new(INET, &self.name);
+        for (set, elements) in by_map(published) {
+            for element in &elements {
+                if find(&mut self.socket, &self.name, set, element)?.is_some() {
+                    transaction.delete_elements(set, std::slice::from_ref(element));
+                }
+            }
+            transaction.add_elements(set, &elements);
+        }
+        transaction.commit(&mut self.socket, &action)
+    }
+
+    /// Takes ports out of the table, those that still lead to these targets. A table that is not
+    /// there is fine.
+    pub fn withdraw(&mut self, published: &[Published]) -> Result<(), NetworkError> {
+        let mut transaction = Transaction::new(INET, &self.name);
+        let mut is_empty = true;
+        for (set, elements) in by_map(published) {
+            for element in elements {
+                if find(&mut self.socket, &self.name, set, &element)?
+                    .is_some_and(|found| found.data == element.data)
+                {
+                    is_empty = false;
+                    transaction.delete_elements(set, &[element]);
+                }
+            }
+        }
+        if is_empty {
+            return Ok(());
+        }
+        let action = || format!("withdraw ports from table {}", self.name);
+        match transaction.commit(&mut self.socket, &action) {
+            // Somebody flushed it meanwhile.
+            Err(error) if error.errno() == Some(Errno::NOENT) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// All published ports in the table.
+    pub fn published(&mut self) -> Result<Vec<Published>, NetworkError> {
+        let mut all = Vec::new();
+        for set in SETS.iter().filter(|set| set.data.is_some()) {
+            let elements = self.elements(set.name)?;
+            all.extend(elements.iter().filter_map(|element| read_published(set.name, element)));
+        }
+        Ok(all)
+    }
+
+    fn elements(&mut self, set: &str) -> Result<Vec<Element>, NetworkError> {
+        const TABLE: u16 = 1;
+        const SET: u16 = 2;
+        let make = || {
+            let mut request = Request::new(message(GET_ELEMENT), DUMP, &header(INET));
+            request.text(TABLE, &self.name);
+            request.text(SET, set);
+            request
+        };
+        let answers = self.socket.dump(&make, &|| format!("list set {set}"))?;
+        Ok(answers.iter().flat_map(read_elements).collect())
+    }
+}
+
+/// What a set has under an element's key.
+fn find(
+    socket: &mut Socket,
+    table: &str,
+    set: &str,
+    element: &Element,
+) -> Result<Option<Element>, NetworkError> {
+    let mut request = Request::new(message(GET_ELEMENT), 0, &header(INET));
+    super::write_elements(&mut request, table, set, std::slice::from_ref(element), false);
+    let answer = socket.ask(request, &|| format!("look into set {set}"))?;
+    Ok(answer.and_then(|answer| read_elements(&answer).into_iter().next()))
+}
+
+/// How often each chain is used: by its rules, and by the rules that jump to it.
+fn expected_uses() -> Vec<(&'static str, u32)> {
+    let rules = rules();
+    let count = |chain: &str| {
+        let uses = |(own, rule): &&(&str, Rule)| *own == chain || rule.target() == Some(chain);
+        u32::try_from(rules.iter().filter(uses).count()).unwrap_or(u32::MAX)
+    };
+    CHAINS.iter().map(|chain| (chain.name, count(chain.name))).collect()
+}
+
+fn uses_of(chains: &[Answer], table: &str, chain: &str) -> Option<u32> {
+    const TABLE: u16 = 1;
+    const NAME: u16 = 3;
+    const USE: u16 = 6;
+    chains.iter().find_map(|answer| {
+        let attributes = answer.attributes(HEADER_BYTES);
+        let is_it = attributes.text(TABLE).as_deref() == Some(table)
+            && attributes.text(NAME).as_deref() == Some(chain);
+        is_it.then(|| attributes.be32(USE)).flatten()
+    })
+}
+
+fn link_key(name: &str) -> Vec<u8> {
+    let mut key = name.as_bytes().to_vec();
+    key.resize(16, 0);
+    key
+}
+
+fn elements_of(network: &NetworkRules) -> Vec<(&'static str, Element)> {
+    let element = |key| Element { key, data: Vec::new(), comment: String::new() };
+    let link = || element(link_key(&network.bridge));
+    let [masked4, masked6] = network.masquerade;
+    let mut elements = vec![
+        ("bridges", link()),
+        ("pairs", element([link_key(&network.bridge), link_key(&network.bridge)].concat())),
+    ];
+    let sets = [
+        ("apart", network.apart),
+        ("inner", network.internal),
+        ("open", network.open),
+        ("masked4", masked4),
+        ("masked6", masked6),
+    ];
+    elements.extend(sets.into_iter().filter(|(_, is)| *is).map(|(set, _)| (set, link())));
+    elements
+}
+
+/// The elements of published ports, by the map that they belong to.
+fn by_map(published: &[Published]) -> Vec<(&'static str, Vec<Element>)> {
+    let mut maps: Vec<(&'static str, Vec<Element>)> = Vec::new();
+    for port in published {
+        let map = match (port.host.ip(), port.host.ip().is_unspecified()) {
+            (IpAddr::V4(_), true) => "any4",
+            (IpAddr::V4(_), false) => "one4",
+            (IpAddr::V6(_), true) => "any6",
+            (IpAddr::V6(_), false) => "one6",
+        };
+        match maps.iter_mut().find(|(name, _)| *name == map) {
+            Some((_, elements)) => elements.push(element_of(port)),
+            None => maps.push((map, vec![element_of(port)])),
+        }
+    }
+    maps
+}
+
+/// Each part begins at a multiple of four bytes.
+fn element_of(port: &Published) -> Element {
+    let number = |port: u16| {
+        let [high, low] = port.to_be_bytes();
+        [high, low, 0, 0]
+    };
+    let mut key = vec![port.protocol.number(), 0, 0, 0];
+    if !port.host.ip().is_unspecified() {
+        key.extend(octets(port.host.ip()));
+    }
+    key.extend(number(port.host.port()));
+    let mut data = octets(port.target.ip());
+    data.extend(number(port.target.port()));
+    Element { key, data, comment: port.owner.clone() }
+}
+
+fn read_published(map: &str, element: &Element) -> Option<Published> {
+    let address = |bytes: &[u8]| match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
+        16 => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
+        _ => None,
+    };
+    let port = |bytes: &[u8]| Some(u16::from_be_bytes(*bytes.first_chunk()?));
+    let (head, host_port) = element.key.split_last_chunk::<4>()?;
+    let (target, target_port) = element.data.split_last_chunk::<4>()?;
+    let host = match map {
+        "any4" => IpAddr::from([0u8; 4]),
+        "any6" => IpAddr::from([0u8; 16]),
+        _ => address(head.get(4..)?)?,
+    };
+    let protocols = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+    Some(Published {
+        protocol: protocols.into_iter().find(|it| Some(&it.number()) == head.first())?,
+        host: SocketAddr::new(host, port(host_port)?),
+        target: SocketAddr::new(address(target)?, port(target_port)?),
+        owner: element.comment.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_survive_the_way_into_the_table() {
+        for (host, target) in [
+            ("0.0.0.0:8080", "172.17.0.2:80"),
+            ("192.0.2.1:53", "172.17.0.2:5353"),
+            ("[::]:8080", "[fd00::2]:80"),
+            ("[2001:db8::1]:1", "[fd00::2]:65535"),
+        ] {
+            let port = Published {
+                protocol: Protocol::Udp,
+                host: host.parse().unwrap(),
+                target: target.parse().unwrap(),
+                owner: "somebody".into(),
+            };
+            let maps = by_map(std::slice::from_ref(&port));
+            let (map, elements) = &maps[0];
+            let set = SETS.iter().find(|set| set.name == *map).unwrap();
+            assert_eq!(elements[0].key.len(), set.key.bytes as usize, "{host}");
+            assert_eq!(elements[0].data.len(), set.data.unwrap().bytes as usize, "{host}");
+            assert_eq!(read_published(map, &elements[0]), Some(port));
+        }
+    }
+
+    #[test]
+    fn every_rule_is_in_a_chain_and_every_set_is_used() {
+        for (chain, rule) in rules() {
+            assert!(CHAINS.iter().any(|known| known.name == chain), "{chain}");
+            assert!(rule.target().is_none_or(|target| target == "publish"));
+        }
+        let text = format!("{:?}", rules());
+        for set in SETS {
+            assert!(text.contains(&format!("{:?}", set.name)), "{}", set.name);
+        }
+    }
+}

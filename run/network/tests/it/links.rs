@@ -1,0 +1,104 @@
+//! Bridges and what is connected to them.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsFd, OwnedFd};
+
+use network::{BridgeLink, Endpoint, Link, MacAddress, NetworkError, Prefix, Routes, in_namespace};
+use testkit::needs;
+
+use crate::host::{namespace, on_a_host, output, output_in};
+
+fn bridge(routes: &mut Routes, name: &str, address: &str) -> Link {
+    let bridge = BridgeLink { name, mtu: 0, alias: "kista test" };
+    let link = routes.create_bridge(&bridge).unwrap().unwrap();
+    routes.add_address(link.index, address.parse().unwrap()).unwrap();
+    routes.set_up(&link, true).unwrap();
+    routes.link(name).unwrap().unwrap()
+}
+
+fn connect(
+    routes: &mut Routes,
+    bridge: &Link,
+    host_name: &str,
+    address: [u8; 4],
+    isolated: bool,
+) -> OwnedFd {
+    let address = Ipv4Addr::from(address);
+    let namespace = namespace();
+    routes
+        .create_endpoint(&Endpoint {
+            host_name,
+            name: "eth0",
+            index: 2,
+            mac: MacAddress::of(address),
+            mtu: 0,
+            bridge,
+            namespace: namespace.as_fd(),
+            isolated,
+        })
+        .unwrap();
+    in_namespace(namespace.as_fd(), || {
+        let prefix = Prefix::new(IpAddr::V4(address), 24).unwrap();
+        let gateway = prefix.nth(1).unwrap();
+        Routes::open()?.configure(2, &[prefix], &[gateway])
+    })
+    .unwrap();
+    namespace
+}
+
+#[test]
+fn two_containers_and_the_host_reach_each_other() {
+    needs!(Root, Busybox);
+    on_a_host(|| {
+        let mut routes = Routes::open().unwrap();
+        let link = bridge(&mut routes, "br0", "10.9.0.1/24");
+        assert_eq!((link.kind.as_str(), link.alias.as_str()), ("bridge", "kista test"));
+        let one = connect(&mut routes, &link, "veth1", [10, 9, 0, 2], false);
+        let two = connect(&mut routes, &link, "veth2", [10, 9, 0, 3], false);
+        output("/bin/busybox", &["ping", "-c1", "-W2", "10.9.0.2"]);
+        output_in(&one, "/bin/busybox", &["ping", "-c1", "-W2", "10.9.0.3"]);
+        output_in(&two, "/bin/busybox", &["ping", "-c1", "-W2", "10.9.0.1"]);
+        let ports = routes.links().unwrap();
+        assert_eq!(ports.iter().filter(|port| port.master == link.index).count(), 2);
+        let known = routes.routes().unwrap();
+        let own: Prefix = "10.9.0.0/24".parse().unwrap();
+        assert!(known.iter().any(|route| route.destination == Some(own)), "{known:?}");
+        // The pair ends with the container's namespace.
+        drop(one);
+        testkit::wait_until("the link is gone", || {
+            routes.link("veth1").unwrap().is_none().then_some(())
+        });
+        assert!(routes.link("veth2").unwrap().is_some());
+        routes.delete_link("br0").unwrap();
+        routes.delete_link("br0").unwrap();
+    });
+}
+
+#[test]
+fn isolated_ports_reach_the_host_only() {
+    needs!(Root, Busybox);
+    on_a_host(|| {
+        let mut routes = Routes::open().unwrap();
+        let link = bridge(&mut routes, "br0", "10.9.0.1/24");
+        let one = connect(&mut routes, &link, "veth1", [10, 9, 0, 2], true);
+        let _two = connect(&mut routes, &link, "veth2", [10, 9, 0, 3], true);
+        output_in(&one, "/bin/busybox", &["ping", "-c1", "-W2", "10.9.0.1"]);
+        let shell = "busybox ping -c1 -W1 10.9.0.3 >/dev/null || echo silence";
+        assert_eq!(output_in(&one, "sh", &["-c", shell]), "silence\n");
+    });
+}
+
+#[test]
+fn a_name_that_is_taken_is_told() {
+    needs!(Root);
+    on_a_host(|| {
+        let mut routes = Routes::open().unwrap();
+        bridge(&mut routes, "br0", "10.9.0.1/24");
+        let again = BridgeLink { name: "br0", mtu: 0, alias: "" };
+        assert_eq!(routes.create_bridge(&again).unwrap(), None);
+        assert_eq!(routes.link("br1").unwrap(), None);
+        let error =
+            routes.create_bridge(&BridgeLink { name: "a/b", mtu: 0, alias: "" }).unwrap_err();
+        assert!(matches!(error, NetworkError::Kernel { .. }), "{error}");
+    });
+}

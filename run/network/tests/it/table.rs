@@ -1,0 +1,93 @@
+//! The table.
+
+use network::{NetworkRules, Protocol, Published, Table, TableState};
+use testkit::needs;
+
+use crate::host::{on_a_host, output};
+
+fn network(bridge: &str) -> NetworkRules {
+    NetworkRules {
+        bridge: bridge.into(),
+        masquerade: [true, false],
+        internal: false,
+        apart: true,
+        open: false,
+    }
+}
+
+fn port(host: &str, target: &str) -> Published {
+    Published {
+        protocol: Protocol::Tcp,
+        host: host.parse().unwrap(),
+        target: target.parse().unwrap(),
+        owner: "0123456789ab".into(),
+    }
+}
+
+#[test]
+fn the_table_is_whole_after_it_was_built_and_damage_is_seen() {
+    needs!(Root, Nftables);
+    on_a_host(|| {
+        let mut table = Table::open("kista").unwrap();
+        assert_eq!(table.state().unwrap(), TableState::Missing);
+        let ports = [port("0.0.0.0:80", "172.17.0.2:8080"), port("[::1]:80", "[fd00::2]:80")];
+        table.rebuild(&[network("br0")], &ports).unwrap();
+        assert_eq!(table.state().unwrap(), TableState::Whole);
+        assert_eq!(table.published().unwrap(), ports);
+        assert_eq!(table.networks().unwrap(), ["br0"]);
+        // As others see it: it can be listed, and loaded again.
+        let listed = output("nft", &["list", "table", "inet", "kista"]);
+        assert!(listed.contains("tcp . 80"), "{listed}");
+        for damage in
+            ["flush chain inet kista forward", "flush table inet kista", "delete table inet kista"]
+        {
+            output("nft", &[damage]);
+            assert_ne!(table.state().unwrap(), TableState::Whole, "{damage}");
+            table.rebuild(&[], &[]).unwrap();
+            assert_eq!(table.state().unwrap(), TableState::Whole, "{damage}");
+            assert_eq!(table.published().unwrap(), []);
+        }
+        table.delete().unwrap();
+        table.delete().unwrap();
+        assert_eq!(output("nft", &["list", "ruleset"]), "");
+    });
+}
+
+#[test]
+fn a_port_is_published_over_a_dead_ones_and_withdrawn_by_its_owner_only() {
+    needs!(Root);
+    on_a_host(|| {
+        let mut table = Table::open("kista").unwrap();
+        let (old, new) = (port("0.0.0.0:80", "172.17.0.2:80"), port("0.0.0.0:80", "172.17.0.3:80"));
+        // Nothing to take out of nothing.
+        table.withdraw(std::slice::from_ref(&old)).unwrap();
+        table.rebuild(&[], std::slice::from_ref(&old)).unwrap();
+        let both = [new.clone(), port("192.0.2.1:80", "172.17.0.3:80")];
+        table.publish(&both).unwrap();
+        table.publish(&both).unwrap();
+        table.withdraw(&[old]).unwrap();
+        assert_eq!(table.published().unwrap(), both);
+        table.withdraw(&both).unwrap();
+        table.withdraw(&both).unwrap();
+        assert_eq!(table.published().unwrap(), []);
+    });
+}
+
+#[test]
+fn networks_come_and_go() {
+    needs!(Root);
+    on_a_host(|| {
+        let mut table = Table::open("kista").unwrap();
+        table.rebuild(&[], &[]).unwrap();
+        table.add_network(&network("br0")).unwrap();
+        table.add_network(&network("br0")).unwrap();
+        table.add_network(&network("br1")).unwrap();
+        table.remove_network("br0").unwrap();
+        table.remove_network("br0").unwrap();
+        assert_eq!(table.networks().unwrap(), ["br1"]);
+        let many: Vec<Published> =
+            (1..2000).map(|n| port(&format!("0.0.0.0:{n}"), "172.17.0.2:80")).collect();
+        table.publish(&many).unwrap();
+        assert_eq!(table.published().unwrap().len(), many.len());
+    });
+}
