@@ -35,5 +35,5 @@ pub use namespace::{in_namespace, open_own as own_namespace};
 pub use nft::redirect::redirect_resolver;
 pub use nft::table::{NetworkRules, Published, Table, TableState};
 pub use port::{Protocol, Reservation, Taken};
-pub use route::{Prefix, Route, Routes};
+pub use route::{Route, Routes};
 pub use sysctl::{Family, Setting, is_forwarding, set_forwarding};

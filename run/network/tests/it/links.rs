@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, OwnedFd};
 
-use network::{BridgeLink, Endpoint, Link, MacAddress, NetworkError, Prefix, Routes, in_namespace};
+use ip::Prefix;
+use network::{BridgeLink, Endpoint, Link, MacAddress, NetworkError, Routes, in_namespace};
 use testkit::needs;
 
 use crate::host::{namespace, on_a_host, output, output_in};
