@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use networks::NetworksError;
+
 /// Why a verb failed. Texts that scripts match are Docker's.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -93,6 +95,12 @@ pub enum EngineError {
     /// Volumes.
     #[error(transparent)]
     Volumes(#[from] volumes::VolumeError),
+    /// Networks: records and addresses.
+    #[error(transparent)]
+    Networks(#[from] networks::NetworksError),
+    /// Networks: the kernel's side.
+    #[error(transparent)]
+    Network(#[from] network::NetworkError),
     /// Container records.
     #[error(transparent)]
     Metadata(metadata::MetadataError),
@@ -162,12 +170,28 @@ impl EngineError {
             | Self::NoImage { .. }
             | Self::NoLocalImage { .. }
             | Self::NoTag { .. }
-            | Self::NoVolume { .. } => Kind::NotFound,
+            | Self::NoVolume { .. }
+            | Self::Networks(NetworksError::NotFound { .. }) => Kind::NotFound,
             Self::AmbiguousContainer { .. }
             | Self::Invalid { .. }
             | Self::Bundle(_)
             | Self::Seccomp(_) => Kind::Invalid,
-            Self::NameTaken { .. } | Self::Conflict { .. } => Kind::Conflict,
+            Self::Networks(
+                NetworksError::Ambiguous { .. }
+                | NetworksError::BadName { .. }
+                | NetworksError::BadPool { .. }
+                | NetworksError::Foreign { .. },
+            ) => Kind::Invalid,
+            Self::Networks(
+                NetworksError::NameTaken { .. }
+                | NetworksError::Overlap { .. }
+                | NetworksError::NoPool { .. }
+                | NetworksError::Exhausted { .. }
+                | NetworksError::AddressTaken { .. },
+            )
+            | Self::Network(network::NetworkError::BridgeFull { .. })
+            | Self::NameTaken { .. }
+            | Self::Conflict { .. } => Kind::Conflict,
             Self::Unsupported { .. } => Kind::Unsupported,
             Self::NotStarted { exit_code: 127, .. } => Kind::CommandNotFound,
             Self::NotStarted { exit_code: 126, .. } => Kind::CommandNotExecutable,

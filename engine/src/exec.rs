@@ -129,6 +129,7 @@ impl Engine {
             cgroup: Some(CgroupPlan { path: status.cgroup.clone(), resources: None }),
             make_cwd: None,
             foreign: self.foreign(&container, &record.host.runtime)?,
+            network: false,
         };
         let mut session = shim.launch(&launch)?;
         match session.started() {

@@ -19,6 +19,7 @@ use shim::{CgroupPlan, Filter, Kind, Launch, Plan, Streams, Target};
 use snapshots::Writable;
 
 use crate::container::Record;
+use crate::network::{NetworkFiles, Sandbox};
 use crate::rootfs::Tree;
 use crate::runtimes::spell_out_filter;
 use crate::{Engine, EngineError};
@@ -49,6 +50,7 @@ impl Engine {
         record: &mut Record,
         status: &Status,
         attach: Streams,
+        sandbox: Option<&Sandbox>,
     ) -> Result<(Launch, Vec<String>), EngineError> {
         let facts = self.facts()?;
         let writable = Writable { container_dir: container.path(), volatile: record.volatile };
@@ -59,7 +61,8 @@ impl Engine {
         self.mount_volumes(&tree, &mut record.mounts)?;
 
         let joined = self.join(record)?;
-        let files = self.write_files(container, record)?;
+        let network = self.network_files(record, sandbox)?;
+        let files = self.write_files(container, record, &network)?;
         let profile = custom_seccomp(&record.host.security_opt)?;
         let custom = profile.is_some().then(Seccomp::default);
         let cgroup = status.cgroup.clone();
@@ -76,6 +79,9 @@ impl Engine {
             },
             joined: Joined {
                 network: joined.network.as_deref(),
+                made_network: sandbox
+                    .and_then(Sandbox::namespace)
+                    .map(|_| shim::network::HANDED_NETWORK),
                 pid: joined.pid.as_deref(),
                 ipc: joined.ipc.as_deref(),
                 shm: joined.shm.as_deref(),
@@ -131,6 +137,7 @@ impl Engine {
             // As Docker does; without one of its own the container starts in `/`.
             make_cwd: Some((0, 0)),
             foreign,
+            network: sandbox.is_some(),
         };
         Ok((launch, bundle.warnings))
     }
@@ -154,6 +161,7 @@ impl Engine {
             // Any path will do: what counts is that there is one where the modes ask for it.
             joined: Joined {
                 network: Some(""),
+                made_network: None,
                 pid: Some(""),
                 ipc: Some(""),
                 shm: Some(""),
@@ -248,10 +256,11 @@ impl Engine {
     }
 
     /// Writes `hostname`, `hosts` and `resolv.conf` into the container's directory.
-    fn write_files(
+    pub(crate) fn write_files(
         &self,
         container: &Container,
         record: &Record,
+        network: &NetworkFiles,
     ) -> Result<WrittenFiles, EngineError> {
         let host = &record.host;
         // A container that shares another's network shares its files as well.
@@ -270,9 +279,10 @@ impl Engine {
             let hosts = HostsFile {
                 hostname: &hostname,
                 domainname: &record.config.domainname,
-                addresses: &[],
+                addresses: &network.addresses,
                 extra_hosts: &host.extra_hosts,
-                host_gateway: None,
+                host_gateway: network.host_gateway,
+                others: &network.others,
             };
             let conf = ResolvConf {
                 host_file: &std::fs::read("/etc/resolv.conf").unwrap_or_default(),
@@ -280,6 +290,7 @@ impl Engine {
                 search: &host.dns_search,
                 options: &host.dns_options,
                 host_network,
+                resolver: network.resolver,
             };
             write_for_container(container, "hostname", &bundle::hostname_file(&hostname)?)?;
             write_for_container(container, "hosts", &bundle::hosts_file(&hosts)?)?;
@@ -404,7 +415,7 @@ struct JoinedPaths {
     targets: Vec<Target>,
 }
 
-struct WrittenFiles {
+pub(crate) struct WrittenFiles {
     hostname: Option<String>,
     hosts: Option<String>,
     resolv_conf: Option<String>,

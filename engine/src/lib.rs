@@ -18,9 +18,11 @@ mod ids;
 mod image;
 mod launch;
 mod names;
+mod network;
 mod reaper;
 mod rootfs;
 mod runtimes;
+mod settings;
 mod signal;
 mod supervise;
 mod system;
@@ -34,9 +36,14 @@ use cgroups::Hierarchy;
 use content::{Content, SharedLock, StoreLock};
 use images::Images;
 use metadata::Containers;
+use networks::Networks;
 use snapshots::Snapshots;
 use volumes::Volumes;
 
+use settings::Settings;
+
+pub use crate::network::{CreateNetwork, NetworkPool, is_in_subnet};
+pub use ::network::proxy::{NAME as PROXY, main as proxy};
 pub use bundle::{parse_bind, parse_mount};
 pub use container::{
     ContainerState, ContainerSummary, CreateContainer, CreatedContainer, Grace, ListContainers,
@@ -71,6 +78,8 @@ pub struct Engine {
     images: OnceCell<Images>,
     snapshots: OnceCell<Snapshots>,
     volumes: OnceCell<Volumes>,
+    networks: OnceCell<Networks>,
+    settings: OnceCell<Settings>,
     hierarchy: OnceCell<Hierarchy>,
     facts: OnceCell<bundle::HostFacts>,
     /// Whether something was removed that is still to be deleted.
@@ -98,6 +107,8 @@ impl Engine {
             images: OnceCell::new(),
             snapshots: OnceCell::new(),
             volumes: OnceCell::new(),
+            networks: OnceCell::new(),
+            settings: OnceCell::new(),
             hierarchy: OnceCell::new(),
             facts: OnceCell::new(),
             has_trash: Cell::new(false),
@@ -135,6 +146,10 @@ impl Engine {
 
     pub(crate) fn volumes(&self) -> Result<&Volumes, EngineError> {
         once(&self.volumes, || Volumes::open(&self.root).map_err(Into::into))
+    }
+
+    pub(crate) fn settings(&self) -> Result<&Settings, EngineError> {
+        once(&self.settings, Settings::load)
     }
 
     pub(crate) fn hierarchy(&self) -> Result<&Hierarchy, EngineError> {

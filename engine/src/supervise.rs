@@ -14,6 +14,7 @@ use shim::{Exit, Failure, Hooks, Plan};
 use crate::Engine;
 use crate::container::Held;
 use crate::launch::ForHooks;
+use crate::network::zone::ContainerZone;
 
 /// How often the life lock is asked for, every two milliseconds.
 const CLAIM_ATTEMPTS: u32 = 50;
@@ -109,6 +110,13 @@ impl Hooks for Supervisor {
 
     fn exited(&mut self, exit: &Exit) {
         let Some(container) = &self.container else { return };
+        // What is outside of the namespace goes before anybody knows of the end. If it cannot, it
+        // is written down and found.
+        if matches!(container.network_state(), Ok(Some(_)))
+            && let Ok(engine) = Engine::open(&self.root)
+        {
+            let _ = engine.release_network(container);
+        }
         // Out of sight before the client hears of the end, so that its next `ps` is right; the
         // slow part comes in `finished`. Nobody reads how it ended any more: those who wait are
         // told by us.
@@ -125,6 +133,12 @@ impl Hooks for Supervisor {
             status.pid = 0;
             status.shim_pid = 0;
         });
+    }
+
+    fn zone(&mut self) -> Option<Box<dyn network::dns::Zone>> {
+        let container = self.container.as_ref()?;
+        let zone = ContainerZone::open(&self.root, container.id()).ok()?;
+        Some(Box::new(zone))
     }
 
     fn finished(&mut self) {

@@ -40,7 +40,7 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    fn add(
+    pub(crate) fn add(
         &mut self,
         subject: &'static str,
         name: impl Into<String>,
@@ -99,6 +99,7 @@ impl Engine {
         self.check_debris(repair, &mut report)?;
         self.check_cgroups(repair, &mut report)?;
         self.check_ids(repair, &mut report)?;
+        self.check_networks(repair, &mut report)?;
         self.check_store(repair, &mut report)?;
         Ok(report)
     }

@@ -19,6 +19,8 @@ pub(crate) struct ConfigFile {
     pub(crate) ps_format: String,
     /// `images --format`.
     pub(crate) images_format: String,
+    /// `network ls --format`.
+    pub(crate) networks_format: String,
     /// `volume ls --format`.
     pub(crate) volumes_format: String,
     /// Filters of every prune.

@@ -228,9 +228,9 @@ mod tests {
         let (exit, _, err) = call("commit x");
         assert_eq!(exit, Exit::Failure(1));
         assert!(err.starts_with("kista: 'commit' is not available yet: "), "{err}");
-        let (exit, _, err) = call("run -p 80:80 debian");
+        let (exit, _, err) = call("run --gpus all debian");
         assert_eq!(exit, Exit::Failure(125));
-        assert!(err.starts_with("kista: --publish is not supported yet: "), "{err}");
+        assert!(err.starts_with("kista: --gpus is not supported yet: "), "{err}");
         assert!(err.ends_with("\n\nRun 'kista run --help' for more information\n"), "{err}");
         let (exit, _, err) = call("-H unix:///x ps");
         assert_eq!(exit, Exit::Failure(125));

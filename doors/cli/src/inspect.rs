@@ -1,4 +1,4 @@
-//! `inspect`: prints all about containers, images and volumes, whichever has the name.
+//! `inspect`: prints all about containers, images, networks and volumes, whichever has the name.
 
 use std::io::{self, Write};
 
@@ -16,7 +16,7 @@ flags! {
         format: Text = long("format").short('f'),
         /// Count the bytes that a container has written too
         size: Switch = long("size").short('s'),
-        /// Only this kind: container, image or volume
+        /// Only this kind: container, image, network or volume
         kind: Text = long("type"),
     }
 }
@@ -42,7 +42,7 @@ impl Command for InspectArgs {
     fn run(self, args: Vec<String>, call: &Call<'_>, ui: &mut Ui) -> io::Result<Exit> {
         let kind = self.kind.as_deref();
         match kind {
-            None | Some("container" | "image" | "volume") => {}
+            None | Some("container" | "image" | "network" | "volume") => {}
             Some(known) if KINDS.contains(&known) => {
                 return ui
                     .fail(format_args!("--type {known} is not supported: there is no such thing"));
@@ -67,6 +67,7 @@ impl Command for InspectArgs {
             let found = match kind {
                 Some("container") => container(&engine, name, size, inspector),
                 Some("image") => image(&engine, name, inspector),
+                Some("network") => network(&engine, name, inspector),
                 Some(_) => volume(&engine, name, inspector),
                 None => return any(&engine, name, size, inspector, ui),
             };
@@ -115,11 +116,15 @@ fn image(engine: &Engine, name: &str, inspector: &mut Inspector) -> Looked {
     Ok(inspector.add(&engine.inspect_image(name, None)?))
 }
 
+fn network(engine: &Engine, name: &str, inspector: &mut Inspector) -> Looked {
+    Ok(inspector.add(&engine.inspect_network(name)?))
+}
+
 fn volume(engine: &Engine, name: &str, inspector: &mut Inspector) -> Looked {
     Ok(inspector.add(&engine.inspect_volume(name)?))
 }
 
-/// A container, else an image, else a volume.
+/// A container, else an image, a network, a volume.
 fn any(
     engine: &Engine,
     name: &str,
@@ -135,7 +140,9 @@ fn any(
         Err(error) if goes_on(&error) => {}
         other => return other.map_err(|error| response(&error))?,
     }
-    for (kind, look) in [("image", image as fn(&_, &_, &mut _) -> _), ("volume", volume)] {
+    let kinds =
+        [("image", image as fn(&_, &_, &mut _) -> _), ("network", network), ("volume", volume)];
+    for (kind, look) in kinds {
         match look(engine, name, inspector) {
             Err(error) if goes_on(&error) => {}
             Err(error) => return Err(response(&error)),

@@ -20,6 +20,7 @@ mod help;
 mod image;
 mod inspect;
 mod moment;
+mod network;
 mod prompt;
 mod refused;
 mod registries;
@@ -53,6 +54,9 @@ fn main() -> ExitCode {
         Some("hello") => return engine::hello(),
         Some(name) if kista_oci::NAMES.contains(&name) => {
             return kista_oci::main(name, args.map(lossy).collect());
+        }
+        Some(engine::PROXY) => {
+            return engine::proxy(&args.map(lossy).collect::<Vec<_>>());
         }
         Some(engine::REAPER) => return engine::reap(&args.next().unwrap_or_default()),
         _ => {}

@@ -1,12 +1,9 @@
 //! Why flags are refused: one sentence for each subject, whichever flag asks for it.
 
-pub(crate) const PORTS: &str =
-    "published ports come with bridge networks; use `--network host` to listen on the host's own";
-pub(crate) const NETWORKS: &str = "user-defined networks come with a later piece of work; \
-    there are none, host and container:NAME";
-pub(crate) const LINKS: &str = "links come with bridge networks; `--network container:NAME` \
-    shares the network of another container";
-pub(crate) const ADDRESSES: &str = "addresses come with user-defined networks";
+pub(crate) const NETWORK_LINKS: &str = "containers of a user-defined network find each other by \
+    name; `--alias` gives one a further name";
+pub(crate) const LINKS: &str = "a link is a part of the container that has it, and goes with that";
+pub(crate) const LINK_LOCAL: &str = "containers have the addresses of their networks only";
 pub(crate) const HEALTH: &str = "health checks come with a later piece of work";
 pub(crate) const RESTART: &str = "restart policies other than `no` come with a later piece of work";
 pub(crate) const GPUS: &str =

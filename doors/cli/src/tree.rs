@@ -2,7 +2,7 @@
 
 use crate::command::{Leaf, leaf};
 use crate::registries;
-use crate::{container, image, inspect, system, volume};
+use crate::{container, image, inspect, network, system, volume};
 
 /// A command or a group of them.
 #[derive(Debug)]
@@ -77,6 +77,7 @@ const EXEC: Leaf = leaf::<container::ExecArgs>();
 const KILL: Leaf = leaf::<container::KillArgs>();
 const LOGS: Leaf = leaf::<container::LogsArgs>();
 const PAUSE: Leaf = leaf::<container::PauseArgs>();
+const PORT: Leaf = leaf::<container::PortArgs>();
 const PS: Leaf = leaf::<container::ListArgs>();
 const RENAME: Leaf = leaf::<container::RenameArgs>();
 const RESTART: Leaf = leaf::<container::RestartArgs>();
@@ -103,6 +104,7 @@ const ABOUT_EXEC: &str = "Run one more command in a running container";
 const ABOUT_KILL: &str = "Send a signal to the first process of containers, KILL by default";
 const ABOUT_LOGS: &str = "Print what a container has written";
 const ABOUT_PAUSE: &str = "Freeze all processes of containers";
+const ABOUT_PORT: &str = "Show the published ports of a container";
 const ABOUT_PS: &str = "List containers";
 const ABOUT_RENAME: &str = "Give a container another name";
 const ABOUT_RESTART: &str = "Stop containers and start them again";
@@ -129,7 +131,6 @@ const MANIFESTS: &str = "lists of manifests come with a later piece of work";
 const SEARCH: &str = "searching registries comes with a later piece of work";
 const TRUST: &str = "Docker Content Trust was given up by Docker; a digest in a name pins an image";
 const LAYERS: &str = "writing layers comes with a later piece of work";
-const NETWORKS: &str = "bridge networks and published ports come with a later piece of work";
 const FILES: &str = "copying out of and into containers comes with a later piece of work; \
     until then `kista exec CONTAINER tar -c PATH`";
 const FIGURES: &str = "live statistics come with a later piece of work";
@@ -153,6 +154,7 @@ pub(crate) static ROOT: &[Node] = &[
     group("container", CONTAINER, "Manage containers"),
     group("image", IMAGE, "Manage images"),
     group("manifest", MANIFEST, "Look at manifests in registries"),
+    group("network", NETWORK, "Manage networks"),
     group("registry", REGISTRY, "Run a registry"),
     group("system", SYSTEM, "Look after this installation"),
     group("volume", VOLUME, "Manage volumes"),
@@ -162,7 +164,7 @@ pub(crate) static ROOT: &[Node] = &[
     command(
         "inspect",
         leaf::<inspect::InspectArgs>(),
-        "Print all about containers, images, volumes",
+        "Print all about containers, images, networks, volumes",
     ),
     command("kill", KILL, ABOUT_KILL),
     command("load", LOAD, ABOUT_LOAD),
@@ -170,6 +172,7 @@ pub(crate) static ROOT: &[Node] = &[
     command("logout", leaf::<registries::LogoutArgs>(), "Forget the credentials for a registry"),
     command("logs", LOGS, ABOUT_LOGS),
     command("pause", PAUSE, ABOUT_PAUSE),
+    command("port", PORT, ABOUT_PORT),
     command("push", PUSH, ABOUT_PUSH),
     command("rename", RENAME, ABOUT_RENAME),
     command("restart", RESTART, ABOUT_RESTART),
@@ -198,10 +201,8 @@ pub(crate) static ROOT: &[Node] = &[
     later("events", EVENTS),
     later("export", FILES),
     later("history", LAYERS),
-    later("network", NETWORKS),
     later("node", SWARM),
     later("plugin", PLUGINS),
-    later("port", NETWORKS),
     later("search", SEARCH),
     later("secret", SWARM),
     later("service", SWARM),
@@ -221,6 +222,7 @@ static CONTAINER: &[Node] = &[
     command("logs", LOGS, ABOUT_LOGS),
     command("ls", PS, ABOUT_PS).aliases(&["ps", "list"]),
     command("pause", PAUSE, ABOUT_PAUSE),
+    command("port", PORT, ABOUT_PORT),
     command("prune", leaf::<container::PruneArgs>(), "Remove all containers that do not run"),
     command("rename", RENAME, ABOUT_RENAME),
     command("restart", RESTART, ABOUT_RESTART),
@@ -235,7 +237,6 @@ static CONTAINER: &[Node] = &[
     later("cp", FILES),
     later("diff", FILES),
     later("export", FILES),
-    later("port", NETWORKS),
     later("stats", FIGURES),
     later("update", UPDATES),
 ];
@@ -261,6 +262,16 @@ static MANIFEST: &[Node] = &[
     later("create", MANIFESTS),
     later("push", MANIFESTS),
     later("rm", MANIFESTS),
+];
+
+static NETWORK: &[Node] = &[
+    command("connect", leaf::<network::ConnectArgs>(), "Put a container into one more network"),
+    command("create", leaf::<network::CreateArgs>(), "Make a network"),
+    command("disconnect", leaf::<network::DisconnectArgs>(), "Take a container out of a network"),
+    command("inspect", leaf::<network::InspectArgs>(), "Print all about networks"),
+    command("ls", leaf::<network::ListArgs>(), "List networks").aliases(&["list"]),
+    command("prune", leaf::<network::PruneArgs>(), "Remove networks that no container uses"),
+    command("rm", leaf::<network::RemoveArgs>(), "Remove networks").aliases(&["remove"]),
 ];
 
 static REGISTRY: &[Node] = &[command(
@@ -321,7 +332,7 @@ mod tests {
 
     #[test]
     fn no_word_leads_to_two_commands() {
-        for nodes in [ROOT, CONTAINER, IMAGE, MANIFEST, REGISTRY, SYSTEM, VOLUME] {
+        for nodes in [ROOT, CONTAINER, IMAGE, MANIFEST, NETWORK, REGISTRY, SYSTEM, VOLUME] {
             let mut words: Vec<&str> = nodes
                 .iter()
                 .flat_map(|n| std::iter::once(n.name).chain(n.aliases.iter().copied()))

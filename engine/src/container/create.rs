@@ -53,6 +53,7 @@ impl Engine {
         }
         let facts = self.facts()?;
         warnings.extend(bundle::check(&config, &host, facts)?);
+        self.check_network_wishes(&config, &host, &request.networking)?;
         let command = bundle::command(&config)?;
         let inherited = self.mounts_of(&host.volumes_from)?;
         let mut mounts = bundle::plan_mounts(&config, &host, &inherited)?;
@@ -159,7 +160,8 @@ impl Engine {
     fn completed_host(&self, host: &HostConfig) -> Result<HostConfig, EngineError> {
         let mut host = host.clone();
         if matches!(host.network_mode.as_str(), "" | "default") {
-            "none".clone_into(&mut host.network_mode);
+            let default = self.settings()?.default_network.as_deref();
+            default.unwrap_or(crate::network::DEFAULT).clone_into(&mut host.network_mode);
         }
         let default = |field: &mut String, value: &str| {
             if field.is_empty() {
@@ -227,22 +229,6 @@ fn refuse_unsupported(config: &ContainerConfig, host: &HostConfig) -> Result<(),
     let later = |what: String, when: &str| {
         Err(EngineError::Unsupported { message: format!("{what} is not supported yet: {when}") })
     };
-    let network = host.network_mode.as_str();
-    if !matches!(network, "none" | "host") && !network.starts_with("container:") {
-        return later(
-            format!("network {network:?}"),
-            "there are no bridge networks; use none, host or container:NAME",
-        );
-    }
-    if !host.port_bindings.is_empty() || host.publish_all_ports {
-        return later(
-            "publishing ports".into(),
-            "it comes with bridge networks; use --network host",
-        );
-    }
-    if !host.links.is_empty() {
-        return later("--link".into(), "it comes with bridge networks");
-    }
     if !matches!(host.restart_policy.name.as_str(), "" | "no") {
         return later(
             format!("restart policy {:?}", host.restart_policy.name),

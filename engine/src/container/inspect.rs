@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use bundle::{PlannedMount, PlannedSource};
-use dockerapi::{
-    ContainerConfig, ContainerInspect, DriverData, EndpointSettings, MountPoint, NetworkSettings,
-};
+use dockerapi::{ContainerConfig, ContainerInspect, DriverData, MountPoint};
 use metadata::{Container, Phase, Status};
 
 use super::Record;
@@ -30,7 +28,6 @@ impl Engine {
             record.command.split_first().map_or((String::new(), Vec::new()), |(program, args)| {
                 (program.clone(), args.to_vec())
             });
-        let network = EndpointSettings::default();
         let log_path = match record.host.log_config.kind.as_str() {
             "json-file" | "" => {
                 found.path().join(shim::log::FILE_NAME).to_string_lossy().into_owned()
@@ -63,10 +60,7 @@ impl Engine {
                 .iter()
                 .map(|mount| self.mount_point(mount))
                 .collect::<Result<_, _>>()?,
-            network_settings: NetworkSettings {
-                networks: BTreeMap::from([(record.host.network_mode.clone(), network)]),
-                ..NetworkSettings::default()
-            },
+            network_settings: self.network_settings(&found, &record, &status)?,
             config: shown_config(record.config, &record.id),
             host_config: shown_host(record.host, record.ids, self.facts()?)?,
             ..ContainerInspect::default()

@@ -7,6 +7,7 @@ use oci::Timestamp;
 
 use super::state::{is_up, state_of};
 use super::{ContainerState, ContainerSummary, ListContainers};
+use crate::network::is_networked;
 use crate::{Engine, EngineError, Filters};
 
 /// The keys that Docker's `ps --filter` knows and that mean something here.
@@ -39,6 +40,9 @@ impl Engine {
             }
             found.push((id, status));
         }
+        if found.iter().any(|(_, status)| is_up(status) && is_networked(&status.network)) {
+            self.restore_table();
+        }
         found.sort_by(|(left_id, left), (right_id, right)| {
             right.created.cmp(&left.created).then_with(|| left_id.cmp(right_id))
         });
@@ -56,7 +60,9 @@ impl Engine {
             true => Some(self.container_size(&self.containers().get(&id)?)?),
             false => None,
         };
+        let (ports, networks) = self.shown_network(&id, &status)?;
         Ok(ContainerSummary {
+            ports,
             state: state_of(&status),
             id,
             name: status.name,
@@ -70,7 +76,7 @@ impl Engine {
             finished: status.finished,
             labels: status.labels,
             mounts: status.mounts,
-            networks: vec![status.network],
+            networks,
             size_bytes,
         })
     }

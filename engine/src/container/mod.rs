@@ -17,6 +17,7 @@ use dockerapi::{ContainerConfig, HostConfig, NetworkingConfig};
 use oci::{Platform, Timestamp};
 
 pub use logs::Logs;
+pub(crate) use start::not_launched;
 pub(crate) use state::{Held, is_up, state_of};
 pub use top::Top;
 
@@ -172,6 +173,8 @@ pub struct ContainerSummary {
     pub labels: BTreeMap<String, String>,
     /// Volume names and host paths that are mounted.
     pub mounts: Vec<String>,
+    /// Exposed and published ports, as `ps` shows them.
+    pub ports: String,
     /// The network mode or the networks' names.
     pub networks: Vec<String>,
     /// Bytes written by the container and bytes in all; only if asked for.

@@ -57,6 +57,7 @@ impl Engine {
         operation: &OperationLock,
         volumes: bool,
     ) -> Result<(), EngineError> {
+        self.release_network(container)?;
         // What cannot be read holds no ids that are not told by the missing container later.
         let ids = container.record().ok().and_then(|record: Record| record.ids);
         // The record goes last: cut before, the container is still there to be removed again.
@@ -90,6 +91,7 @@ impl Engine {
         let old_name = found.status()?.name;
         if new_name != old_name {
             self.containers().rename(&found, &old_name, new_name, &operation)?;
+            self.rename_in_networks(&found, &old_name, new_name)?;
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ use shim::{Early, ShimError, Streams};
 use super::create::Fresh;
 use super::state::Held;
 use super::{CreateContainer, CreatedContainer, Record, RunningContainer};
+use crate::network::EarlyNamespace;
 use crate::{Engine, EngineError, names, runtimes};
 
 impl Engine {
@@ -46,12 +47,15 @@ impl Engine {
             Some(_) => Early::default(),
         };
         let shim = shim::client::spawn_early(&early)?;
+        let network = EarlyNamespace::begin(&request.host);
         let Fresh { container, operation, mut record, status, created } =
             self.make_container(request, id, true)?;
         let CreatedContainer { id, name, mut warnings } = created.clone();
         let launched = on_created(&created)
             .and_then(|()| operation.mark_as_launch().map_err(Into::into))
-            .and_then(|()| self.launch(shim, &container, &mut record, &status, attach));
+            .and_then(|()| {
+                self.launch(shim, &container, &mut record, &status, attach, Some(network))
+            });
         match launched {
             Ok((session, more)) => {
                 drop(operation);
@@ -107,7 +111,7 @@ impl Engine {
             None => shim::client::spawn_early(&early(&status.network))?,
         };
         operation.mark_as_launch()?;
-        match self.launch(shim, &found, &mut record, &now, attach) {
+        match self.launch(shim, &found, &mut record, &now, attach, None) {
             Ok((session, warnings)) => {
                 let session = attach.map(|_| session);
                 Ok(RunningContainer {
@@ -159,10 +163,28 @@ impl Engine {
         record: &mut Record,
         status: &Status,
         attach: Option<Streams>,
+        // Whose maker has just begun on its network, if it is new.
+        fresh: Option<Option<EarlyNamespace>>,
     ) -> Result<(Session, Vec<String>), EngineError> {
+        let is_fresh = fresh.is_some();
+        let network = fresh.flatten();
+        let sandbox = self.prepare_sandbox(container, record, &status.name, network, is_fresh)?;
+        let attach = attach.unwrap_or(Streams::NONE);
         let (launch, mut warnings) =
-            self.plan_launch(container, record, status, attach.unwrap_or(Streams::NONE))?;
-        let mut session = shim.launch(&launch)?;
+            self.plan_launch(container, record, status, attach, sandbox.as_ref())?;
+        let mut session = match &sandbox {
+            None => shim.launch(&launch)?,
+            Some(sandbox) => {
+                warnings.extend_from_slice(&sandbox.warnings);
+                let mut session = match sandbox.namespace() {
+                    Some(namespace) => shim.launch_in(&launch, namespace)?,
+                    None => shim.launch(&launch)?,
+                };
+                // While the shim's stage makes the rest.
+                self.connect_sandbox(container, sandbox, &mut session)?;
+                session
+            }
+        };
         match session.started() {
             Ok(_) => {
                 // One that has ended and removed itself meanwhile has nothing more to say.
@@ -170,10 +192,7 @@ impl Engine {
                     .extend(container.status().map(|status| status.warnings).unwrap_or_default());
                 Ok((session, warnings))
             }
-            Err(ShimError::Failed { exit_code, message }) => {
-                Err(EngineError::NotStarted { message, exit_code })
-            }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(not_launched(error)),
         }
     }
 
@@ -205,6 +224,7 @@ impl Engine {
         // was killed after he had asked for it, or we have lost sight of ours: it is left alone.
         let Some(_life) = self.await_end_or_running(container)? else { return Ok(()) };
         self.remove_cgroup(&status.cgroup)?;
+        self.release_network(container)?;
         if status.auto_remove {
             return self.remove_locked(container, status, operation, true);
         }
@@ -222,6 +242,15 @@ impl Engine {
 
 /// What can be made before the rest is known.
 fn early(network_mode: &str) -> Early {
-    let network = network_mode != "host" && !network_mode.starts_with("container:");
+    // Those of networks are made by us, who connect them.
+    let network = network_mode == "none";
     Early { network, cgroup: None }
+}
+
+/// What a shim says of a launch that failed.
+pub(crate) fn not_launched(error: ShimError) -> EngineError {
+    match error {
+        ShimError::Failed { exit_code, message } => EngineError::NotStarted { message, exit_code },
+        error => error.into(),
+    }
 }

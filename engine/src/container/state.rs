@@ -73,6 +73,7 @@ impl Engine {
             return Ok(status);
         }
         self.remove_cgroup(&status.cgroup)?;
+        self.release_network(container)?;
         // On a full disk it is as true, and the next one who looks finds it out again.
         let status = container
             .update_status(|written| *written = dead(written.clone()))

@@ -32,6 +32,8 @@ pub struct HostsFile<'a> {
     pub extra_hosts: &'a [String],
     /// What `host-gateway` stands for, if there is a bridge.
     pub host_gateway: Option<IpAddr>,
+    /// Other containers: an address, and names with blanks between them.
+    pub others: &'a [(IpAddr, String)],
 }
 
 /// `/etc/hosts`.
@@ -57,6 +59,10 @@ pub fn hosts_file(hosts: &HostsFile<'_>) -> Result<String, BundleError> {
             })?,
         };
         line(address, name);
+    }
+    for (address, names) in hosts.others {
+        names.split(' ').try_for_each(|name| word("name", name))?;
+        line(*address, names);
     }
     word("hostname", hosts.hostname)?;
     word("domainname", hosts.domainname)?;
@@ -106,6 +112,8 @@ pub struct ResolvConf<'a> {
     pub options: &'a [String],
     /// Whether the container is in the host's network, where its loopback servers can be reached.
     pub host_network: bool,
+    /// The container's own resolver, which asks the servers in its place.
+    pub resolver: Option<IpAddr>,
 }
 
 /// `/etc/resolv.conf`.
@@ -132,6 +140,13 @@ pub fn resolv_conf(conf: &ResolvConf<'_>) -> Result<String, BundleError> {
         }
         options = conf.options.to_vec();
     }
+    if let Some(resolver) = conf.resolver {
+        servers = vec![Server { address: resolver, zone: String::new() }];
+        // Names of one word are containers' before they are anybody's.
+        if !options.iter().any(|option| option.starts_with("ndots:")) {
+            options.push("ndots:0".to_owned());
+        }
+    }
     let mut text = String::new();
     for Server { address, zone } in servers {
         text.push_str(&format!("nameserver {address}{zone}\n"));
@@ -146,6 +161,20 @@ pub fn resolv_conf(conf: &ResolvConf<'_>) -> Result<String, BundleError> {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// The servers that a container's own resolver asks: those of `--dns`, or the host's. The host's
+/// own loopback is among them, since they are asked from the host's network.
+pub fn resolver_servers(host_file: &[u8], servers: &[String]) -> Vec<IpAddr> {
+    if !servers.is_empty() {
+        let parsed = servers.iter().filter_map(|text| parse_server(text).ok());
+        return parsed.map(|server| server.address).collect();
+    }
+    let (servers, ..) = read_host_file(host_file);
+    // One with a zone would need that with every question.
+    let plain = servers.into_iter().filter(|server| server.zone.is_empty());
+    let found: Vec<IpAddr> = plain.map(|server| server.address).collect();
+    if found.is_empty() { DEFAULT_SERVERS.to_vec() } else { found }
 }
 
 /// Checks what `create` can check of `--dns*` and `--add-host`.
@@ -235,6 +264,7 @@ mod tests {
             addresses: &["172.17.0.2".parse().unwrap()],
             extra_hosts: &extra,
             host_gateway: None,
+            others: &[],
         };
         let text = hosts_file(&hosts).unwrap();
         let tail: Vec<&str> = text.lines().skip(6).collect();
@@ -305,6 +335,7 @@ mod tests {
             search: &search,
             options: &options,
             host_network: false,
+            resolver: None,
         };
         assert_eq!(
             resolv_conf(&conf).unwrap(),

@@ -67,6 +67,9 @@ pub struct Files<'a> {
 pub struct Joined<'a> {
     /// For `--network container:ID`.
     pub network: Option<&'a str>,
+    /// For a container with a network of its own: a namespace that was made for it already. If
+    /// there is none, it is made with the container.
+    pub made_network: Option<&'a str>,
     /// For `--pid container:ID`.
     pub pid: Option<&'a str>,
     /// For `--ipc container:ID`.

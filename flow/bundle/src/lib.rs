@@ -48,7 +48,10 @@ pub use config::{command, merge};
 pub use devices::{parse_device, parse_device_rule};
 pub use error::BundleError;
 pub use exec::{Exec, exec_process};
-pub use files::{HostsFile, ResolvConf, hostname_file, hosts_file, parse_extra_host, resolv_conf};
+pub use files::{
+    HostsFile, ResolvConf, hostname_file, hosts_file, parse_extra_host, resolv_conf,
+    resolver_servers,
+};
 pub use inputs::{
     Bundle, CgroupMode, Files, HostDevice, HostFacts, Inputs, Joined, LimitFacts, Needs,
     RootfsFacts, Userns,

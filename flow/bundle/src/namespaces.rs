@@ -166,7 +166,9 @@ impl<'a> Modes<'a> {
         let mut add = |kind, owner: Owner<'_>, path: Option<&str>| match (owner, path) {
             (Owner::Host, _) => Ok(()),
             (Owner::Own, _) => {
-                list.push(own(kind));
+                // One that was made for it before it starts, or one that is made with it.
+                let made = joined.made_network.filter(|_| kind == NamespaceKind::Network);
+                list.push(Namespace { kind, path: made.map(str::to_owned) });
                 Ok(())
             }
             (Owner::Container(_), Some(path)) => {
@@ -246,10 +248,9 @@ fn refused_by(profile: Profile, reason: &str) -> BundleError {
     }
 }
 
-/// Until there is a bridge, the default network is none at all.
+/// Every mode but two is the name of a network, which the container has an end in.
 fn network(mode: &str) -> Result<Owner<'_>, BundleError> {
     match mode {
-        "" | "default" | "none" => return Ok(Owner::Own),
         "container" | "container:" => {
             return Err(BundleError::invalid(
                 "invalid network mode: invalid container format container:<name|id>",
@@ -257,10 +258,7 @@ fn network(mode: &str) -> Result<Owner<'_>, BundleError> {
         }
         _ => {}
     }
-    Owner::of(mode).ok_or_else(|| BundleError::Later {
-        what: format!("network {mode:?}"),
-        hint: ": use none, host or container:NAME",
-    })
+    Ok(Owner::of(mode).unwrap_or(Owner::Own))
 }
 
 /// Docker gives private ones on v2 only, and also to privileged containers there.
@@ -327,6 +325,19 @@ mod tests {
     }
 
     #[test]
+    fn a_network_of_its_own_may_have_been_made_before() {
+        let host = HostConfig { network_mode: "web".into(), ..HostConfig::default() };
+        let profile = Profile::of(&host).unwrap();
+        let facts = facts();
+        let modes = Modes::read(&host, profile, &facts).unwrap();
+        let joined = Joined { made_network: Some("/made"), ..Joined::default() };
+        let none = Userns::Unavailable("");
+        let (list, _) = modes.namespaces(profile, &facts, joined, none).unwrap();
+        let paths: Vec<_> = list.iter().filter_map(|one| one.path.as_deref()).collect();
+        assert_eq!(paths, ["/made"]);
+    }
+
+    #[test]
     fn conflicts_have_dockers_words() {
         let name = || json!({"Hostname": "x"});
         let rows = [
@@ -355,11 +366,6 @@ mod tests {
                 json!({}),
                 json!({"NetworkMode": "container:"}),
                 "invalid network mode: invalid container format container:<name|id>",
-            ),
-            (
-                json!({}),
-                json!({"NetworkMode": "bridge"}),
-                "network \"bridge\" is not supported yet: use none, host or container:NAME",
             ),
             (json!({}), json!({"PidMode": "container:"}), "invalid PID mode: container:"),
             (json!({}), json!({"PidMode": "private"}), "invalid PID mode: private"),

@@ -345,11 +345,6 @@ fn later(
     let publishes = !host.port_bindings.is_empty() || host.publish_all_ports;
     if publishes && modes.network == Owner::Host {
         warnings.push("Published ports are discarded when using host network mode".into());
-    } else if publishes {
-        return later("publishing ports");
-    }
-    if !host.links.is_empty() {
-        return later("--link");
     }
     if !host.storage_opt.is_empty() {
         return later("--storage-opt");

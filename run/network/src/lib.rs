@@ -20,15 +20,19 @@
 //!
 //! All of it needs CAP_NET_ADMIN over the network namespaces concerned.
 
+mod conntrack;
+pub mod dns;
 mod error;
 mod link;
 mod namespace;
 mod netlink;
 mod nft;
 mod port;
+pub mod proxy;
 mod route;
 mod sysctl;
 
+pub use conntrack::forget_datagrams;
 pub use error::NetworkError;
 pub use link::{BridgeLink, Endpoint, Link, MacAddress};
 pub use namespace::{in_namespace, open_own as own_namespace};

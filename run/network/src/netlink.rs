@@ -22,7 +22,7 @@ pub(crate) const CREATE: u16 = 0x400;
 pub(crate) const APPEND: u16 = 0x800;
 
 const HEADER_BYTES: usize = 16;
-const NESTED: u16 = 0x8000;
+pub(crate) const NESTED: u16 = 0x8000;
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 const DUMP_INTERRUPTED: u16 = 0x10;

@@ -83,13 +83,39 @@ fn spawn_from(executable: BorrowedFd<'_>, early: &Early) -> Result<Pending, Shim
 impl Pending {
     /// Tells the shim what to launch. [`Session::started`] tells how that went.
     pub fn launch(self, launch: &Launch) -> Result<Session, ShimError> {
+        self.send(launch, None)
+    }
+
+    /// As [`Pending::launch`], with the network namespace for a launch that has `network` set. The
+    /// program starts after [`Session::connected`].
+    pub fn launch_in(
+        self,
+        launch: &Launch,
+        namespace: BorrowedFd<'_>,
+    ) -> Result<Session, ShimError> {
+        self.send(launch, Some(namespace))
+    }
+
+    fn send(
+        self,
+        launch: &Launch,
+        namespace: Option<BorrowedFd<'_>>,
+    ) -> Result<Session, ShimError> {
         let payload = launch.encode()?;
         if payload.len() > crate::frame::MAX_LAUNCH_BYTES {
             let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
             return Err(crate::frame::FrameError::Length { kind: kind::LAUNCH, length }.into());
         }
         let session = Session::new(self.socket, launch.plan.id.clone());
-        session.send(&header(kind::LAUNCH, payload.len()), &payload)?;
+        let head = header(kind::LAUNCH, payload.len());
+        match namespace {
+            None => session.send(&head, &payload)?,
+            Some(namespace) => {
+                // A shim that is gone is told when it is asked for an answer.
+                let _ = crate::network::send_all(session.as_fd(), &head, namespace);
+                session.send(&payload, &[])?;
+            }
+        }
         Ok(session)
     }
 }
@@ -160,6 +186,37 @@ impl Session {
             Some(other) => Err(crate::frame::FrameError::Unexpected(other.kind()).into()),
             None => Err(ShimError::Died { id }),
         }
+    }
+
+    /// Hands a socket over that lives as long as the process; before [`Session::connected`].
+    pub fn hand_over(
+        &self,
+        purpose: &crate::network::Purpose,
+        socket: BorrowedFd<'_>,
+    ) -> Result<(), ShimError> {
+        match crate::network::send_socket(self.socket.as_fd(), purpose, socket) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            sent => sent.map_err(socket_error("write to")),
+        }
+    }
+
+    /// Waits until the process of a launch that has `network` set and came without a namespace is
+    /// made; answers its pid, whose namespace is to be connected.
+    pub fn made(&mut self) -> Result<u32, ShimError> {
+        let id = self.id.clone();
+        match self.recv()? {
+            Some(Frame::Made { pid }) => Ok(pid),
+            Some(Frame::Failed { exit_code, message }) => {
+                Err(ShimError::Failed { exit_code, message: message.to_owned() })
+            }
+            Some(other) => Err(crate::frame::FrameError::Unexpected(other.kind()).into()),
+            None => Err(ShimError::Died { id }),
+        }
+    }
+
+    /// Says that the network of a launch with `network` set is connected: the program may start.
+    pub fn connected(&self) -> Result<(), ShimError> {
+        self.send(&header(crate::network::CONNECTED, 0), &[])
     }
 
     /// The next frame; waits for it. `None` when the shim has closed: after `Exited` or `Failed`

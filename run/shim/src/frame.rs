@@ -49,6 +49,11 @@ pub enum Frame<'a> {
         /// Whether it takes input.
         stdin: bool,
     },
+    /// The process is made, with a network namespace of its own, and waits for `Connected`.
+    Made {
+        /// As the host sees it.
+        pid: u32,
+    },
     /// The process could not be started.
     Failed {
         /// 125, 126 or 127.
@@ -109,6 +114,7 @@ pub(crate) mod kind {
     pub(crate) const STDERR: u8 = 0x84;
     pub(crate) const WINDOW: u8 = 0x85;
     pub(crate) const EXITED: u8 = 0x86;
+    pub(crate) const MADE: u8 = 0x87;
 }
 
 /// A frame's header. `length` is that of a payload that is within its kind's bounds.
@@ -130,7 +136,7 @@ fn bounds(kind: u8) -> Option<(usize, usize)> {
         kind::STDIN | kind::STDOUT | kind::STDERR => (0, MAX_DATA_BYTES),
         kind::STDIN_EOF | kind::DETACH => (0, 0),
         kind::ATTACH | kind::SIGNAL | kind::EXITED => (1, 1),
-        kind::RESIZE | kind::WINDOW => (4, 4),
+        kind::RESIZE | kind::WINDOW | kind::MADE => (4, 4),
         kind::STARTED => (5, 5),
         kind::FAILED => (1, 1 + MAX_MESSAGE_BYTES),
         _ => return None,
@@ -149,6 +155,7 @@ impl<'a> Frame<'a> {
             Self::Signal(_) => kind::SIGNAL,
             Self::Detach => kind::DETACH,
             Self::Started { .. } => kind::STARTED,
+            Self::Made { .. } => kind::MADE,
             Self::Failed { .. } => kind::FAILED,
             Self::Stdout(_) => kind::STDOUT,
             Self::Stderr(_) => kind::STDERR,
@@ -176,6 +183,7 @@ impl<'a> Frame<'a> {
             Self::Started { pid, tty, stdin } => {
                 put(&[&pid.to_le_bytes(), &[u8::from(tty) | u8::from(stdin) << 1]]);
             }
+            Self::Made { pid } => put(&[&pid.to_le_bytes()]),
             Self::Failed { exit_code, message } => {
                 let end = boundary(message, MAX_MESSAGE_BYTES);
                 put(&[&[exit_code], &message.as_bytes()[..end]]);
@@ -204,6 +212,7 @@ impl<'a> Frame<'a> {
                 tty: flags & 1 != 0,
                 stdin: flags & 2 != 0,
             },
+            (kind::MADE, &[a, b, c, d]) => Self::Made { pid: u32::from_le_bytes([a, b, c, d]) },
             (kind::FAILED, [exit_code, message @ ..]) => Self::Failed {
                 exit_code: *exit_code,
                 message: str::from_utf8(message).map_err(|_| FrameError::Payload(kind))?,

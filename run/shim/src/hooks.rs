@@ -33,6 +33,12 @@ pub trait Hooks {
     /// belongs to it. Clients learn of the end after this returns.
     fn exited(&mut self, exit: &Exit);
 
+    /// What the process's resolver knows, looked up anew for each turn of the loop in which it is
+    /// asked. `None` leaves questions unanswered.
+    fn zone(&mut self) -> Option<Box<dyn network::dns::Zone>> {
+        None
+    }
+
     /// Last, after the clients know and the cgroup is gone: slow deletions belong here. Afterwards
     /// the shim may still be delivering output to slow clients: release the life lock here.
     fn finished(&mut self);

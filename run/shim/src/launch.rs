@@ -26,6 +26,9 @@ pub struct Launch {
     pub cgroup: Option<CgroupPlan>,
     /// Make the working directory if it is missing, owned by this user and group.
     pub make_cwd: Option<(u32, u32)>,
+    /// The network namespace comes with the launch, and the program waits until the client has
+    /// connected it: see [`crate::network`].
+    pub network: bool,
     /// Another OCI runtime that makes the process: it compiles `linux.seccomp` itself, and
     /// `seccomp` is not looked at.
     pub foreign: Option<Foreign>,
@@ -183,6 +186,8 @@ pub(crate) struct Body<K, C> {
     pub(crate) id: String,
     pub(crate) open_stdin: bool,
     pub(crate) make_cwd: Option<(u32, u32)>,
+    #[serde(default)]
+    pub(crate) network: bool,
     pub(crate) kind: K,
     pub(crate) cgroup: Option<C>,
     pub(crate) seccomp: SeccompSource,
@@ -218,6 +223,7 @@ impl Launch {
             id: self.plan.id.clone(),
             open_stdin: self.plan.open_stdin,
             make_cwd: self.make_cwd,
+            network: self.network,
             kind: &self.kind,
             cgroup: self.cgroup.as_ref(),
             seccomp,
@@ -291,6 +297,7 @@ mod tests {
                 dir: "/d".into(),
                 container: "c".into(),
             }),
+            network: false,
         }
     }
 

@@ -29,6 +29,8 @@
 //!   05 Resize    rows u16, columns u16
 //!   06 Signal    number u8
 //!   07 Detach    then the shim closes; the process's stdin stays open
+//!   08 Socket    what it is for, with one socket                         control socket, before
+//!   09 Connected                                                        `Started`: see [`network`]
 //! shim -> client
 //!   81 Started   pid u32, 1 byte: bit 0 has a terminal, bit 1 stdin is open
 //!   82 Failed    exit code u8, message; then the shim closes
@@ -36,6 +38,7 @@
 //!   84 Stderr    bytes
 //!   85 Window    u32: so many more bytes of stdin may be sent
 //!   86 Exited    exit code u8; then the shim closes
+//!   87 Made      pid u32: see [`network`]
 //! ```
 //!
 //! A client that sends something else, or more than a kind's maximum, is dropped. `Started` is
@@ -59,6 +62,7 @@ mod error;
 pub mod frame;
 mod hooks;
 mod launch;
+pub mod network;
 
 pub mod client;
 pub mod init;

@@ -8,10 +8,12 @@
 mod container;
 mod image;
 mod inspect;
+mod network;
 
 pub use container::*;
 pub use image::*;
 pub use inspect::*;
+pub use network::*;
 
 use serde::{Deserialize, Deserializer};
 

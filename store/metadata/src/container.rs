@@ -228,6 +228,19 @@ impl Container {
             .map_err(|source| MetadataError::Io { action: "write", path: path(), source })
     }
 
+    pub(crate) fn read_if_there<T: DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, MetadataError> {
+        match read_document(self.dir.as_fd(), name) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|source| MetadataError::Damaged { path: self.path.join(name), source }),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(failed("read", self.path.join(name))(errno)),
+        }
+    }
+
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<T, MetadataError> {
         let path = || self.path.join(name);
         let bytes = read_document(self.dir.as_fd(), name)

@@ -7,6 +7,8 @@
 //!                                      byte 1: held by whoever starts, removes, renames...
 //!                                      byte 2: held for the moment of changing status.json
 //!                                      byte 3: held with byte 1 while a launch is waited for
+//!                       /network.json  what it has of networks while it runs
+//!                       /networking.json  which networks it is to have, if that was changed
 //!                       /upper /work   what the container wrote over its image
 //! <root>/names/<name>                  a symbolic link whose text is the id
 //! <root>/trash/<id>                    a removed container, until somebody deletes it
@@ -25,6 +27,7 @@ mod container;
 mod containers;
 mod error;
 mod ids;
+mod network;
 mod record;
 mod status;
 #[cfg(test)]
@@ -34,5 +37,6 @@ pub use container::{Container, LifeLock, OperationLock};
 pub use containers::{Containers, Debris, NewContainer, UNBORN_GRACE, is_valid_name};
 pub use error::MetadataError;
 pub use ids::{IdClaims, IdRange, StrayClaim};
+pub use network::{EndpointState, NetworkState, PortState};
 pub use record::Record;
 pub use status::{Phase, Status};

@@ -70,7 +70,7 @@ impl Networks {
         if let Some(owner) = pool.kept_for(address) {
             return Err(NetworksError::AddressTaken { address, owner });
         }
-        match self.owner_of(network, leases, address)? {
+        match self.lease_of(&network.name, address)? {
             Some(theirs) if theirs == owner => return Ok(address),
             Some(theirs) => {
                 let owner = format!("container {}", theirs.get(..12).unwrap_or(&theirs));
@@ -102,6 +102,23 @@ impl Networks {
         match unlinkat(&leases, address.to_string(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(failed("remove", &path())(errno)),
+        }
+    }
+
+    /// Whose an address is, if it is somebody's.
+    pub fn lease_of(
+        &self,
+        network: &str,
+        address: IpAddr,
+    ) -> Result<Option<String>, NetworksError> {
+        let leases = self.open_part(network, LEASES)?;
+        match readlinkat(&leases, address.to_string(), Vec::new()) {
+            Ok(owner) => Ok(Some(owner.to_string_lossy().into_owned())),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => {
+                let path = self.path.join(network).join(LEASES).join(address.to_string());
+                Err(failed("read", &path)(errno))
+            }
         }
     }
 
@@ -155,22 +172,6 @@ impl Networks {
         let path = self.path.join(&network.name).join(LEASES);
         let names = self.names_in(leases, &path)?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
-    }
-
-    fn owner_of(
-        &self,
-        network: &Network,
-        leases: &OwnedFd,
-        address: IpAddr,
-    ) -> Result<Option<String>, NetworksError> {
-        match readlinkat(leases, address.to_string(), Vec::new()) {
-            Ok(owner) => Ok(Some(owner.to_string_lossy().into_owned())),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => {
-                let path = self.path.join(&network.name).join(LEASES).join(address.to_string());
-                Err(failed("read", &path)(errno))
-            }
-        }
     }
 
     fn link(

@@ -9,7 +9,10 @@ use tempfile::TempDir;
 
 use crate::audit::{self, Owner};
 use crate::process::{self, Output};
-use crate::{Image, PATIENCE, Terminal};
+use crate::{Host, Image, PATIENCE, Terminal};
+
+/// In the data directory, where a test has settings of its own.
+const CONFIG: &str = "config.toml";
 
 /// A data directory and the `kista` that works in it.
 ///
@@ -20,14 +23,33 @@ pub struct Kista {
     program: PathBuf,
     cookie: String,
     audited: bool,
+    host: Option<Host>,
+    /// Containers are in no network unless they name one.
+    is_offline: bool,
 }
 
 impl Kista {
     /// An empty data directory.
     pub fn new() -> Self {
+        let host = Host::new();
+        // Most tests need no network, and a guest's kernel may have none to give.
+        let is_offline = !host.as_ref().is_some_and(Host::has_bridges);
+        Self::with_network(host, is_offline)
+    }
+
+    /// One whose commands see the machine's own network: servers of the test on its loopback.
+    /// Containers are in no network, so that nothing of the machine is touched.
+    pub fn on_this_machine() -> Self {
+        Self::with_network(None, true)
+    }
+
+    fn with_network(host: Option<Host>, is_offline: bool) -> Self {
         let root = tempfile::Builder::new().prefix("kista-test-").tempdir().unwrap();
         let cookie = root.path().file_name().unwrap().to_string_lossy().into_owned();
-        Self { root, program: program(), cookie, audited: true }
+        if is_offline {
+            std::fs::write(root.path().join(CONFIG), "default_network = \"none\"\n").unwrap();
+        }
+        Self { root, program: program(), cookie, audited: true, host, is_offline }
     }
 
     /// One with the image `busybox` ([`Image::busybox`]) in it.
@@ -41,6 +63,19 @@ impl Kista {
     pub fn without_audit(mut self) -> Self {
         self.audited = false;
         self
+    }
+
+    /// The host whose network its commands see.
+    pub fn host(&self) -> &Host {
+        self.host.as_ref().expect("the test asked for root")
+    }
+
+    /// Calls `action` in that network, if there is one.
+    fn in_network<T: Send>(&self, action: impl FnOnce() -> T + Send) -> T {
+        match &self.host {
+            Some(host) => host.enter(action),
+            None => action(),
+        }
     }
 
     /// The data directory.
@@ -100,6 +135,9 @@ impl Kista {
             .env("HOME", self.root())
             .env_remove("DOCKER_DEFAULT_PLATFORM")
             .env_remove("KISTA_CONFIG");
+        if self.is_offline {
+            command.env("KISTA_CONFIG", self.root().join(CONFIG));
+        }
         Invocation { kista: self, command, stdin: Vec::new(), timeout: PATIENCE * 2 }
     }
 
@@ -173,16 +211,16 @@ impl Invocation<'_> {
 
     /// Runs it in a terminal.
     pub fn terminal(self) -> Terminal {
-        Terminal::start(&self.command)
+        self.kista.in_network(|| Terminal::start(&self.command))
     }
 
     /// Starts it and leaves its streams to the caller, who also waits for its end.
     pub fn spawn(mut self) -> Child {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        self.command.spawn().unwrap()
+        self.kista.in_network(|| self.command.spawn().unwrap())
     }
 
-    /// The command itself.
+    /// The command itself, for a caller that starts it in the network of [`Kista::host`].
     pub fn into_command(self) -> Command {
         self.command
     }
@@ -190,10 +228,13 @@ impl Invocation<'_> {
     /// Runs it to its end; panics if that does not come in time.
     #[track_caller]
     pub fn run(self) -> Output {
-        process::run(self.command, self.stdin, self.timeout, || {
-            for pid in audit::processes(&self.kista.owner()) {
-                audit::kill(pid);
-            }
+        let Self { kista, command, stdin, timeout } = self;
+        kista.in_network(move || {
+            process::run(command, stdin, timeout, || {
+                for pid in audit::processes(&kista.owner()) {
+                    audit::kill(pid);
+                }
+            })
         })
     }
 }

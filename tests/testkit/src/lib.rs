@@ -16,6 +16,7 @@
 )]
 
 pub mod audit;
+pub mod host;
 pub mod image;
 mod kista;
 pub mod needs;
@@ -27,6 +28,7 @@ pub mod tar;
 mod terminal;
 mod wait;
 
+pub use host::Host;
 pub use image::Image;
 pub use kista::{Invocation, Kista, program};
 pub use needs::Need;

@@ -164,7 +164,7 @@ fn row(
     put("Names", &|| container.name.clone());
     put("Networks", &|| container.networks.join(","));
     put("Platform", &String::new);
-    put("Ports", &String::new);
+    put("Ports", &|| container.ports.clone());
     put("RunningFor", &|| ago(container.created, now));
     put("Size", &size);
     put("State", &|| state(container.state).to_owned());
@@ -247,6 +247,7 @@ mod tests {
             finished: time(1020, 0),
             labels: [("a".into(), "1".into()), ("b".into(), "2".into())].into(),
             mounts: vec!["/var/lib/something/long".into(), "data".into()],
+            ports: String::new(),
             networks: vec!["none".into()],
             size_bytes: Some((2, 1_982_000)),
         }

@@ -9,7 +9,7 @@ use crate::refused;
 use super::checks::{
     Attached, CgroupRule, DnsSearch, Environment, HostEntry, IpAddress, Label, MountFlag, Sysctl,
 };
-use super::network::NetworkFlag;
+use super::network::{Link, NetworkFlag};
 
 flags! {
     /// Flags of `run`; `create` takes all but the last [`RUN_ONLY`].
@@ -116,9 +116,9 @@ flags! {
         /// Operations of the system drive
         io_maxiops: Refused = long("io-maxiops").refused(refused::WINDOWS, &["0"]),
         /// IPv4 address
-        ip: Refused = long("ip").later(refused::ADDRESSES, &[]),
+        ip: Text = long("ip"),
         /// IPv6 address
-        ip6: Refused = long("ip6").later(refused::ADDRESSES, &[]),
+        ip6: Text = long("ip6"),
         /// IPC namespace: private, shareable, none, host or container:NAME
         ipc: Text = long("ipc"),
         /// How containers are kept apart: process
@@ -131,15 +131,15 @@ flags! {
         /// Read labels from a file
         label_file: List = long("label-file"),
         /// Know another container by a name
-        link: Refused = long("link").later(refused::LINKS, &[]),
+        link: Checked<Link> = long("link"),
         /// Link-local address
-        link_local_ip: Refused = long("link-local-ip").later(refused::ADDRESSES, &[]),
+        link_local_ip: Refused = long("link-local-ip").refused(refused::LINK_LOCAL, &[]),
         /// Where the output goes: json-file, local, journald or none
         log_driver: Text = long("log-driver"),
         /// Option of the log driver (max-size=10m)
         log_opt: List = long("log-opt"),
         /// Hardware address
-        mac_address: Refused = long("mac-address").later(refused::ADDRESSES, &[""]),
+        mac_address: Text = long("mac-address"),
         /// Limit memory
         memory: Bytes = long("memory").short('m'),
         /// Memory to come down to when it is scarce
@@ -155,11 +155,11 @@ flags! {
         /// Another name of --network
         net: NetworkFlag = long("net").hidden(),
         /// Another name of --network-alias
-        net_alias: Refused = long("net-alias").hidden().later(refused::NETWORKS, &[]),
-        /// Network: none, host or container:NAME
+        net_alias: List = long("net-alias").hidden(),
+        /// Network: its name, bridge, none, host or container:NAME (name=...,ip=...,alias=...)
         network: NetworkFlag = long("network"),
         /// Name in a network
-        network_alias: Refused = long("network-alias").later(refused::NETWORKS, &[]),
+        network_alias: List = long("network-alias"),
         /// Do without the image's health check
         no_healthcheck: Switch = long("no-healthcheck"),
         /// Keep the kernel from killing for memory
@@ -176,11 +176,10 @@ flags! {
         privileged: Switch = long("privileged"),
         /// Security profile: standard, docker, strict or build
         profile: Text = long("profile"),
-        /// Publish a port
-        publish: Refused = long("publish").short('p').later(refused::PORTS, &[]),
+        /// Publish a port ([[ADDRESS:][PORT]:]PORT[/PROTOCOL])
+        publish: List = long("publish").short('p'),
         /// Publish all exposed ports
-        publish_all: RefusedSwitch =
-            long("publish-all").short('P').later(refused::PORTS, &["false"]),
+        publish_all: Switch = long("publish-all").short('P'),
         /// Fetch the image: always, missing or never
         pull: Text = long("pull"),
         /// Do not show how an image is fetched

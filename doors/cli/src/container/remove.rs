@@ -15,7 +15,7 @@ flags! {
         /// Kill the container first if it runs
         force: Switch = long("force").short('f'),
         /// Remove a link
-        link: RefusedSwitch = long("link").short('l').later(refused::LINKS, &["false"]),
+        link: RefusedSwitch = long("link").short('l').refused(refused::LINKS, &["false"]),
         /// Remove its anonymous volumes too
         volumes: Switch = long("volumes").short('v'),
     }

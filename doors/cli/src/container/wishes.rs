@@ -6,14 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use dockerapi::{
-    ContainerConfig, HealthConfig, HostConfig, LogConfig, NetworkingConfig, RestartPolicy,
-};
+use dockerapi::{ContainerConfig, HealthConfig, HostConfig, LogConfig, RestartPolicy};
 use engine::{CreateContainer, PullPolicy};
 use oci::Platform;
 
+use super::network::FirstNetwork;
 use super::options::RunArgs;
-use super::{network, security, volumes};
+use super::{network, publish, security, volumes};
 use crate::config_file::ConfigFile;
 use crate::files;
 use crate::refused;
@@ -78,7 +77,11 @@ impl RunArgs {
             ));
         }
         let mounts = volumes::sort(&self.volume.0)?;
-        let exposed_ports = exposed_ports(&self.expose.0)?;
+        let mut exposed_ports = exposed_ports(&self.expose.0)?;
+        let port_bindings = publish::bindings(&self.publish.0)?;
+        for port in port_bindings.keys() {
+            exposed_ports.insert(port.clone(), serde_json::json!({}));
+        }
         let devices =
             self.device.0.iter().map(|text| security::device(text)).collect::<Result<_, _>>()?;
         let env = self.environment(client)?;
@@ -92,7 +95,13 @@ impl RunArgs {
         let security = security::security_options(&self.security_opt.0)?;
         let opened = || security.open_paths.then(Vec::new);
         let (cap_add, cap_drop) = security::capabilities(&self.cap_add.0, &self.cap_drop.0);
-        let network_mode = network::mode(&self.network, &self.net)?;
+        let first = FirstNetwork {
+            aliases: [self.network_alias.0, self.net_alias.0].concat(),
+            ipv4: self.ip.text().to_owned(),
+            ipv6: self.ip6.text().to_owned(),
+            mac: self.mac_address.text().to_owned(),
+        };
+        let (network_mode, networking) = network::networks(self.network, self.net, first)?;
         let text = |text: &crate::flags::Text| text.text().to_owned();
 
         let config = ContainerConfig {
@@ -128,6 +137,9 @@ impl RunArgs {
             container_id_file: text(&self.cidfile),
             log_config: LogConfig { kind: text(&self.log_driver), config: log_options },
             network_mode,
+            port_bindings,
+            publish_all_ports: self.publish_all.is_on(),
+            links: self.link.0,
             restart_policy,
             auto_remove: self.rm.is_on(),
             volume_driver: text(&self.volume_driver),
@@ -197,7 +209,7 @@ impl RunArgs {
             name: self.name.0.filter(|name| !name.is_empty()),
             config,
             host,
-            networking: NetworkingConfig::default(),
+            networking,
             platform: platform(self.platform.as_deref())
                 .map_err(|error| format!("error parsing specified platform: {error}"))?,
             pull,

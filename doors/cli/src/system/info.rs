@@ -107,7 +107,7 @@ fn facts(engine: &Engine, root: &str) -> Result<Value, EngineError> {
         "Driver": "overlay",
         "Plugins": {
             "Volume": ["local"],
-            "Network": ["host", "none"],
+            "Network": ["bridge", "host", "null"],
             "Log": ["journald", "json-file", "local", "none"],
         },
         "SystemTime": oci::Timestamp::now().to_string(),

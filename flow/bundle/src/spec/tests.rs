@@ -43,6 +43,7 @@ fn with(facts: &HostFacts, config: Value, host: Value) -> Result<Bundle, BundleE
         },
         joined: Joined {
             network: Some("/proc/9/ns/net"),
+            made_network: None,
             pid: Some("/proc/9/ns/pid"),
             ipc: Some("/proc/9/ns/ipc"),
             shm: Some("/proc/9/root/dev/shm"),
@@ -343,8 +344,6 @@ fn what_cannot_be_is_refused() {
         ),
         (json!({"Isolation": "hyperv"}), "invalid isolation 'hyperv' on linux"),
         (json!({"Isolation": "vm"}), "isolation \"vm\" is not supported yet"),
-        (json!({"PublishAllPorts": true}), "publishing ports is not supported yet"),
-        (json!({"Links": ["a:b"]}), "--link is not supported yet"),
         (json!({"DeviceRequests": [{"Count": -1}]}), "--gpus is not supported yet"),
         (json!({"StorageOpt": {"size": "1g"}}), "--storage-opt is not supported yet"),
         (json!({"MaskedPaths": ["x"]}), "invalid path \"x\": it must be absolute"),

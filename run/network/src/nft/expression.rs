@@ -126,6 +126,12 @@ impl Rule {
             .compare(FIRST, true, &address)
     }
 
+    /// Only IPv6 packets to this address.
+    pub(super) fn destination6(self, address: [u8; 16]) -> Self {
+        self.with(Expression::Payload { base: NETWORK, offset: 24, length: 16, register: FIRST })
+            .compare(FIRST, true, &address)
+    }
+
     /// Only those to this port.
     pub(super) fn destination_port(self, port: u16) -> Self {
         self.load_port(FIRST).compare(FIRST, true, &port.to_be_bytes())
@@ -142,6 +148,12 @@ impl Rule {
         self.with(Expression::Payload { base: NETWORK, offset, length, register })
     }
 
+    /// Loads the source address of an IPv4 or IPv6 packet.
+    pub(super) fn load_source(self, is_ipv4: bool, register: u32) -> Self {
+        let (offset, length) = if is_ipv4 { (12, 4) } else { (8, 16) };
+        self.with(Expression::Payload { base: NETWORK, offset, length, register })
+    }
+
     /// Loads the destination port.
     pub(super) fn load_port(self, register: u32) -> Self {
         self.with(Expression::Payload { base: TRANSPORT, offset: 2, length: 2, register })
@@ -149,6 +161,11 @@ impl Rule {
 
     fn lookup(self, set: &'static str, inverted: bool) -> Self {
         self.with(Expression::Lookup { set, register: FIRST, result: None, inverted })
+    }
+
+    /// Only those for which what was loaded is in a set.
+    pub(super) fn among(self, set: &'static str) -> Self {
+        self.lookup(set, false)
     }
 
     /// Replaces what was loaded by what a map has for it; ends the rule if that is nothing.

@@ -12,6 +12,7 @@ use expression::Rule;
 pub(crate) const INET: u8 = 1;
 pub(crate) const IPV4: u8 = 2;
 pub(crate) const IPV6: u8 = 10;
+pub(crate) use {IPV4 as FAMILY4, IPV6 as FAMILY6};
 
 const SUBSYSTEM: u16 = 10;
 const BATCH_BEGIN: u16 = 0x10;
@@ -56,6 +57,8 @@ struct Set {
 struct Type {
     number: u32,
     bytes: u32,
+    /// In which order nft(8) is to read the bytes, if it cannot know: 1 is the host's.
+    shown_in: Option<u32>,
 }
 
 /// A chain: where it hooks in, or nothing for one that is jumped to.
@@ -136,6 +139,7 @@ impl<'a> Transaction<'a> {
         const DATA_TYPE: u16 = 6;
         const DATA_LENGTH: u16 = 7;
         const ID: u16 = 10;
+        const USERDATA: u16 = 13;
         const MAP: u32 = 8;
         let table = self.table;
         let request = self.begin(NEW_SET, CREATE);
@@ -149,6 +153,11 @@ impl<'a> Transaction<'a> {
             request.be32(DATA_LENGTH, data.bytes);
         }
         request.be32(ID, id);
+        if let Some(order) = set.key.shown_in {
+            // For nft(8) alone, in the form of libnftnl: kind 0, length, number.
+            let [a, b, c, d] = order.to_ne_bytes();
+            request.attribute(USERDATA, &[0, 4, a, b, c, d]);
+        }
     }
 
     fn add_chain(&mut self, chain: &Chain) {

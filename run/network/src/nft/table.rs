@@ -8,6 +8,7 @@
 //!   set inner      { ifname }            those without a way out
 //!   set open       { ifname }            those whose containers may be reached from outside
 //!   set masked4, masked6 { ifname }      those whose containers go out under the host's address
+//!   set own4, own6 { protocol . address . port }   containers, and the ports that lead to themselves
 //!   map any4, any6 { protocol . port : address . port }             published at every address
 //!   map one4, one6 { protocol . address . port : address . port }   published at one
 //!
@@ -37,17 +38,19 @@ use crate::route::octets;
 use crate::{NetworkError, Protocol};
 
 /// The layout above. Another number makes the next command build the table anew.
-const VERSION: &str = "kista 1";
+const VERSION: &str = "kista 2";
 
-const LINK: Type = Type { number: 41, bytes: 16 };
-const LINKS: Type = Type { number: 41 << 6 | 41, bytes: 32 };
-const PORT: Type = Type { number: 12 << 6 | 13, bytes: 8 };
-const PORT4: Type = Type { number: 12 << 12 | 7 << 6 | 13, bytes: 12 };
-const PORT6: Type = Type { number: 12 << 12 | 8 << 6 | 13, bytes: 24 };
-const TARGET4: Type = Type { number: 7 << 6 | 13, bytes: 8 };
-const TARGET6: Type = Type { number: 8 << 6 | 13, bytes: 20 };
+const LOOPBACK6: [u8; 16] = std::net::Ipv6Addr::LOCALHOST.octets();
 
-const SETS: [Set; 11] = [
+const LINK: Type = Type { number: 41, bytes: 16, shown_in: Some(1) };
+const LINKS: Type = Type { number: 41 << 6 | 41, bytes: 32, shown_in: None };
+const PORT: Type = Type { number: 12 << 6 | 13, bytes: 8, shown_in: None };
+const PORT4: Type = Type { number: 12 << 12 | 7 << 6 | 13, bytes: 12, shown_in: None };
+const PORT6: Type = Type { number: 12 << 12 | 8 << 6 | 13, bytes: 24, shown_in: None };
+const TARGET4: Type = Type { number: 7 << 6 | 13, bytes: 8, shown_in: None };
+const TARGET6: Type = Type { number: 8 << 6 | 13, bytes: 20, shown_in: None };
+
+const SETS: [Set; 13] = [
     Set { name: "bridges", key: LINK, data: None },
     Set { name: "pairs", key: LINKS, data: None },
     Set { name: "apart", key: LINK, data: None },
@@ -55,6 +58,8 @@ const SETS: [Set; 11] = [
     Set { name: "open", key: LINK, data: None },
     Set { name: "masked4", key: LINK, data: None },
     Set { name: "masked6", key: LINK, data: None },
+    Set { name: "own4", key: PORT4, data: None },
+    Set { name: "own6", key: PORT6, data: None },
     Set { name: "any4", key: PORT, data: Some(TARGET4) },
     Set { name: "any6", key: PORT, data: Some(TARGET6) },
     Set { name: "one4", key: PORT4, data: Some(TARGET4) },
@@ -96,6 +101,16 @@ fn rules() -> Vec<(&'static str, Rule)> {
             .map(map)
             .redirect_to_loaded(is_ipv4)
     };
+    let own = |set: &'static str, is_ipv4: bool| {
+        let (family, words) = if is_ipv4 { (IPV4, 1) } else { (IPV6, 4) };
+        rule()
+            .family(family)
+            .load_protocol(FIRST)
+            .load_source(is_ipv4, FIRST + 1)
+            .load_port(FIRST + 1 + words)
+            .among(set)
+            .accept()
+    };
     let masked = |set: &'static str, family: u8| rule().family(family).entered_by(set).masquerade();
     vec![
         // The host lets 127.0.0.0/8 pass on a bridge for its own programs, not for containers.
@@ -103,8 +118,14 @@ fn rules() -> Vec<(&'static str, Rule)> {
         // What is for another host is not ours, whatever its port.
         ("prerouting", rule().for_this_host().jump("publish")),
         ("output", rule().for_this_host().jump("publish")),
+        // To oneself: the kernel does not pass a packet on to the address that it came from, so that
+        // it is left to arrive at the host, and is passed on by hand.
+        ("publish", own("own4", true)),
         ("publish", at("one4", true)),
         ("publish", by("any4", true)),
+        // The kernel lets nothing from ::1 out of the loopback interface: it is passed on by hand.
+        ("publish", rule().family(IPV6).destination6(LOOPBACK6).accept()),
+        ("publish", own("own6", false)),
         ("publish", at("one6", false)),
         ("publish", by("any6", false)),
         // Containers of one network: by way of the host only where they may talk at all.
@@ -263,10 +284,11 @@ impl Table {
     pub fn remove_network(&mut self, bridge: &str) -> Result<(), NetworkError> {
         let mut transaction = Transaction::new(INET, &self.name);
         let mut is_empty = true;
-        for set in SETS.iter().filter(|set| set.data.is_none()) {
-            let key = match set.key.bytes {
-                16 => link_key(bridge),
-                _ => [link_key(bridge), link_key(bridge)].concat(),
+        for set in SETS.iter() {
+            let key = match set.key.number {
+                number if number == LINK.number => link_key(bridge),
+                number if number == LINKS.number => [link_key(bridge), link_key(bridge)].concat(),
+                _ => continue,
             };
             let element = Element { key, data: Vec::new(), comment: String::new() };
             if find(&mut self.socket, &self.name, set.name, &element)?.is_some() {
@@ -427,9 +449,14 @@ fn elements_of(network: &NetworkRules) -> Vec<(&'static str, Element)> {
     elements
 }
 
-/// The elements of published ports, by the map that they belong to.
+/// The elements of published ports, by the set or map that they belong to.
 fn by_map(published: &[Published]) -> Vec<(&'static str, Vec<Element>)> {
     let mut maps: Vec<(&'static str, Vec<Element>)> = Vec::new();
+    let mut add = |name, element: Element| match maps.iter_mut().find(|(map, _)| *map == name) {
+        Some((_, elements)) if elements.iter().any(|other| other.key == element.key) => {}
+        Some((_, elements)) => elements.push(element),
+        None => maps.push((name, vec![element])),
+    };
     for port in published {
         let map = match (port.host.ip(), port.host.ip().is_unspecified()) {
             (IpAddr::V4(_), true) => "any4",
@@ -437,27 +464,33 @@ fn by_map(published: &[Published]) -> Vec<(&'static str, Vec<Element>)> {
             (IpAddr::V6(_), true) => "any6",
             (IpAddr::V6(_), false) => "one6",
         };
-        match maps.iter_mut().find(|(name, _)| *name == map) {
-            Some((_, elements)) => elements.push(element_of(port)),
-            None => maps.push((map, vec![element_of(port)])),
-        }
+        add(map, element_of(port));
+        let to_itself = SocketAddr::new(port.target.ip(), port.host.port());
+        let own = Element {
+            key: port_key(port.protocol, Some(to_itself.ip()), to_itself.port()),
+            data: Vec::new(),
+            comment: port.owner.clone(),
+        };
+        add(if to_itself.is_ipv4() { "own4" } else { "own6" }, own);
     }
     maps
 }
 
 /// Each part begins at a multiple of four bytes.
+fn port_key(protocol: Protocol, address: Option<IpAddr>, port: u16) -> Vec<u8> {
+    let mut key = vec![protocol.number(), 0, 0, 0];
+    key.extend(address.map(octets).unwrap_or_default());
+    let [high, low] = port.to_be_bytes();
+    key.extend([high, low, 0, 0]);
+    key
+}
+
 fn element_of(port: &Published) -> Element {
-    let number = |port: u16| {
-        let [high, low] = port.to_be_bytes();
-        [high, low, 0, 0]
-    };
-    let mut key = vec![port.protocol.number(), 0, 0, 0];
-    if !port.host.ip().is_unspecified() {
-        key.extend(octets(port.host.ip()));
-    }
-    key.extend(number(port.host.port()));
+    let address = Some(port.host.ip()).filter(|address| !address.is_unspecified());
+    let [high, low] = port.target.port().to_be_bytes();
     let mut data = octets(port.target.ip());
-    data.extend(number(port.target.port()));
+    data.extend([high, low, 0, 0]);
+    let key = port_key(port.protocol, address, port.host.port());
     Element { key, data, comment: port.owner.clone() }
 }
 
@@ -508,6 +541,9 @@ mod tests {
             assert_eq!(elements[0].key.len(), set.key.bytes as usize, "{host}");
             assert_eq!(elements[0].data.len(), set.data.unwrap().bytes as usize, "{host}");
             assert_eq!(read_published(map, &elements[0]), Some(port));
+            let (own, elements) = &maps[1];
+            let set = SETS.iter().find(|set| set.name == *own).unwrap();
+            assert_eq!(elements[0].key.len(), set.key.bytes as usize, "{host}");
         }
     }
 

@@ -37,7 +37,9 @@ fn the_table_is_whole_after_it_was_built_and_damage_is_seen() {
         assert_eq!(table.networks().unwrap(), ["br0"]);
         // As others see it: it can be listed, and loaded again.
         let listed = output("nft", &["list", "table", "inet", "kista"]);
-        assert!(listed.contains("tcp . 80"), "{listed}");
+        for part in ["tcp . 80", "elements = { \"br0\" }"] {
+            assert!(listed.contains(part), "{part}: {listed}");
+        }
         for damage in
             ["flush chain inet kista forward", "flush table inet kista", "delete table inet kista"]
         {

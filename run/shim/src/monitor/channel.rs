@@ -5,6 +5,7 @@
 //!   |<--- Head (the launch's first line) ---|   as soon as the launch has come
 //!   |      claims                           |   parses the rest
 //!   |---- go (network) -------------------->|   makes the cgroup and the process, starts it
+//!   |<--- Socket (what for, the socket) ----|   for each that the client handed over
 //!   |<--- Started (descriptors) ------------|   and exits; or
 //!   |<--- Failed ---------------------------|   having undone what it made
 //! ```
@@ -19,6 +20,7 @@ use rustix::net::{RecvFlags, SendFlags, SocketType};
 
 use crate::Failure;
 use crate::frame::{HEADER_BYTES, header};
+use crate::network::{Handed, Purpose};
 
 /// One end.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ pub(super) struct Channel {
 #[derive(Debug)]
 pub(super) enum Report {
     Head(Vec<u8>),
+    Socket(Handed),
     Started(Started),
     Failed(Failure),
 }
@@ -64,6 +67,7 @@ pub(super) enum Ends {
 const HEAD: u8 = 1;
 const STARTED: u8 = 2;
 const FAILED: u8 = 3;
+const SOCKET: u8 = 4;
 /// Which descriptors come with `Started` after the pidfd, in this order.
 const TERMINAL: u8 = 1;
 const STDIN: u8 = 2;
@@ -85,6 +89,11 @@ impl Channel {
     pub(super) fn failed(&self, failure: &Failure) -> io::Result<()> {
         let message = failure.message.as_bytes();
         self.send(FAILED, &[&[failure.exit_code], message].concat(), &[])
+    }
+
+    pub(super) fn socket(&self, handed: &Handed) -> io::Result<()> {
+        let text = handed.purpose.to_string();
+        self.send(SOCKET, text.as_bytes(), &[handed.socket.as_fd()])
     }
 
     pub(super) fn started(&self, started: &Started) -> io::Result<()> {
@@ -151,6 +160,7 @@ impl Channel {
         let report = match kind {
             HEAD => Some(Report::Head(payload)),
             STARTED => started(&payload, fds).map(Report::Started),
+            SOCKET => socket(&payload, fds).map(Report::Socket),
             FAILED => payload.split_first().map(|(exit_code, message)| {
                 let message = String::from_utf8_lossy(message).into_owned();
                 Report::Failed(Failure { exit_code: *exit_code, message })
@@ -171,6 +181,11 @@ impl Channel {
         }
         Ok(())
     }
+}
+
+fn socket(payload: &[u8], mut fds: Vec<OwnedFd>) -> Option<Handed> {
+    let purpose = Purpose::parse(str::from_utf8(payload).ok()?)?;
+    Some(Handed { purpose, socket: fds.pop()? })
 }
 
 fn started(payload: &[u8], fds: Vec<OwnedFd>) -> Option<Started> {

@@ -39,6 +39,8 @@ impl Watch<'_> {
         let oom_killed = self.memory_events.take().is_some_and(|events| has_oom_kills(&events));
         self.hooks.exited(&Exit { code, signal, oom_killed, at });
         status(self.pidfd.as_fd(), WaitIdOptions::empty())?;
+        // Who knows of the end can have the ports.
+        self.network.close();
 
         // Who knows of the end finds nobody to attach to.
         let was_listening = self.listener.take().is_some();

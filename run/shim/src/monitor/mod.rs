@@ -13,6 +13,7 @@ mod end;
 mod foreign;
 mod input;
 mod joined;
+mod network;
 mod output;
 mod stage;
 mod standard;
@@ -31,6 +32,7 @@ use crate::{Early, Failure, Hooks, Plan};
 
 use channel::{Channel, Report};
 use clients::Client;
+use network::Network;
 pub(crate) use stage::start_time;
 use watch::{Doors, Watch};
 
@@ -92,9 +94,9 @@ fn supervise(hooks: &mut dyn Hooks) -> io::Result<()> {
             hooks.finished();
             Ok(())
         }
-        Outcome::Running(head, started, doors) => {
+        Outcome::Running(head, started, doors, network) => {
             let (has_helper, pid) = (head.has_helper, started.pid);
-            let watch = Watch::new(hooks, *head, *started, *doors, client, stage);
+            let watch = Watch::new(hooks, *head, *started, *doors, network, client, stage);
             if has_helper {
                 reap_others(pid);
             }
@@ -112,7 +114,7 @@ enum Outcome {
     /// `own_cgroup`: to be removed, because the stage could not.
     Failed { failure: Failure, own_cgroup: Option<String> },
     /// It runs, and the hooks know.
-    Running(Box<Head<Plan>>, Box<channel::Started>, Box<Doors>),
+    Running(Box<Head<Plan>>, Box<channel::Started>, Box<Doors>, Network),
 }
 
 /// The network namespace that is wanted as soon as possible: made while the client still works
@@ -134,7 +136,9 @@ fn launch(hooks: &mut dyn Hooks, channel: &Channel, network: Option<OwnedFd>) ->
             }
         },
         Ok(Some(Report::Failed(failure))) => return Outcome::NotClaimed(failure),
-        Ok(Some(Report::Started(_)) | None) | Err(_) => return Outcome::Nothing,
+        Ok(Some(Report::Started(_) | Report::Socket(_)) | None) | Err(_) => {
+            return Outcome::Nothing;
+        }
     };
     if let Err(failure) = hooks.claim(&head.plan) {
         return Outcome::NotClaimed(failure);
@@ -157,15 +161,30 @@ fn launch(hooks: &mut dyn Hooks, channel: &Channel, network: Option<OwnedFd>) ->
             return failed(internal(&format!("cannot make the attach socket in {dir}: {error}")));
         }
     };
-    let outcome = match channel.receive() {
-        Ok(Some(Report::Started(started))) => match hooks.running(started.pid, &started.warnings) {
-            Ok(()) => {
-                return Outcome::Running(Box::new(head), Box::new(started), Box::new(doors));
+    let mut handed = Vec::new();
+    let report = loop {
+        match channel.receive() {
+            Ok(Some(Report::Socket(socket))) => handed.push(socket),
+            report => break report,
+        }
+    };
+    let outcome = match report {
+        Ok(Some(Report::Started(started))) => {
+            let network = Network::new(handed).map_err(|error| Failure::internal(&error));
+            let running = network.and_then(|network| {
+                hooks.running(started.pid, &started.warnings)?;
+                Ok(network)
+            });
+            match running {
+                Ok(network) => {
+                    let (head, started) = (Box::new(head), Box::new(started));
+                    return Outcome::Running(head, started, Box::new(doors), network);
+                }
+                Err(failure) => failed(failure),
             }
-            Err(failure) => failed(failure),
-        },
+        }
         Ok(Some(Report::Failed(failure))) => Outcome::Failed { failure, own_cgroup: None },
-        Ok(Some(Report::Head(_)) | None) => {
+        Ok(Some(Report::Head(_) | Report::Socket(_)) | None) => {
             failed(internal("the process that makes the container died"))
         }
         Err(error) => failed(Failure::internal(&error)),

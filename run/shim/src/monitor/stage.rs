@@ -8,6 +8,7 @@ use cgroups::{Cgroup, CgroupError, CgroupPath, Controller, Hierarchy, Options, V
 use oci::runtime::{IdMapping, Namespace, NamespaceKind, Process, Resources, Spec};
 use runtime::{Container, Created, Exec, Parent, Rootfs, RuntimeError};
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::net::RecvFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use seccomp::Program;
 use sys::procstat::ProcStat;
@@ -29,49 +30,61 @@ pub(super) fn run(control: BorrowedFd<'_>, channel: &Channel, early: Option<&str
     // A shim that is killed now takes the launch along; if it died before, the channel tells.
     let _ = sys::process::set_pdeathsig(Some(Signal::KILL));
     let early = early.and_then(EarlyCgroup::make);
-    let payload = match receive_launch(control) {
-        Ok(Some(payload)) => payload,
+    let (payload, namespace) = match receive_launch(control) {
+        Ok(Some(launch)) => launch,
         Ok(None) | Err(_) => return 1,
     };
-    match carry_out(&payload, channel, early) {
+    let client = Client { control, namespace };
+    match carry_out(&payload, &client, channel, early) {
         Ok(Some(started)) => i32::from(channel.started(&started).is_err()),
         Ok(None) => 1,
         Err(failure) => i32::from(channel.failed(&failure).is_err()),
     }
 }
 
+/// Who wants the launch, and what came with it.
+struct Client<'a> {
+    control: BorrowedFd<'a>,
+    /// The network namespace, if it is made already.
+    namespace: Option<OwnedFd>,
+}
+
 /// The launch's payload and not a byte more: what follows is for the shim. `None` if the client
 /// has gone.
-fn receive_launch(control: BorrowedFd<'_>) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    if !receive_exactly(control, &mut bytes, HEADER_BYTES)? {
+fn receive_launch(control: BorrowedFd<'_>) -> io::Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
+    let mut head = [0; HEADER_BYTES];
+    let (count, mut fds) = sys::socket::receive(control, &mut head, 1, RecvFlags::WAITALL)?;
+    if count < HEADER_BYTES {
         return Ok(None);
     }
-    let [kind::LAUNCH, a, b, c, d] = bytes[..] else {
+    let [kind::LAUNCH, a, b, c, d] = head else {
         return Err(io::ErrorKind::InvalidData.into());
     };
+    let mut bytes = Vec::new();
     let length = u32::from_le_bytes([a, b, c, d]) as usize;
     if length > MAX_LAUNCH_BYTES {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    Ok(receive_exactly(control, &mut bytes, length)?.then_some(bytes))
+    let is_whole = receive_exactly(control, &mut bytes, length)?;
+    Ok(is_whole.then(|| (bytes, fds.pop())))
 }
 
 /// `None` if the shim does not want it.
 fn carry_out(
     payload: &[u8],
+    client: &Client<'_>,
     channel: &Channel,
     early: Option<EarlyCgroup>,
 ) -> Result<Option<Started>, Failure> {
     let (head, body, tail) = split(payload).ok_or_else(|| internal("the launch is not whole"))?;
     // The shim claims the container while the rest is parsed here.
     channel.head(head).map_err(|error| Failure::internal(&error))?;
-    let work = Work::parse(body, tail);
+    let work = Work::parse(body, tail, client.namespace.as_ref());
     let Ok(Some(Go { network })) = channel.wait() else { return Ok(None) };
     let mut work = work?;
     work.use_network(network.as_ref());
     let joined = work.join_others()?;
-    let started = work.perform(early, joined.as_ref());
+    let started = work.perform(client, channel, early, joined.as_ref());
     started.map(Some)
 }
 
@@ -82,9 +95,17 @@ struct Work {
 }
 
 impl Work {
-    fn parse(body: &[u8], tail: &[u8]) -> Result<Self, Failure> {
-        let body: Body<Kind, CgroupPlan> = serde_json::from_slice(body)
+    fn parse(body: &[u8], tail: &[u8], namespace: Option<&OwnedFd>) -> Result<Self, Failure> {
+        let mut body: Body<Kind, CgroupPlan> = serde_json::from_slice(body)
             .map_err(|source| Failure::internal(&ShimError::Decode { source }))?;
+        match (&mut body.kind, body.network, namespace) {
+            (_, false, _) => {}
+            (Kind::Init { spec, .. }, true, Some(namespace)) => {
+                crate::network::join(spec, namespace.as_fd());
+            }
+            (Kind::Init { .. }, true, None) => {}
+            _ => return Err(internal("the network did not come with the launch")),
+        }
         let filter = match &body.seccomp {
             SeccompSource::None => None,
             SeccompSource::Tail => Some(program(tail)?),
@@ -125,28 +146,30 @@ impl Work {
 
     fn perform(
         &self,
+        client: &Client<'_>,
+        channel: &Channel,
         early: Option<EarlyCgroup>,
         joined: Option<&Joined>,
     ) -> Result<Started, Failure> {
         if let Some(foreign) = &self.body.foreign {
             // It makes its own.
             drop(early);
-            return self.make_by(foreign);
+            return self.make_by(foreign, client, channel);
         }
         let cgroup_failed = |error: CgroupError| Failure::internal(&error);
         let Some(CgroupPlan { path, resources }) = &self.body.cgroup else {
-            return self.make_and_start(None, joined);
+            return self.make_and_start(None, client, channel, joined);
         };
         let Some(resources) = resources else {
             let group = open_cgroup(path).map_err(cgroup_failed)?;
-            return self.make_and_start(Some(&group), joined);
+            return self.make_and_start(Some(&group), client, channel, joined);
         };
         let group = match early.filter(|early| early.path == *path) {
             Some(early) => early.limited(resources),
             None => make_cgroup(path, resources),
         };
         let group = group.map_err(cgroup_failed)?;
-        let outcome = self.make_and_start(Some(&group), joined);
+        let outcome = self.make_and_start(Some(&group), client, channel, joined);
         if outcome.is_err() {
             super::end::remove_cgroup(path);
         }
@@ -156,6 +179,8 @@ impl Work {
     fn make_and_start(
         &self,
         group: Option<&Cgroup>,
+        client: &Client<'_>,
+        channel: &Channel,
         joined: Option<&Joined>,
     ) -> Result<Started, Failure> {
         let io_failed = |error: io::Error| Failure::internal(&error);
@@ -211,14 +236,47 @@ impl Work {
         let Created { pid, pidfd, console, start, warnings } = created;
         // The program's end of the pipes must be nobody's but its own, so that their end is seen.
         let ends = stdio.ours(console).map_err(io_failed)?;
+        self.await_network(client, channel, Some(pid))?;
         start.start().map_err(|error| failure(&error))?;
         let pid = u32::try_from(pid.as_raw_nonzero().get()).unwrap_or(0);
         let memory_events = memory_events(group);
         Ok(Started { pid, pidfd, ends, memory_events, mounts, warnings })
     }
 
+    /// Waits until the client has connected the network, and passes on what it hands over. `pid` is
+    /// the process whose own namespace is to be connected, if none came with the launch.
+    fn await_network(
+        &self,
+        client: &Client<'_>,
+        channel: &Channel,
+        pid: Option<Pid>,
+    ) -> Result<(), Failure> {
+        let io_failed = |error: io::Error| Failure::internal(&error);
+        if !self.body.network {
+            return Ok(());
+        }
+        if client.namespace.is_none() {
+            let pid = pid.ok_or_else(|| {
+                internal("a container with ids of its own needs the built-in runtime for networks")
+            })?;
+            crate::network::tell_made(client.control, pid).map_err(io_failed)?;
+        }
+        let handed = crate::network::await_connected(client.control).map_err(io_failed)?;
+        for socket in handed.ok_or_else(|| internal("whoever started it has gone"))? {
+            channel.socket(&socket).map_err(io_failed)?;
+        }
+        Ok(())
+    }
+
     /// Has another runtime make it.
-    fn make_by(&self, foreign: &Foreign) -> Result<Started, Failure> {
+    fn make_by(
+        &self,
+        foreign: &Foreign,
+        client: &Client<'_>,
+        channel: &Channel,
+    ) -> Result<Started, Failure> {
+        // It starts what it makes, and so joins a network that is whole.
+        self.await_network(client, channel, None)?;
         let io_failed = |error: io::Error| Failure::internal(&error);
         let plan = self.body.cgroup.as_ref();
         let (stdio, made) = match &self.body.kind {

@@ -17,6 +17,7 @@ use sys::trim::CleanPages;
 use super::channel::{Ends, Started};
 use super::clients::{Client, Request, State};
 use super::input::Input;
+use super::network::{self, Network};
 use super::output::{Output, Read};
 use crate::client::attach_address;
 use crate::frame::Frame;
@@ -49,6 +50,7 @@ pub(super) struct Watch<'h> {
     pub(super) foreign: Option<Foreign>,
     pub(super) own_cgroup: Option<String>,
     pub(super) kill_rest: bool,
+    pub(super) network: Network,
     pub(super) buffer: Vec<u8>,
     clean: CleanPages,
     /// Memory has been given back and nothing has happened since.
@@ -63,6 +65,8 @@ enum Source {
     Process,
     Signals,
     Listener,
+    /// Something of the network.
+    Network(network::Event),
     Input,
     /// By index.
     Output(usize),
@@ -114,6 +118,7 @@ impl<'h> Watch<'h> {
         head: Head<Plan>,
         started: Started,
         doors: Doors,
+        network: Network,
         mut launcher: Client,
         stage: Child,
     ) -> Self {
@@ -149,6 +154,7 @@ impl<'h> Watch<'h> {
             foreign: foreign.filter(|_| own_cgroup.is_some()),
             own_cgroup,
             kill_rest,
+            network,
             buffer: Vec::new(),
             clean: CleanPages::default(),
             is_quiet: false,
@@ -171,6 +177,7 @@ impl<'h> Watch<'h> {
                     Source::Process => has_ended = true,
                     Source::Signals => self.pass_signals(),
                     Source::Listener => self.accept(),
+                    Source::Network(event) => self.network.serve(event, self.hooks),
                     Source::Input => self.feed(),
                     Source::Output(index) => self.pump(index),
                     Source::Client(index) => self.serve(index, flags),
@@ -249,6 +256,7 @@ impl<'h> Watch<'h> {
         if let Some(listener) = &self.listener {
             add(Source::Listener, listener.as_fd(), PollFlags::IN);
         }
+        self.network.each_fd(&mut |event, fd| add(Source::Network(event), fd, PollFlags::IN));
         add(Source::Signals, self.signals.as_fd(), PollFlags::IN);
         add(Source::Process, self.pidfd.as_fd(), PollFlags::IN);
         fds
@@ -267,6 +275,7 @@ impl<'h> Watch<'h> {
         self.buffer = Vec::new();
         self.log.release();
         self.input.release();
+        self.network.release();
         self.clients.iter_mut().for_each(Client::release);
         sys::trim::release_heap();
     }

@@ -79,6 +79,7 @@ impl Container {
             cgroup: Some(cgroup),
             make_cwd: None,
             foreign: None,
+            network: false,
         };
         Self { temp, launch }
     }

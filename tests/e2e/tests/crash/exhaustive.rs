@@ -82,7 +82,7 @@ fn injected(kista: &Kista, words: &[&str], call: usize, everyone: bool) -> bool 
         file.rewind().unwrap();
     }
     strace.stdin(Stdio::from(input)).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = strace.spawn().unwrap();
+    let mut child = kista.host().enter(|| strace.spawn().unwrap());
     let deadline = Instant::now() + Duration::from_secs(60);
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {

@@ -13,6 +13,7 @@
 )]
 
 mod exhaustive;
+mod network;
 mod random;
 
 use std::fs;

@@ -14,7 +14,8 @@ fn apart(kista: &Kista, script: &str) -> Output {
             command.env(key, value);
         }
     }
-    command.env("KISTA", kista.program()).env("ROOT", kista.root()).output().unwrap()
+    command.env("KISTA", kista.program()).env("ROOT", kista.root());
+    kista.host().enter(|| command.output().unwrap())
 }
 
 #[test]

@@ -96,7 +96,7 @@ fn terminals_users_devices_and_networks_work_in_it() {
     let script = "readlink /proc/self/ns/net; ls /sys/class/net";
     assert_eq!(
         run(&["--network", "container:box"], &["sh", "-c", script]),
-        format!("{theirs}\nlo")
+        format!("{theirs}\neth0\nlo")
     );
     // The strictest profile has them without being asked.
     let script = "cut -c 12-30 /proc/self/uid_map";

@@ -12,6 +12,7 @@ mod inspect;
 mod lifecycle;
 mod limits;
 mod logs;
+mod network;
 mod ps;
 mod pull;
 mod races;

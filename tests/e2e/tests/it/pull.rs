@@ -30,7 +30,7 @@ fn pushed(host: &str, layers: usize, size: usize) -> Image {
         writer.file(&format!("f{number}"), 0o644, part);
         image = image.layer(writer.finish());
     }
-    let kista = Kista::new();
+    let kista = Kista::on_this_machine();
     kista.load(&image);
     kista.ok(&["push", "--quiet", &name]);
     image
@@ -42,7 +42,7 @@ fn run_fetches_what_is_missing_as_its_policy_says() {
     let registry = Registry::kista(&[]);
     let image = pushed(&registry.host(), 0, 0);
     let name = format!("{}/a/b:1", registry.host());
-    let kista = Kista::new();
+    let kista = Kista::on_this_machine();
 
     kista.run(&["run", "--rm", "--pull", "never", &name, "true"]).fails(125, "No such image");
     let out = kista.run(&["run", "--rm", &name, "echo", "x"]);
@@ -68,7 +68,7 @@ fn pull_prints_what_docker_prints() {
     let registry = Registry::kista(&[]);
     pushed(&registry.host(), 1, 1000);
     let name = format!("{}/a/b:1", registry.host());
-    let kista = Kista::new();
+    let kista = Kista::on_this_machine();
     let out = kista.ok(&["pull", &name]);
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(lines[0], "1: Pulling from a/b");
@@ -98,13 +98,14 @@ fn all_tags_come_and_go() {
     needs!(Root, Busybox);
     let registry = Registry::kista(&[]);
     let host = registry.host();
-    let kista = Kista::with_busybox();
+    let kista = Kista::on_this_machine();
+    kista.load(&testkit::Image::busybox("busybox"));
     for tag in ["1", "2", "3"] {
         kista.ok(&["tag", "busybox", &format!("{host}/x:{tag}")]);
     }
     kista.ok(&["push", "--all-tags", &format!("{host}/x")]);
     kista.run(&["push", &format!("{host}/y")]).fails(1, "does not exist locally with the tag");
-    let other = Kista::new();
+    let other = Kista::on_this_machine();
     other.ok(&["pull", "--all-tags", &format!("{host}/x")]);
     assert_eq!(other.ok(&["images", "--format", "{{.Tag}}"]).lines().count(), 3);
     other.run(&["pull", "-a", &format!("{host}/x:1")]).fails(1, "tag can't be used with");
@@ -117,7 +118,7 @@ fn faults_on_the_way_are_overcome_or_named() {
     pushed(&registry.host(), 2, 3_000_000);
     let pull = |rule: fn(&str, &str, usize) -> Option<Fault>| {
         let proxy = Proxy::new(registry.address(), rule);
-        let kista = Kista::new();
+        let kista = Kista::on_this_machine();
         let out = kista.run(&["pull", &format!("{}/a/b:1", proxy.host())]);
         let left = std::fs::read_dir(kista.root().join("ingest")).unwrap().count();
         assert_eq!(left, 0, "files are left behind");
@@ -134,7 +135,7 @@ fn faults_on_the_way_are_overcome_or_named() {
         let proxy = Proxy::new(registry.address(), move |_, path, before| {
             (path.contains("/blobs/") && before < 2).then(|| fault.clone())
         });
-        let kista = Kista::new();
+        let kista = Kista::on_this_machine();
         kista.ok(&["pull", "-q", &format!("{}/a/b:1", proxy.host())]);
     }
     let (out, host, _) = pull(|_, path, _| path.contains("/blobs/").then_some(Fault::Corrupt(700)));
@@ -161,7 +162,7 @@ fn a_killed_pull_is_gone_on_with() {
     });
     let name = format!("{}/a/b:1", proxy.host());
     // Unnamed files of those that were killed are the next collection's.
-    let kista = Kista::new();
+    let kista = Kista::on_this_machine();
     let mut completed = 0;
     for round in 0..40 {
         let mut child = kista.command(&["pull", "-q", &name]).spawn();
@@ -198,7 +199,7 @@ fn two_commands_fetch_a_layer_once() {
         path.contains("/blobs/").then_some(Fault::Slow(Duration::from_millis(5)))
     });
     let name = format!("{}/a/b:1", proxy.host());
-    let kista = Kista::new();
+    let kista = Kista::on_this_machine();
     let children: Vec<_> = (0..2).map(|_| kista.command(&["pull", "-q", &name]).spawn()).collect();
     for child in children {
         let out = child.wait_with_output().unwrap();

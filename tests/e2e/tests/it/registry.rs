@@ -17,7 +17,7 @@ fn run(command: &mut Command) -> Output {
 fn pushed(host: &str) -> (String, Image) {
     let name = format!("{host}/a/bb:1");
     let image = Image::busybox(&name);
-    let kista = Kista::new();
+    let kista = Kista::on_this_machine();
     kista.load(&image);
     kista.ok(&["push", "-q", &name]);
     (name, image)
@@ -25,7 +25,7 @@ fn pushed(host: &str) -> (String, Image) {
 
 /// What is under the name is busybox, and runs.
 fn check(name: &str) {
-    let kista = Kista::new();
+    let kista = Kista::on_this_machine();
     kista.ok(&["pull", "-q", name]);
     assert_eq!(kista.ok(&["run", "--rm", name, "echo", "x"]), "x");
 }
@@ -58,7 +58,7 @@ fn skopeo_copies_both_ways() {
         skopeo(&["list-tags", "--tls-verify=false", &format!("docker://{}/a/bb", registry.host())]);
     assert!(String::from_utf8_lossy(&tags.stdout).contains("\"1\""));
     skopeo(&["delete", "--tls-verify=false", &back]);
-    let kista = Kista::new();
+    let kista = Kista::on_this_machine();
     kista.run(&["pull", &copied]).fails(1, "manifest unknown");
 }
 
@@ -175,7 +175,7 @@ fn debians_registry_takes_and_gives() {
     let registry = Registry::docker();
     let (name, image) = pushed(&registry.host());
     check(&name);
-    let kista = Kista::new();
+    let kista = Kista::on_this_machine();
     kista.ok(&["pull", "-q", &name]);
     assert_eq!(kista.format("{{.Id}}", &name), image.id());
     let digests = kista.format("{{json .RepoDigests}}", &name);
@@ -198,7 +198,8 @@ fn logins_are_kept_where_docker_keeps_them() {
     std::fs::write(&users, format!("user:{PASS}\n")).unwrap();
     let registry = Registry::kista(&["--htpasswd", users.to_str().unwrap()]);
     let host = registry.host();
-    let kista = Kista::with_busybox();
+    let kista = Kista::on_this_machine();
+    kista.load(&testkit::Image::busybox("busybox"));
     let name = format!("{host}/x:1");
     kista.ok(&["tag", "busybox", &name]);
     kista.run(&["push", &name]).fails(1, "push access denied");
@@ -225,7 +226,8 @@ fn a_killed_registry_has_what_it_said_that_it_has() {
     needs!(Root, Busybox);
     let mut registry = Registry::kista(&["--delete"]);
     let host = registry.host();
-    let kista = Kista::with_busybox();
+    let kista = Kista::on_this_machine();
+    kista.load(&testkit::Image::busybox("busybox"));
     let mut acknowledged: Vec<String> = Vec::new();
     for round in 0..6_u64 {
         let name = format!("{host}/r{}:t{round}", round % 3);

@@ -215,8 +215,7 @@ fn later_things_are_refused_and_not_ignored() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
     for flags in [
-        &["-p", "8080:80"][..],
-        &["--network", "mine"],
+        &["--network", "mine"][..],
         &["--gpus", "all"],
         &["--restart", "always"],
         &["--health-cmd", "true"],

@@ -32,7 +32,9 @@ fn namespaces_of_the_host_or_of_another_container_on_request() {
         (&["--ipc", "host"], "ipc"),
         (&["--uts", "host"], "uts"),
     ] {
-        let host = fs::read_link(format!("/proc/self/ns/{name}")).unwrap();
+        // The network is that of the host that the test made.
+        let link = || fs::read_link(format!("/proc/thread-self/ns/{name}")).unwrap();
+        let host = kista.host().enter(link);
         assert_eq!(shown(flags, name), host.to_str().unwrap(), "{flags:?}");
     }
     kista.ok(&super::idle(&["run", "-d", "--ipc", "shareable", "--name", "box", "busybox"]));

@@ -175,7 +175,7 @@ fn read_only_reaches_mounts_below() {
             inside.env(key, value);
         }
     }
-    let out = inside.output().unwrap();
+    let out = kista.host().enter(|| inside.output().unwrap());
     assert!(String::from_utf8_lossy(&out.stderr).contains("Read-only file system"), "{out:?}");
     command.args(["ps"]);
 }

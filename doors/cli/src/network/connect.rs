@@ -1,0 +1,62 @@
+//! `network connect`: puts a container into one more network.
+
+use std::io;
+
+use dockerapi::{EndpointIpam, EndpointSettings};
+
+use crate::command::{Arity, Call, Command};
+use crate::flags::{Integer, Refused, Text, Words, flags, long};
+use crate::refused;
+use crate::ui::{Exit, Ui};
+
+flags! {
+    /// Flags of `network connect`.
+    ConnectArgs {
+        /// Further name in the network
+        alias: Words = long("alias"),
+        /// Option of the driver (KEY=VALUE)
+        driver_opt: Words = long("driver-opt"),
+        /// The highest gives the default route
+        gw_priority: Integer<i64> = long("gw-priority"),
+        /// IPv4 address
+        ip: Text = long("ip"),
+        /// IPv6 address
+        ip6: Text = long("ip6"),
+        /// Know another container by a name
+        link: Refused = long("link").refused(refused::NETWORK_LINKS, &[]),
+        /// Link-local address
+        link_local_ip: Refused = long("link-local-ip").refused(refused::LINK_LOCAL, &[]),
+    }
+}
+
+impl Command for ConnectArgs {
+    const PATH: &'static str = "network connect";
+    const USAGE: &'static str = "[OPTIONS] NETWORK CONTAINER";
+    const ARGS: Arity = Arity::Exactly(2);
+
+    fn run(self, args: Vec<String>, call: &Call<'_>, ui: &mut Ui) -> io::Result<Exit> {
+        let ipam = EndpointIpam {
+            ipv4_address: self.ip.text().to_owned(),
+            ipv6_address: self.ip6.text().to_owned(),
+            ..EndpointIpam::default()
+        };
+        let mut settings = EndpointSettings {
+            aliases: self.alias.0,
+            gw_priority: self.gw_priority.0.unwrap_or(0),
+            ipam_config: Some(ipam).filter(|ipam| *ipam != EndpointIpam::default()),
+            ..EndpointSettings::default()
+        };
+        for option in &self.driver_opt.0 {
+            let Some((key, value)) = option.split_once('=') else {
+                return ui.fail(format_args!("invalid key/value pair format in driver options"));
+            };
+            settings.driver_opts.insert(key.to_owned(), value.to_owned());
+        }
+        let connected =
+            call.engine().and_then(|engine| engine.connect_network(&args[0], &args[1], &settings));
+        match connected {
+            Ok(()) => Ok(Exit::Success),
+            Err(error) => ui.report(&error),
+        }
+    }
+}

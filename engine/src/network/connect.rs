@@ -1,0 +1,273 @@
+//! `network connect` and `disconnect`: of containers that run, and of those that do not.
+
+use std::net::IpAddr;
+
+use dockerapi::{EndpointSettings, NetworkingConfig};
+use metadata::{Container, EndpointState, NetworkState};
+use network::Routes;
+use rustix::fs::{CWD, Mode, OFlags};
+
+use super::DEFAULT;
+use super::options::BridgeOptions;
+use super::sandbox;
+use super::wish::{self, Wish, is_networked};
+use crate::container::{Held, Record, is_up};
+use crate::{Engine, EngineError};
+
+impl Engine {
+    /// Puts a container into one more network: at once if it runs, and from its next start on.
+    pub fn connect_network(
+        &self,
+        network: &str,
+        container: &str,
+        settings: &EndpointSettings,
+    ) -> Result<(), EngineError> {
+        self.restore_table();
+        refuse_predefined(network)?;
+        let (found, _) = self.look_up(container)?;
+        let Held { operation: _operation, life, status } = self.hold(&found)?;
+        let record: Record = found.record()?;
+        let mode = record.host.network_mode.as_str();
+        if !is_networked(mode) && mode != "none" {
+            return Err(EngineError::Conflict {
+                message: format!(
+                    "container cannot be connected to network endpoints: it shares {}",
+                    if mode == "host" {
+                        "the host's network"
+                    } else {
+                        "another container's network"
+                    }
+                ),
+            });
+        }
+        if mode == "none" {
+            return Err(EngineError::Conflict {
+                message: "container cannot be connected to multiple networks with one of the \
+                          networks in private (none) mode"
+                    .into(),
+            });
+        }
+        let wish = wish::wish(self.find_network(network)?, settings.clone())?;
+        let mut networking = self.present_networking(&found, &record)?;
+        if networking.endpoints_config.contains_key(&wish.network.name) {
+            return Err(EngineError::Conflict {
+                message: format!(
+                    "endpoint with name {} already exists in network {}",
+                    status.name, wish.network.name
+                ),
+            });
+        }
+        networking.endpoints_config.insert(wish.network.name.clone(), settings.clone());
+        if life.is_none() {
+            self.connect_running(&found, &record, &status, wish)?;
+        }
+        Ok(found.set_networking(&networking)?)
+    }
+
+    /// Takes a container out of a network. With `force`, one that is not in it is fine.
+    pub fn disconnect_network(
+        &self,
+        network: &str,
+        container: &str,
+        force: bool,
+    ) -> Result<(), EngineError> {
+        self.restore_table();
+        refuse_predefined(network)?;
+        let (found, _) = self.look_up(container)?;
+        let Held { operation: _operation, life, status } = self.hold(&found)?;
+        let record: Record = found.record()?;
+        let network = self.find_network(network)?;
+        let mut networking = self.present_networking(&found, &record)?;
+        if networking.endpoints_config.remove(&network.name).is_none() {
+            return match force {
+                true => Ok(()),
+                false => Err(EngineError::Conflict {
+                    message: format!(
+                        "container {} is not connected to network {}",
+                        found.id(),
+                        network.name
+                    ),
+                }),
+            };
+        }
+        if life.is_none() && is_up(&status) {
+            self.disconnect_running(&found, &status, &network.name)?;
+        }
+        Ok(found.set_networking(&networking)?)
+    }
+
+    /// All networks that a container is to be in, by their names, its mode's among them.
+    fn present_networking(
+        &self,
+        container: &Container,
+        record: &Record,
+    ) -> Result<NetworkingConfig, EngineError> {
+        if let Some(networking) = container.networking()? {
+            return Ok(networking);
+        }
+        let wishes = self.wishes(container, record)?;
+        let endpoints = wishes.into_iter().map(|wish| (wish.network.name, wish.settings));
+        Ok(NetworkingConfig { endpoints_config: endpoints.collect() })
+    }
+
+    fn connect_running(
+        &self,
+        container: &Container,
+        record: &Record,
+        status: &metadata::Status,
+        wish: Wish,
+    ) -> Result<(), EngineError> {
+        let options = BridgeOptions::of(&wish.network)?;
+        let mut state = container.network_state()?.unwrap_or_default();
+        let namespace = network_of(status.pid)?;
+        let mut endpoint = EndpointState {
+            network: wish.network.name.clone(),
+            network_id: wish.network.id.clone(),
+            id: sys::names::random_hex::<32>(),
+            interface: free_interface(&state),
+            host_interface: String::new(),
+            mac: String::new(),
+            addresses: Vec::new(),
+            gateways: Vec::new(),
+            aliases: wish.settings.aliases.clone(),
+            names: Vec::new(),
+            gw_priority: wish.settings.gw_priority,
+            driver_opts: wish.settings.driver_opts.clone(),
+        };
+        endpoint.host_interface = format!("veth{}", &endpoint.id[..11]);
+        if wish.network.name != DEFAULT {
+            let hostname = &record.config.hostname;
+            endpoint.names =
+                sandbox::names(&status.name, container.id(), hostname, &endpoint.aliases);
+        }
+        let mut routes = Routes::open()?;
+        let bridge = {
+            let guard = self.networks()?.lock()?;
+            self.lease(container.id(), &wish, &options, &mut endpoint, &guard)?;
+            state.endpoints.push(endpoint.clone());
+            container.set_network_state(&state)?;
+            let mut table = self.table()?;
+            self.ready_bridge(&wish.network, &options, &mut routes, &mut table, &guard)
+        };
+        use std::os::fd::AsFd;
+        let connected = bridge
+            .and_then(|bridge| {
+                let namespace = namespace.as_fd();
+                self.plug(&endpoint, &wish, &options, &bridge, namespace, &mut routes)
+            })
+            .and_then(|()| self.announce(container.id(), &endpoint))
+            .and_then(|()| self.route_again(&state, namespace.as_fd()))
+            .and_then(|()| self.rewrite_files(container, record, &state));
+        match connected {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                // The wire first, then what stands for it.
+                let _ = routes.delete_link(&endpoint.host_interface);
+                self.forget_endpoint(container, &mut state, &endpoint)?;
+                Err(error)
+            }
+        }
+    }
+
+    fn disconnect_running(
+        &self,
+        container: &Container,
+        status: &metadata::Status,
+        network: &str,
+    ) -> Result<(), EngineError> {
+        use std::os::fd::AsFd;
+        let mut state = container.network_state()?.unwrap_or_default();
+        let found = state.endpoints.iter().find(|endpoint| endpoint.network == network).cloned();
+        let Some(endpoint) = found else { return Ok(()) };
+        let record: Record = container.record()?;
+        let namespace = network_of(status.pid)?;
+        let mut routes = Routes::open()?;
+        self.networks()?.withdraw(network, container.id(), &endpoint.names)?;
+        routes.delete_link(&endpoint.host_interface)?;
+        self.forget_endpoint(container, &mut state, &endpoint)?;
+        self.route_again(&state, namespace.as_fd())?;
+        self.rewrite_files(container, &record, &state)
+    }
+
+    /// Takes an end out of what is written down, with its ports, its names and its addresses.
+    fn forget_endpoint(
+        &self,
+        container: &Container,
+        state: &mut NetworkState,
+        endpoint: &EndpointState,
+    ) -> Result<(), EngineError> {
+        let is_own = |address: IpAddr| endpoint.addresses.iter().any(|it| it.address == address);
+        let ports = std::mem::take(&mut state.ports);
+        let (gone, kept) = ports.into_iter().partition(|port| is_own(port.target.ip()));
+        let gone = NetworkState { ports: gone, ..NetworkState::default() };
+        state.ports = kept;
+        state.endpoints.retain(|other| other.id != endpoint.id);
+        {
+            let _guard = self.networks()?.lock()?;
+            let published = super::port::published(&gone, container.id());
+            if !published.is_empty() {
+                self.table()?.withdraw(&published)?;
+            }
+        }
+        self.networks()?.withdraw(&endpoint.network, container.id(), &endpoint.names)?;
+        for prefix in &endpoint.addresses {
+            self.networks()?.give_back(&endpoint.network, container.id(), prefix.address)?;
+        }
+        Ok(container.set_network_state(state)?)
+    }
+
+    /// Makes the default routes what they are to be with the ends that there are now.
+    fn route_again(
+        &self,
+        state: &NetworkState,
+        namespace: std::os::fd::BorrowedFd<'_>,
+    ) -> Result<(), EngineError> {
+        let mut ends: Vec<&EndpointState> = state.endpoints.iter().collect();
+        ends.sort_by_key(|endpoint| std::cmp::Reverse(endpoint.gw_priority));
+        Ok(network::in_namespace(namespace, || {
+            let mut inside = Routes::open()?;
+            for is_ipv4 in [true, false] {
+                let by = ends.iter().find_map(|endpoint| {
+                    Some((endpoint.gateway(is_ipv4)?, endpoint.interface.as_str()))
+                });
+                match by {
+                    Some((gateway, interface)) => {
+                        if let Some(link) = inside.link(interface)? {
+                            inside.set_default_route(link.index, gateway)?;
+                        }
+                    }
+                    None => inside.delete_default_route(is_ipv4)?,
+                }
+            }
+            Ok(())
+        })?)
+    }
+}
+
+fn refuse_predefined(network: &str) -> Result<(), EngineError> {
+    match network {
+        "host" | "none" => Err(EngineError::Conflict {
+            message: format!(
+                "container cannot be connected to or disconnected from network {network:?} while \
+                 it exists: choose it with `run --network {network}`"
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The network namespace of a running container.
+pub(crate) fn network_of(pid: i32) -> Result<std::os::fd::OwnedFd, EngineError> {
+    let path = format!("/proc/{pid}/ns/net");
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path.as_str(), flags, Mode::empty())
+        .map_err(|errno| EngineError::io("open", path)(errno.into()))
+}
+
+/// The first of `eth0`, `eth1`... that the container does not have.
+fn free_interface(state: &NetworkState) -> String {
+    (0..)
+        .map(|number| format!("eth{number}"))
+        .find(|name| state.endpoints.iter().all(|endpoint| endpoint.interface != *name))
+        .unwrap_or_default()
+}

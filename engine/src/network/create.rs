@@ -1,0 +1,82 @@
+//! `create`: what can be said of a container's networks before it starts.
+
+use dockerapi::{ContainerConfig, HostConfig, NetworkingConfig};
+use metadata::Container;
+
+use super::files::parse_link;
+use super::wish::is_networked;
+use super::{DEFAULT, port};
+use crate::{Engine, EngineError};
+
+impl Engine {
+    /// Refuses networks that are not there, and addresses, ports and links that cannot be.
+    pub(crate) fn check_network_wishes(
+        &self,
+        config: &ContainerConfig,
+        host: &HostConfig,
+        networking: &NetworkingConfig,
+    ) -> Result<(), EngineError> {
+        let invalid = |message: &str| Err(EngineError::Invalid { message: message.into() });
+        if !is_networked(&host.network_mode) {
+            if networking.endpoints_config.keys().any(|name| *name != host.network_mode) {
+                return invalid(
+                    "conflicting options: cannot attach both user-defined and \
+                     non-user-defined network-modes",
+                );
+            }
+            return Ok(());
+        }
+        port::wanted(config, host, None)?;
+        let wishes = self.wishes_of(host, networking, true)?;
+        if host.links.is_empty() {
+            return Ok(());
+        }
+        for link in &host.links {
+            let (name, _) = parse_link(link);
+            self.look_up(name).map_err(|error| match error {
+                EngineError::NoContainer { name } => EngineError::Invalid {
+                    message: format!(
+                        "could not get container for {name}: No such container: {name}"
+                    ),
+                },
+                other => other,
+            })?;
+        }
+        match wishes.first() {
+            Some(first) if first.network.name == DEFAULT => Ok(()),
+            _ => Err(EngineError::Unsupported {
+                message: "--link in user-defined networks is not supported: containers find each \
+                          other by name there, and by --network-alias"
+                    .into(),
+            }),
+        }
+    }
+
+    /// Makes a running container answer to its new name instead of the old one.
+    pub(crate) fn rename_in_networks(
+        &self,
+        container: &Container,
+        old: &str,
+        new: &str,
+    ) -> Result<(), EngineError> {
+        let Some(mut state) = container.network_state()? else { return Ok(()) };
+        for endpoint in &mut state.endpoints {
+            let Some(at) = endpoint.names.iter().position(|name| name == old) else { continue };
+            endpoint.names[at] = new.to_owned();
+        }
+        // In the list first: what is announced is withdrawn by it.
+        container.set_network_state(&state)?;
+        for endpoint in &state.endpoints {
+            if endpoint.names.is_empty() {
+                continue;
+            }
+            self.announce(container.id(), endpoint)?;
+            let is_alias = endpoint.names.iter().any(|name| name == old);
+            if !is_alias {
+                let old = [old.to_owned()];
+                self.networks()?.withdraw(&endpoint.network, container.id(), &old)?;
+            }
+        }
+        Ok(())
+    }
+}

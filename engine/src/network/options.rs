@@ -1,0 +1,169 @@
+//! The options of the bridge driver, by Docker's names.
+
+use std::net::IpAddr;
+
+use network::NetworkRules;
+use networks::Network;
+
+use crate::EngineError;
+use crate::network::DEFAULT;
+
+/// A bridge network's options, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BridgeOptions {
+    /// The name of the bridge.
+    pub(crate) bridge: String,
+    /// The largest packet; the kernel's choice if 0.
+    pub(crate) mtu: u32,
+    /// Whether containers talk to each other.
+    icc: bool,
+    masquerade: bool,
+    /// Where ports are published without an address of their own.
+    pub(crate) host_binding: Option<IpAddr>,
+    gateway_modes: [GatewayMode; 2],
+}
+
+/// How containers are reached from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GatewayMode {
+    /// By published ports.
+    Nat,
+    /// By every port, at their own address too.
+    Unprotected,
+    /// Not at all, and not even by the host.
+    Isolated,
+}
+
+const PREFIX: &str = "com.docker.network.";
+
+impl BridgeOptions {
+    /// Reads the options of a network whose id is `id`; those that are not known are refused.
+    pub(crate) fn parse(
+        name: &str,
+        id: &str,
+        internal: bool,
+        options: &std::collections::BTreeMap<String, String>,
+    ) -> Result<Self, EngineError> {
+        let mut parsed = Self {
+            bridge: format!("br-{}", id.get(..12).unwrap_or("")),
+            mtu: 0,
+            icc: true,
+            masquerade: true,
+            host_binding: None,
+            gateway_modes: [GatewayMode::Nat; 2],
+        };
+        for (key, value) in options {
+            let bad = || EngineError::Invalid {
+                message: format!("invalid value {value:?} of option {key} for network {name}"),
+            };
+            let flag = || match value.as_str() {
+                "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+                "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+                _ => Err(bad()),
+            };
+            let mode = || match value.as_str() {
+                "nat" => Ok(GatewayMode::Nat),
+                "nat-unprotected" => Ok(GatewayMode::Unprotected),
+                "isolated" if internal => Ok(GatewayMode::Isolated),
+                "isolated" => Err(EngineError::Invalid {
+                    message: format!("option {key}=isolated is for internal networks only"),
+                }),
+                "routed" => Err(EngineError::Unsupported {
+                    message: format!("{key}=routed is not supported: use nat or nat-unprotected"),
+                }),
+                _ => Err(bad()),
+            };
+            match key.strip_prefix(PREFIX) {
+                Some("bridge.name") if is_link_name(value) => parsed.bridge.clone_from(value),
+                Some("bridge.name") => return Err(bad()),
+                Some("bridge.enable_icc") => parsed.icc = flag()?,
+                Some("bridge.enable_ip_masquerade") => parsed.masquerade = flag()?,
+                Some("bridge.host_binding_ipv4") => {
+                    let address: IpAddr = value.parse().map_err(|_| bad())?;
+                    parsed.host_binding = Some(address).filter(|address| !address.is_unspecified());
+                }
+                Some("bridge.gateway_mode_ipv4") => parsed.gateway_modes[0] = mode()?,
+                Some("bridge.gateway_mode_ipv6") => parsed.gateway_modes[1] = mode()?,
+                Some("driver.mtu") => {
+                    let mtu = value.parse().ok().filter(|mtu| (68..=65_535).contains(mtu));
+                    parsed.mtu = mtu.ok_or_else(bad)?;
+                }
+                Some("bridge.default_bridge") if name == DEFAULT => {}
+                _ => {
+                    return Err(EngineError::Unsupported {
+                        message: format!("option {key} of network {name} is not supported"),
+                    });
+                }
+            }
+        }
+        Ok(parsed)
+    }
+
+    pub(crate) fn of(network: &Network) -> Result<Self, EngineError> {
+        Self::parse(&network.name, &network.id, network.internal, &network.options)
+    }
+
+    /// What the table has to know.
+    pub(crate) fn rules(&self, network: &Network) -> NetworkRules {
+        NetworkRules {
+            bridge: self.bridge.clone(),
+            masquerade: [
+                self.masquerade && network.ipv4 && !network.internal,
+                self.masquerade && network.ipv6 && !network.internal,
+            ],
+            internal: network.internal,
+            apart: !self.icc,
+            open: self.gateway_modes.contains(&GatewayMode::Unprotected),
+        }
+    }
+
+    /// Whether ports of the bridge are kept from each other.
+    pub(crate) fn isolates_ports(&self) -> bool {
+        !self.icc
+    }
+
+    /// Whether the host has an address of a family in the network.
+    pub(crate) fn has_gateway(&self, is_ipv4: bool) -> bool {
+        self.gateway_modes[usize::from(!is_ipv4)] != GatewayMode::Isolated
+    }
+}
+
+/// Whether the kernel takes it as the name of a link, and it cannot be a path in `/proc/sys`.
+fn is_link_name(name: &str) -> bool {
+    (1..=15).contains(&name.len())
+        && !matches!(name, "." | ".." | "all" | "default" | "lo")
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(key: &str, value: &str) -> Result<BridgeOptions, String> {
+        let options = [(format!("{PREFIX}{key}"), value.to_owned())].into();
+        BridgeOptions::parse("n", &"a".repeat(64), false, &options).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn options_are_understood_or_refused() {
+        assert_eq!(parse("driver.mtu", "1400").unwrap().mtu, 1400);
+        assert_eq!(parse("bridge.name", "br9").unwrap().bridge, "br9");
+        assert!(parse("bridge.enable_icc", "false").unwrap().isolates_ports());
+        assert_eq!(parse("driver.mtu", "1400").unwrap().bridge, "br-aaaaaaaaaaaa");
+        for (key, value) in [
+            ("driver.mtu", "x"),
+            ("driver.mtu", "1"),
+            ("bridge.name", "a/b"),
+            ("bridge.name", "a-name-that-is-too-long"),
+            ("bridge.enable_icc", "maybe"),
+            ("bridge.host_binding_ipv4", "here"),
+            ("bridge.gateway_mode_ipv4", "isolated"),
+            ("bridge.gateway_mode_ipv4", "routed"),
+            ("bridge.gateway_mode_ipv4", "x"),
+            ("bridge.unheard_of", "x"),
+            ("bridge.default_bridge", "true"),
+        ] {
+            assert!(parse(key, value).is_err(), "{key}={value}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The end: what is outside of a container's namespace goes.
+
+use metadata::Container;
+
+use crate::{Engine, EngineError};
+
+impl Engine {
+    /// Takes back what a container has of networks outside of its namespace. None is fine.
+    ///
+    /// Only for its shim, or for whoever knows that it does not run and cannot be started.
+    pub(crate) fn release_network(&self, container: &Container) -> Result<(), EngineError> {
+        let Some(state) = container.network_state()? else { return Ok(()) };
+        let networks = self.networks()?;
+        let id = container.id();
+        for endpoint in &state.endpoints {
+            networks.withdraw(&endpoint.network, id, &endpoint.names)?;
+        }
+        {
+            let _guard = networks.lock()?;
+            let published = super::port::published(&state, id);
+            if !published.is_empty() {
+                self.table()?.withdraw(&published)?;
+                network::forget_datagrams(&published)?;
+            }
+            for endpoint in &state.endpoints {
+                for prefix in &endpoint.addresses {
+                    networks.give_back(&endpoint.network, id, prefix.address)?;
+                }
+            }
+        }
+        Ok(container.clear_network_state()?)
+    }
+
+    /// Calls `release` if the container of this id is dead, and keeps it so until that returns.
+    pub(crate) fn with_dead(&self, id: &str, release: &mut dyn FnMut()) {
+        match self.containers().get(id) {
+            Ok(container) => {
+                let held = container.try_lock_operation();
+                if matches!(held, Ok(Some(_))) && matches!(container.is_alive(), Ok(false)) {
+                    release();
+                }
+            }
+            Err(metadata::MetadataError::NotFound { .. }) => release(),
+            // It cannot be told.
+            Err(_) => {}
+        }
+    }
+}

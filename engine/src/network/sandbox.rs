@@ -1,0 +1,469 @@
+//! A container's network: its namespace, its addresses and ports, and the wires.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread::JoinHandle;
+
+use dockerapi::HostConfig;
+use ip::Prefix;
+use metadata::{Container, EndpointState, NetworkState};
+use network::{Endpoint, Link, MacAddress, NetworkError, Routes, Setting};
+use networks::{Guard, NetworksError};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use shim::client::Session;
+use shim::network::Purpose;
+
+use super::options::BridgeOptions;
+use super::port::{self, TakenPort};
+use super::wish::Wish;
+use super::{DEFAULT, wish};
+use crate::container::{Record, not_launched};
+use crate::{Engine, EngineError};
+
+/// Where a container of a user-defined network asks for names.
+pub(crate) const RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
+
+/// A network namespace in the making, beside everything else that a start has to do: the kernel
+/// takes a third of a millisecond for it.
+#[derive(Debug)]
+pub(crate) struct EarlyNamespace(JoinHandle<Result<OwnedFd, runtime::RuntimeError>>);
+
+impl EarlyNamespace {
+    /// Begins, if a container with these wishes may have one that we make. Its maker owns it: one
+    /// with ids of its own makes it itself.
+    pub(crate) fn begin(host: &HostConfig) -> Option<Self> {
+        let may = wish::is_networked(&host.network_mode) && host.userns_mode != "auto";
+        may.then(|| Self(std::thread::spawn(runtime::new_network)))
+    }
+
+    fn finish(self) -> Result<OwnedFd, EngineError> {
+        match self.0.join() {
+            Ok(made) => Ok(made?),
+            Err(_) => Err(EngineError::Invalid {
+                message: "the thread that makes the network namespace panicked".into(),
+            }),
+        }
+    }
+}
+
+/// What a container gets of networks in one run: decided and taken, not yet connected.
+#[derive(Debug)]
+pub(crate) struct Sandbox {
+    /// As it is written down.
+    pub(crate) state: NetworkState,
+    /// `None` if the container's first process is to make its own.
+    namespace: Option<OwnedFd>,
+    ends: Vec<(Wish, BridgeOptions)>,
+    ports: Vec<TakenPort>,
+    /// What the user should know.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Sandbox {
+    /// The namespace that was made for it; `None` if its first process makes its own.
+    pub(crate) fn namespace(&self) -> Option<BorrowedFd<'_>> {
+        self.namespace.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Whether names are asked for at our resolver.
+    pub(crate) fn has_resolver(&self) -> bool {
+        self.state.has_resolver
+    }
+
+    /// Its addresses.
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
+        let prefixes = self.state.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
+        prefixes.map(|prefix| prefix.address).collect()
+    }
+
+    /// The host's address in the first of its networks where the host has one.
+    pub(crate) fn host_address(&self) -> Option<IpAddr> {
+        self.ends.iter().find_map(|(wish, options)| {
+            let gateway = wish.network.gateway(true).or(wish.network.gateway(false))?;
+            options.has_gateway(gateway.address.is_ipv4()).then_some(gateway.address)
+        })
+    }
+}
+
+impl Engine {
+    /// Takes addresses and ports for a container that is about to start, and writes them down.
+    /// `None` for one without networks. On failure nothing is taken.
+    ///
+    /// The caller holds the container's operation lock; it does not run.
+    pub(crate) fn prepare_sandbox(
+        &self,
+        container: &Container,
+        record: &Record,
+        name: &str,
+        early: Option<EarlyNamespace>,
+        is_fresh: bool,
+    ) -> Result<Option<Sandbox>, EngineError> {
+        let wishes = self.wishes(container, record)?;
+        if !is_fresh {
+            // Of a run that was killed.
+            self.release_network(container)?;
+        }
+        if wishes.is_empty() {
+            // Disconnected from all, it has a namespace of its own and nothing in it.
+            return Ok(None);
+        }
+        let mut ends = Vec::new();
+        for wish in wishes {
+            let options = BridgeOptions::of(&wish.network)?;
+            ends.push((wish, options));
+        }
+        let has_resolver = ends.iter().any(|(wish, _)| wish.network.name != DEFAULT);
+        let exposed = record.config.exposed_ports.keys().map(|key| match key.contains('/') {
+            true => key.clone(),
+            false => format!("{key}/tcp"),
+        });
+        let mut state =
+            NetworkState { has_resolver, exposed: exposed.collect(), ..NetworkState::default() };
+        let taken = self.take_addresses(container.id(), &ends, is_fresh, &mut state);
+        let mut warnings = Vec::new();
+        let ports = taken.and_then(|()| {
+            name_endpoints(record, name, &ends, &mut state);
+            self.take_ports(record, name, &ends, &mut state, &mut warnings)
+        });
+        let ports = match ports {
+            Ok(ports) => ports,
+            Err(error) => {
+                self.give_addresses_back(container.id(), &state)?;
+                return Err(error);
+            }
+        };
+        let namespace = || match (record.ids.is_some(), early) {
+            (true, _) => Ok(None),
+            (false, Some(early)) => early.finish().map(Some),
+            (false, None) => Ok(Some(runtime::new_network()?)),
+        };
+        let prepared = namespace().and_then(|namespace| {
+            if has_resolver && !record.host.dns.is_empty() {
+                container.set_name_servers(&record.host.dns)?;
+            }
+            container.set_network_state(&state)?;
+            Ok(namespace)
+        });
+        match prepared {
+            Ok(namespace) => Ok(Some(Sandbox { state, namespace, ends, ports, warnings })),
+            Err(error) => {
+                self.give_addresses_back(container.id(), &state)?;
+                Err(error)
+            }
+        }
+    }
+
+    fn take_addresses(
+        &self,
+        id: &str,
+        ends: &[(Wish, BridgeOptions)],
+        is_fresh: bool,
+        state: &mut NetworkState,
+    ) -> Result<(), EngineError> {
+        let guard = self.networks()?.lock()?;
+        for (index, (wish, options)) in ends.iter().enumerate() {
+            if !is_fresh {
+                self.sweep_own(&wish.network.name, id, state)?;
+            }
+            let mut endpoint = EndpointState {
+                network: wish.network.name.clone(),
+                network_id: wish.network.id.clone(),
+                id: sys::names::random_hex::<32>(),
+                interface: format!("eth{index}"),
+                host_interface: String::new(),
+                mac: String::new(),
+                addresses: Vec::new(),
+                gateways: Vec::new(),
+                aliases: wish.settings.aliases.clone(),
+                names: Vec::new(),
+                gw_priority: wish.settings.gw_priority,
+                driver_opts: wish.settings.driver_opts.clone(),
+            };
+            endpoint.host_interface = format!("veth{}", &endpoint.id[..11]);
+            // In the list first: what was taken is given back by it.
+            state.endpoints.push(endpoint);
+            let endpoint = state.endpoints.last_mut().expect("pushed just now");
+            self.lease(id, wish, options, endpoint, &guard)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the addresses of one end.
+    pub(crate) fn lease(
+        &self,
+        id: &str,
+        wish: &Wish,
+        options: &BridgeOptions,
+        endpoint: &mut EndpointState,
+        guard: &Guard,
+    ) -> Result<(), EngineError> {
+        let networks = self.networks()?;
+        let network = &wish.network;
+        for (is_ipv4, has) in [(true, network.ipv4), (false, network.ipv6)] {
+            if !has {
+                continue;
+            }
+            let wanted = wish.addresses[usize::from(!is_ipv4)];
+            let take = || networks.take(network, id, is_ipv4, wanted, guard);
+            let address = match take() {
+                Err(NetworksError::AddressTaken { .. } | NetworksError::Exhausted { .. }) => {
+                    // The dead may have it.
+                    let mut with_dead =
+                        |owner: &str, release: &mut dyn FnMut()| self.with_dead(owner, release);
+                    networks.reclaim(&network.name, &mut with_dead, guard)?;
+                    take()?
+                }
+                taken => taken?,
+            };
+            let length = network.pool_of(address).map_or(0, |pool| pool.subnet.length);
+            endpoint.addresses.push(Prefix { address, length });
+            if !network.internal
+                && options.has_gateway(is_ipv4)
+                && let Some(gateway) = network.gateway(is_ipv4)
+            {
+                endpoint.gateways.push(gateway.address);
+            }
+        }
+        let mac = wish.mac.unwrap_or_else(|| match endpoint.address(true).map(|it| it.address) {
+            Some(IpAddr::V4(address)) => MacAddress::of(address),
+            _ => MacAddress::random(),
+        });
+        endpoint.mac = mac.to_string();
+        Ok(())
+    }
+
+    /// Takes back what a killed start of the same container took and did not write down.
+    fn sweep_own(&self, network: &str, id: &str, state: &NetworkState) -> Result<(), EngineError> {
+        let own: BTreeSet<IpAddr> = state
+            .endpoints
+            .iter()
+            .flat_map(|endpoint| &endpoint.addresses)
+            .map(|prefix| prefix.address)
+            .collect();
+        for lease in self.networks()?.leases(network)? {
+            if lease.owner == id && !own.contains(&lease.address) {
+                self.networks()?.give_back(network, id, lease.address)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn give_addresses_back(&self, id: &str, state: &NetworkState) -> Result<(), EngineError> {
+        for endpoint in &state.endpoints {
+            for prefix in &endpoint.addresses {
+                self.networks()?.give_back(&endpoint.network, id, prefix.address)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_ports(
+        &self,
+        record: &Record,
+        name: &str,
+        ends: &[(Wish, BridgeOptions)],
+        state: &mut NetworkState,
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<TakenPort>, EngineError> {
+        let wants = !record.host.port_bindings.is_empty() || record.host.publish_all_ports;
+        if !wants {
+            return Ok(Vec::new());
+        }
+        let outward =
+            ends.iter().zip(&state.endpoints).find(|((wish, _), _)| !wish.network.internal);
+        let Some(((_, options), endpoint)) = outward else {
+            warnings.push("Published ports are discarded: the network is internal".into());
+            return Ok(Vec::new());
+        };
+        let default = options.host_binding.or(self.settings()?.default_publish_address);
+        let wanted = port::wanted(&record.config, &record.host, default)?;
+        let target = |is_ipv4| endpoint.address(is_ipv4).map(|prefix| prefix.address);
+        let ports = port::take(&wanted, [target(true), target(false)], name)?;
+        state.ports = ports.iter().map(|port| port.state.clone()).collect();
+        Ok(ports)
+    }
+
+    /// Connects the namespace, publishes, and hands to the shim what it is to keep.
+    pub(crate) fn connect_sandbox(
+        &self,
+        container: &Container,
+        sandbox: &Sandbox,
+        session: &mut Session,
+    ) -> Result<(), EngineError> {
+        let mut routes = Routes::open()?;
+        self.publish(container, sandbox, &mut routes)?;
+        let made;
+        let namespace = match sandbox.namespace() {
+            Some(namespace) => namespace,
+            None => {
+                // It is the shim's child, which does not ask for it as long as we are waited for,
+                // so that the number is its own.
+                let pid = session.made().map_err(not_launched)?;
+                made = super::connect::network_of(pid.cast_signed())?;
+                made.as_fd()
+            }
+        };
+        for (endpoint, (wish, options)) in sandbox.state.endpoints.iter().zip(&sandbox.ends) {
+            let link = routes.link(&options.bridge)?.ok_or_else(|| gone(&options.bridge))?;
+            self.plug(endpoint, wish, options, &link, namespace, &mut routes)?;
+            self.announce(container.id(), endpoint)?;
+        }
+        self.route(sandbox, namespace)?;
+        if sandbox.has_resolver() {
+            for socket in resolver_sockets(namespace)? {
+                session.hand_over(&Purpose::Resolver, socket.as_fd())?;
+            }
+        }
+        for port in &sandbox.ports {
+            if let Some(socket) = &port.reservation.socket {
+                let (protocol, target) = (port.protocol, port.state.target);
+                session.hand_over(&Purpose::Port { protocol, target }, socket.as_fd())?;
+            }
+        }
+        Ok(session.connected()?)
+    }
+
+    fn publish(
+        &self,
+        container: &Container,
+        sandbox: &Sandbox,
+        routes: &mut Routes,
+    ) -> Result<(), EngineError> {
+        let guard = self.networks()?.lock()?;
+        let mut table = self.table()?;
+        for (wish, options) in &sandbox.ends {
+            self.ready_bridge(&wish.network, options, routes, &mut table, &guard)?;
+        }
+        let published = port::published(&sandbox.state, container.id());
+        if published.is_empty() {
+            return Ok(());
+        }
+        table.publish(&published)?;
+        network::forget_datagrams(&published)?;
+        for (_, options) in &sandbox.ends {
+            self.open_loopback(&options.bridge, &published)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the wire of one end.
+    pub(crate) fn plug(
+        &self,
+        endpoint: &EndpointState,
+        wish: &Wish,
+        options: &BridgeOptions,
+        bridge: &Link,
+        namespace: BorrowedFd<'_>,
+        routes: &mut Routes,
+    ) -> Result<(), EngineError> {
+        let mac = MacAddress::parse(&endpoint.mac).unwrap_or_else(MacAddress::random);
+        routes.create_endpoint(&Endpoint {
+            host_name: &endpoint.host_interface,
+            name: &endpoint.interface,
+            index: 0,
+            mac,
+            mtu: options.mtu,
+            bridge,
+            namespace,
+            isolated: options.isolates_ports(),
+        })?;
+        // A port has no address of its own, and a host with a thousand of them has time to lose.
+        Setting::DisableIpv6(&endpoint.host_interface, true).apply()?;
+        let has_ipv6 = wish.network.ipv6;
+        Ok(network::in_namespace(namespace, || {
+            let mut inside = Routes::open()?;
+            let link = inside.link(&endpoint.interface)?.ok_or_else(|| NetworkError::Answer {
+                action: format!("make link {}", endpoint.interface),
+            })?;
+            Setting::DisableIpv6(&endpoint.interface, !has_ipv6).apply()?;
+            if has_ipv6 {
+                Setting::AcceptRouters(&endpoint.interface, false).apply()?;
+            }
+            inside.configure(link.index, &endpoint.addresses, &[])
+        })?)
+    }
+
+    /// Makes the default routes: of each family by the first end that has a gateway of it.
+    fn route(&self, sandbox: &Sandbox, namespace: BorrowedFd<'_>) -> Result<(), EngineError> {
+        Ok(network::in_namespace(namespace, || {
+            let mut inside = Routes::open()?;
+            for is_ipv4 in [true, false] {
+                let by = sandbox.state.endpoints.iter().find_map(|endpoint| {
+                    Some((endpoint.gateway(is_ipv4)?, endpoint.interface.as_str()))
+                });
+                let Some((gateway, interface)) = by else { continue };
+                if let Some(link) = inside.link(interface)? {
+                    inside.set_default_route(link.index, gateway)?;
+                }
+            }
+            Ok(())
+        })?)
+    }
+
+    /// Makes a container answer to its names.
+    pub(crate) fn announce(&self, id: &str, endpoint: &EndpointState) -> Result<(), EngineError> {
+        if endpoint.names.is_empty() {
+            return Ok(());
+        }
+        let addresses: Vec<IpAddr> = endpoint.addresses.iter().map(|it| it.address).collect();
+        Ok(self.networks()?.announce(&endpoint.network, id, &endpoint.names, &addresses)?)
+    }
+}
+
+fn gone(bridge: &str) -> EngineError {
+    EngineError::Conflict { message: format!("bridge {bridge} was removed while it was connected") }
+}
+
+/// The names that a container answers to in each network that has a resolver.
+fn name_endpoints(
+    record: &Record,
+    name: &str,
+    ends: &[(Wish, BridgeOptions)],
+    state: &mut NetworkState,
+) {
+    for (endpoint, (wish, _)) in state.endpoints.iter_mut().zip(ends) {
+        if wish.network.name != DEFAULT {
+            endpoint.names = names(name, &record.id, &record.config.hostname, &endpoint.aliases);
+        }
+    }
+}
+
+/// Its name, its aliases, the short form of its id, and the host name if it chose one.
+pub(crate) fn names(name: &str, id: &str, hostname: &str, aliases: &[String]) -> Vec<String> {
+    let mut names = vec![name.to_owned()];
+    let others = aliases.iter().map(String::as_str).chain([&id[..12], hostname]);
+    for other in others.filter(|other| !other.is_empty()) {
+        if !names.iter().any(|known| known == other) {
+            names.push(other.to_owned());
+        }
+    }
+    names
+}
+
+/// The sockets at which the resolver is asked, for UDP and TCP, inside a container's network.
+fn resolver_sockets(namespace: BorrowedFd<'_>) -> Result<[OwnedFd; 2], EngineError> {
+    let failed = |errno: rustix::io::Errno| NetworkError::Kernel {
+        action: "open the resolver's sockets".into(),
+        source: errno.into(),
+    };
+    Ok(network::in_namespace(namespace, || {
+        let open = |kind: SocketType| -> Result<(OwnedFd, u16), NetworkError> {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let socket =
+                rustix::net::socket_with(AddressFamily::INET, kind, flags, None).map_err(failed)?;
+            let address = SocketAddr::new(IpAddr::V4(RESOLVER), 0);
+            rustix::net::bind(&socket, &address).map_err(failed)?;
+            if kind == SocketType::STREAM {
+                rustix::net::listen(&socket, 64).map_err(failed)?;
+            }
+            let bound = rustix::net::getsockname(&socket).map_err(failed)?;
+            let port = SocketAddr::try_from(bound).map_or(0, |bound| bound.port());
+            Ok((socket, port))
+        };
+        let (udp, udp_port) = open(SocketType::DGRAM)?;
+        let (tcp, tcp_port) = open(SocketType::STREAM)?;
+        network::redirect_resolver(RESOLVER, udp_port, tcp_port)?;
+        Ok([udp, tcp])
+    })?)
+}

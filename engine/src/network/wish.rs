@@ -1,0 +1,150 @@
+//! Which networks a container is to have.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use dockerapi::{EndpointSettings, HostConfig, NetworkingConfig};
+use metadata::Container;
+use networks::Network;
+
+use super::DEFAULT;
+use crate::container::Record;
+use crate::{Engine, EngineError};
+
+/// A network that a container is to be in, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
+    pub(crate) network: Network,
+    pub(crate) settings: EndpointSettings,
+    /// The address that it asks for, of each family.
+    pub(crate) addresses: [Option<IpAddr>; 2],
+    pub(crate) mac: Option<network::MacAddress>,
+}
+
+/// Whether a mode stands for networks, and not for the lack of one or for somebody else's.
+pub(crate) fn is_networked(mode: &str) -> bool {
+    !matches!(mode, "none" | "host") && !mode.starts_with("container:")
+}
+
+impl Engine {
+    /// The networks of a container, in the order of its interfaces; none for a mode without.
+    pub(crate) fn wishes(
+        &self,
+        container: &Container,
+        record: &Record,
+    ) -> Result<Vec<Wish>, EngineError> {
+        if !is_networked(&record.host.network_mode) {
+            return Ok(Vec::new());
+        }
+        match container.networking()? {
+            Some(networking) => self.wishes_of(&record.host, &networking, false),
+            None => self.wishes_of(&record.host, &record.networking, true),
+        }
+    }
+
+    /// As [`Engine::wishes`], of a container to be. With `and_mode` the network that the mode names
+    /// is one of them in any case.
+    pub(crate) fn wishes_of(
+        &self,
+        host: &HostConfig,
+        networking: &NetworkingConfig,
+        and_mode: bool,
+    ) -> Result<Vec<Wish>, EngineError> {
+        if !is_networked(&host.network_mode) {
+            return Ok(Vec::new());
+        }
+        let mode = match host.network_mode.as_str() {
+            "" | "default" => DEFAULT,
+            mode => mode,
+        };
+        let mut wishes = Vec::new();
+        let mut asked: BTreeMap<String, EndpointSettings> = BTreeMap::new();
+        for (name, settings) in &networking.endpoints_config {
+            let network = self.find_network(name)?;
+            if asked.insert(network.name.clone(), settings.clone()).is_some() {
+                return Err(EngineError::Invalid {
+                    message: format!("network {} is named twice", network.name),
+                });
+            }
+        }
+        if and_mode {
+            let network = self.find_network(mode)?;
+            let settings = asked.remove(&network.name).unwrap_or_default();
+            wishes.push(wish(network, settings)?);
+        }
+        for (name, settings) in asked {
+            wishes.push(wish(self.find_network(&name)?, settings)?);
+        }
+        // The first interface is that of the default route; the sort keeps the order of equals.
+        wishes.sort_by_key(|wish| std::cmp::Reverse(wish.settings.gw_priority));
+        Ok(wishes)
+    }
+}
+
+/// Checks what is wished for in a network.
+pub(crate) fn wish(network: Network, settings: EndpointSettings) -> Result<Wish, EngineError> {
+    let invalid = |message: String| EngineError::Invalid { message };
+    if network.driver != "bridge" {
+        return Err(EngineError::Unsupported {
+            message: format!("network {} has the driver {:?}", network.name, network.driver),
+        });
+    }
+    let ipam = settings.ipam_config.clone().unwrap_or_default();
+    let mut addresses = [None, None];
+    for (at, text) in [ipam.ipv4_address, ipam.ipv6_address].into_iter().enumerate() {
+        if text.is_empty() {
+            continue;
+        }
+        let address: IpAddr = text
+            .parse()
+            .ok()
+            .filter(|address: &IpAddr| address.is_ipv4() == (at == 0))
+            .ok_or_else(|| {
+                invalid(format!("invalid endpoint settings: invalid IP address {text}"))
+            })?;
+        if network.name == DEFAULT {
+            return Err(invalid(
+                "user specified IP address is supported on user defined networks only".into(),
+            ));
+        }
+        let pool = network.pool_of(address).ok_or_else(|| {
+            invalid(format!(
+                "invalid config for network {}: invalid endpoint settings: no configured subnet \
+                 contains IP address {address}",
+                network.name
+            ))
+        })?;
+        if pool.chosen {
+            return Err(invalid(format!(
+                "invalid config for network {}: invalid endpoint settings: user specified IP \
+                 address is supported only when connecting to networks with user configured \
+                 subnets",
+                network.name
+            )));
+        }
+        addresses[at] = Some(address);
+    }
+    if !ipam.link_local_ips.is_empty() {
+        return Err(EngineError::Unsupported {
+            message: "--link-local-ip is not supported".into(),
+        });
+    }
+    if let Some(key) = settings.driver_opts.keys().next() {
+        return Err(EngineError::Unsupported {
+            message: format!("driver option {key} of network {} is not supported", network.name),
+        });
+    }
+    if network.name == DEFAULT && !settings.aliases.is_empty() {
+        return Err(invalid(
+            "network-scoped aliases are only supported for user-defined networks".into(),
+        ));
+    }
+    let mac = match settings.mac_address.as_str() {
+        "" => None,
+        text => Some(
+            network::MacAddress::parse(text)
+                .ok_or_else(|| invalid(format!("{text} is not a valid mac address")))?,
+        ),
+    };
+    Ok(Wish { network, settings, addresses, mac })
+}
