@@ -31,6 +31,8 @@ fn assert_untouched(canary: &Path) {
 }
 
 /// CVE-2023-27561, CVE-2023-28642, CVE-2025-54867, CVE-2026-41579, CVE-2026-47766.
+///
+/// Shown to bite: without `target::is_strict`.
 #[test]
 fn links_in_the_place_of_system_directories_are_refused() {
     let places = ["proc", "sys", "dev", "dev/pts", "dev/shm", "dev/mqueue", "sys/fs/cgroup"];
@@ -67,6 +69,8 @@ fn links_in_the_place_of_system_directories_are_refused() {
 }
 
 /// CVE-2026-41579: no mount over /dev at all, and /dev is a link.
+///
+/// Shown to bite: without `target::is_strict`.
 #[test]
 fn devices_are_not_made_through_a_link() {
     let run = Run::new(&["true"]).edit(|spec| {
@@ -80,6 +84,9 @@ fn devices_are_not_made_through_a_link() {
 }
 
 /// CVE-2025-31133, CVE-2025-62161: what masks is not what the image calls /dev/null.
+///
+/// Shown to bite: with the container's own /dev/null as the mask, and without the look at what is
+/// there already (`devices::check_existing`).
 #[test]
 fn masks_do_not_come_from_the_container() {
     for kind in ["link", "file", "fifo"] {
@@ -144,6 +151,8 @@ fn nodes_of_the_host_are_bound_read_only() {
 }
 
 /// CVE-2015-3627, CVE-2026-87766: parents of a bind mount's place lead out.
+///
+/// Shown to bite: without `RESOLVE_IN_ROOT` in `target::find`.
 #[test]
 fn places_of_bind_mounts_stay_inside() {
     for target in ["absolute", "relative"] {
@@ -171,6 +180,8 @@ fn places_of_bind_mounts_stay_inside() {
 }
 
 /// CVE-2024-21626: a working directory that is a descriptor of the runtime.
+///
+/// Shown to bite: without `RESOLVE_NO_MAGICLINKS` and without the look at getcwd(2) after.
 #[test]
 fn a_working_directory_outside_is_refused() {
     for number in 0..32 {
@@ -191,6 +202,8 @@ fn a_working_directory_outside_is_refused() {
 }
 
 /// CVE-2024-21626, CVE-2016-8649: nothing but 0, 1 and 2, whatever the caller had open.
+///
+/// Shown to bite: without `birth::let_go` and with descriptors not closed on exec.
 #[test]
 fn no_descriptor_of_the_caller_is_inside() {
     let script =
@@ -364,6 +377,8 @@ impl Racer {
 
 /// CVE-2019-19921, CVE-2021-30465, CVE-2024-45310: a volume that another container has too, in
 /// which a place and its parents become links while mounts are put there.
+///
+/// Shown to bite: without `RESOLVE_IN_ROOT` in `target::find`, or without `target::is_strict`.
 #[test]
 fn a_race_for_a_place_is_not_won() {
     let run = Run::new(&["true"]);
