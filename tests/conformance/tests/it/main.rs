@@ -28,6 +28,7 @@ mod delete;
 mod descriptors;
 mod devices;
 mod differences;
+mod escape;
 
 mod events;
 mod exec;
