@@ -125,10 +125,14 @@ pub(crate) fn launch(context: &Context, parsed: &Parsed, way: Way) -> Result<Exi
             return Err(error);
         }
     };
-    drop(lock);
     if way != Way::Create {
-        poststart(context, &entry.id, &record, pid.as_raw_nonzero().get());
+        let number = pid.as_raw_nonzero().get();
+        if let Err(error) = poststart(&entry.id, &record, number, created.pidfd.as_fd()) {
+            undo(context, &entry, lock, &record);
+            return Err(error);
+        }
     }
+    drop(lock);
     let Some(held) = held else {
         if let Some(notify) = &created.notify {
             notify.wait(created.pidfd.as_fd(), pid.as_raw_nonzero().get())?;
@@ -216,7 +220,7 @@ impl<'a> Making<'a> {
                 no_pivot: parsed.is_on("no-pivot"),
                 keep_keyring: parsed.is_on("no-new-keyring"),
                 set_home: true,
-                ..Options::default()
+                make_cwd: Some((0, 0)),
             },
         };
         making.with_container(parsed.id(), None, |container| {

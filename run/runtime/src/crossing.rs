@@ -72,7 +72,13 @@ fn send_on(
     sys::process::close_before_exec(plan.end_of_fds(), &keep)
         .inside(|| "close what is the host's".into())?;
     sys::process::wipe_environment();
-    let filter = if early { plan.load_filter()? } else { None };
+    let filter = match early {
+        true => {
+            plan.limits.apply_last()?;
+            plan.load_filter()?
+        }
+        false => None,
+    };
     let mut notified = filter.zip(listener);
     let mut far = Some(far);
     let child = sys::process::clone(CloneFlags::PARENT, None, || {

@@ -18,7 +18,7 @@ pub fn mount_detached(mounts: &[Mount]) -> Result<OwnedFd, RuntimeError> {
             MountKind::New { kind, source } => {
                 overlay::new_instance(kind, source, plan, None, None)
             }
-            MountKind::Bind { .. } | MountKind::Cgroup => {
+            MountKind::Bind { .. } | MountKind::Cgroup | MountKind::Remount => {
                 Err(spec_error("rootfs", "is no new file system"))
             }
         },

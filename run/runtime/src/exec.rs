@@ -150,6 +150,7 @@ impl Joiner<'_, '_> {
         self.plan.limits.apply_initial_affinity()?;
         enter_cgroup(self.cgroup.take())?;
         crate::limits::reset_affinity();
+        self.plan.limits.apply_affinity()?;
         // While the host's rights are still there, and before anything of the container's is in
         // sight: its own /proc is not to be trusted with labels (CVE-2015-1334).
         if self.plan.needs_proc() {

@@ -124,18 +124,26 @@ pub(crate) fn state(
 
 /// Calls the hooks of one point, one after the other, and stops at the first that fails.
 ///
-/// What a failure means is for the caller to say: after `Poststart` and `Poststop` the spec wants
-/// it logged and no more.
+/// What a failure means is for the caller to say. Its text has what the hook wrote.
 pub fn run(point: HookPoint, hooks: Option<&Hooks>, state: &State) -> Result<(), RuntimeError> {
     for (index, hook) in point.of(hooks).iter().enumerate() {
-        call(hook, state).map_err(|problem| RuntimeError::Hook {
-            kind: point.name(),
-            index,
-            path: hook.path.clone(),
-            problem,
-        })?;
+        call(hook, state).map_err(|problem| failure(point, index, hook, problem))?;
     }
     Ok(())
+}
+
+/// Calls the hooks of one point, whatever becomes of each; gives the failures.
+///
+/// After the end of a container the spec wants them logged and no more.
+pub fn run_all(point: HookPoint, hooks: Option<&Hooks>, state: &State) -> Vec<RuntimeError> {
+    let failed = |(index, hook): (usize, &Hook)| {
+        call(hook, state).err().map(|problem| failure(point, index, hook, problem))
+    };
+    point.of(hooks).iter().enumerate().filter_map(failed).collect()
+}
+
+fn failure(point: HookPoint, index: usize, hook: &Hook, problem: String) -> RuntimeError {
+    RuntimeError::Hook { kind: point.name(), index, path: hook.path.clone(), problem }
 }
 
 fn call(hook: &Hook, state: &State) -> Result<(), String> {

@@ -49,19 +49,39 @@ impl Limits {
         }
     }
 
+    /// When it is in its cgroup; likewise. `execCPUAffinity` is not for a container's first process.
+    pub(crate) fn apply_affinity(&self) -> Result<(), RuntimeError> {
+        match &self.affinity {
+            None => Ok(()),
+            Some(cpus) => rustix::thread::sched_setaffinity(None, cpus)
+                .inside(|| "set the CPU affinity".into()),
+        }
+    }
+
     /// Before privileges go. A hard limit above our own is cut down to it with a warning where
     /// CAP_SYS_RESOURCE is missing.
     pub(crate) fn apply(&self, warnings: &mut Vec<String>) -> Result<(), RuntimeError> {
         for (resource, name, limit) in &self.rlimits {
-            set_rlimit(*resource, name, *limit, warnings)?;
+            let limit = match resource {
+                Resource::Nofile => at_least(*limit, getrlimit(Resource::Nofile)),
+                _ => *limit,
+            };
+            set_rlimit(*resource, name, limit, warnings)?;
         }
         if let Some((class, level)) = self.io_priority {
             sys::schedule::set_io_priority(class, level)
                 .inside(|| "set process.ioPriority".into())?;
         }
-        if let Some(cpus) = &self.affinity {
-            rustix::thread::sched_setaffinity(None, cpus)
-                .inside(|| "set the CPU affinity".into())?;
+        Ok(())
+    }
+
+    /// The number of open files comes down as late as can be: until then this process has more of
+    /// them than its program may. Needs no privilege after [`Self::apply`].
+    pub(crate) fn apply_last(&self) -> Result<(), RuntimeError> {
+        for (resource, name, limit) in &self.rlimits {
+            if *resource == Resource::Nofile {
+                set_rlimit(*resource, name, *limit, &mut Vec::new())?;
+            }
         }
         Ok(())
     }
@@ -86,6 +106,18 @@ pub(crate) fn reset_affinity() {
     }
     // The kernel keeps to what the cgroup has; it refuses only where that is nothing.
     let _ = rustix::thread::sched_setaffinity(None, &all);
+}
+
+/// The larger of both, hard and soft; `None` is no limit.
+fn at_least(
+    one: rustix::process::Rlimit,
+    other: rustix::process::Rlimit,
+) -> rustix::process::Rlimit {
+    let most = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a.max(b));
+    rustix::process::Rlimit {
+        current: most(one.current, other.current),
+        maximum: most(one.maximum, other.maximum),
+    }
 }
 
 fn set_rlimit(

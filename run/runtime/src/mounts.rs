@@ -10,12 +10,14 @@ use oci::runtime::NamespaceKind;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
-    fsconfig_create, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags, fsconfig_create, fsconfig_reconfigure, fsconfig_set_flag, fsconfig_set_string,
+    fsmount, fsopen, fspick, move_mount, open_tree, unmount,
 };
 use sys::mount::{MountAttr, Propagation, READ_ONLY, set_attr};
 
 use crate::error::Step;
+use crate::options::Attributes;
 use crate::plan::{MountKind, MountPlan, Plan};
 use crate::target::{self, Want};
 use crate::{Rootfs, RuntimeError, copyup, devices, overlay, procfs, source};
@@ -41,7 +43,7 @@ impl OwnMounts {
         let mut has_proc = false;
         for mount in &plan.mounts {
             instances.push(match mount.kind {
-                MountKind::Bind { .. } => None,
+                MountKind::Bind { .. } | MountKind::Remount => None,
                 MountKind::New { .. } if source::lends(plan, mount) => None,
                 MountKind::Cgroup => Some(cgroup_top(mount)?),
                 MountKind::New { kind, source } => {
@@ -143,6 +145,10 @@ pub(crate) fn attach_all(
     let mut next =
         || sources.next().ok_or(Errno::BADMSG).inside(|| "take what the host gives".into());
     for (mount, instance) in plan.mounts.iter().zip(own.instances) {
+        if mount.kind == MountKind::Remount {
+            remount(mount, root)?;
+            continue;
+        }
         let tree = match instance {
             None => next()?,
             Some(tree) => tree,
@@ -211,6 +217,34 @@ fn inherit_mode(
     let Some(hidden) = existing(root, &mount.destination)? else { return Ok(()) };
     let mode = Mode::from_raw_mode(rustix::fs::fstat(&hidden).inside(action)?.st_mode & 0o7777);
     rustix::fs::chmodat(tree, ".", mode, AtFlags::empty()).inside(action)
+}
+
+/// Changes the attributes of what is mounted at a place, and the options of its file system.
+fn remount(mount: &MountPlan<'_>, root: BorrowedFd<'_>) -> Result<(), RuntimeError> {
+    let action = || format!("remount {}", mount.destination);
+    let place = target::find(root, &mount.destination, false).inside(action)?;
+    if !mount.options.data.is_empty() {
+        let context = fspick(&place, "", FsPickFlags::FSPICK_EMPTY_PATH).inside(action)?;
+        for (key, value) in &mount.options.data {
+            match value {
+                Some(value) => fsconfig_set_string(&context, key, value),
+                None => fsconfig_set_flag(&context, key),
+            }
+            .inside(|| format!("set option {key} of {}", mount.destination))?;
+        }
+        fsconfig_reconfigure(&context).inside(action)?;
+    }
+    let attr = |of: Attributes| MountAttr { set: of.set, clear: of.clear, ..MountAttr::default() };
+    for (of, recursive) in [(mount.options.own, false), (mount.options.recursive, true)] {
+        if !of.is_empty() {
+            set_attr(place.as_fd(), recursive, &attr(of)).inside(action)?;
+        }
+    }
+    for (propagation, recursive) in &mount.options.propagation {
+        let attr = MountAttr { propagation: Some(*propagation), ..MountAttr::default() };
+        set_attr(place.as_fd(), *recursive, &attr).inside(action)?;
+    }
+    Ok(())
 }
 
 /// What goes over /sys/fs/cgroup first: an own tmpfs, in which hierarchies are directories.

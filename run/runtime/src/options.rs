@@ -22,6 +22,8 @@ pub(crate) struct MountOptions {
     pub(crate) id_map: Option<bool>,
     /// `tmpcopyup`: a tmpfs begins with what it hides.
     pub(crate) copy_up: bool,
+    /// `remount`: what is mounted there already is changed.
+    pub(crate) remount: bool,
     /// What the file system itself understands, in order; a key without `=` has no value.
     pub(crate) data: Vec<(String, Option<String>)>,
 }
@@ -102,14 +104,18 @@ pub(crate) fn parse(options: &[String]) -> MountOptions {
             continue;
         }
         match option.as_str() {
-            "" | "defaults" | "loud" | "silent" | "remount" => {}
+            "" | "defaults" | "loud" | "silent" => {}
+            "remount" => parsed.remount = true,
             "bind" => parsed.bind = Some(Bind::One),
             "rbind" => parsed.bind = Some(Bind::Recursive),
             "idmap" => parsed.id_map = Some(false),
             "ridmap" => parsed.id_map = Some(true),
             "tmpcopyup" => parsed.copy_up = true,
             // The absence of a flag of the file system, which is how each begins.
-            "async" | "noiversion" | "nolazytime" | "nomand" => {}
+            "async" => parsed.forget("sync"),
+            "noiversion" => parsed.forget("iversion"),
+            "nolazytime" => parsed.forget("lazytime"),
+            "nomand" => parsed.forget("mand"),
             word => match propagation(word) {
                 Some(propagation) => parsed.propagation.push(propagation),
                 None => parsed.data.push(match word.split_once('=') {
@@ -120,6 +126,13 @@ pub(crate) fn parse(options: &[String]) -> MountOptions {
         }
     }
     parsed
+}
+
+impl MountOptions {
+    /// Takes a flag of the file system back.
+    fn forget(&mut self, flag: &str) {
+        self.data.retain(|(key, _)| key != flag);
+    }
 }
 
 /// The words that say of a whole tree what the same words without the `r` say of one mount.
@@ -258,6 +271,8 @@ mod tests {
         assert_eq!(parsed("ro rw").own, Attributes { set: 0, clear: READ_ONLY });
         assert_eq!(parsed("rw ro").own, Attributes { set: READ_ONLY, clear: 0 });
         assert_eq!(parsed("noatime relatime").own, Attributes { set: 0, clear: ATIME });
+        assert_eq!(parsed("sync lazytime async nolazytime").data, []);
+        assert_eq!(parsed("async sync").data, [("sync".to_owned(), None)]);
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub(crate) enum MountKind<'a> {
     Bind { source: &'a str, what: Bind },
     /// The container's own cgroup, however many hierarchies there are.
     Cgroup,
+    /// Other options for what an earlier mount has put there.
+    Remount,
     /// A new instance of a file system.
     New { kind: &'a str, source: Option<&'a str> },
 }
@@ -241,6 +243,7 @@ impl<'a> MountPlan<'a> {
         let options = options::parse(&mount.options);
         let source = mount.source.as_deref().filter(|source| !source.is_empty());
         let kind = match (mount.kind.as_deref().unwrap_or(""), options.bind) {
+            _ if options.remount => MountKind::Remount,
             (_, Some(what)) => MountKind::Bind { source: source.unwrap_or(""), what },
             ("" | "none" | "bind", None) => {
                 MountKind::Bind { source: source.unwrap_or(""), what: Bind::One }

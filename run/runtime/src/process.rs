@@ -333,13 +333,9 @@ impl<'a> ProcessPlan<'a> {
         let user = &self.process.user;
         let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
         rustix::thread::set_keep_capabilities(true).inside(|| "keep capabilities".into())?;
-        // The list is exact, with the primary group in it: a process that could shed it by a
-        // set-group-id program would gain what is denied to the group.
-        let mut groups: Vec<Gid> =
-            user.additional_gids.iter().map(|&gid| Gid::from_raw(gid)).collect();
-        if !groups.is_empty() && !groups.contains(&gid) {
-            groups.insert(0, gid);
-        }
+        // The list is exact. That the primary group is in it, so that no process can shed it by
+        // a set-group-id program and gain what is denied to the group, is for who writes the spec.
+        let groups: Vec<Gid> = user.additional_gids.iter().map(|&gid| Gid::from_raw(gid)).collect();
         match rustix::thread::set_thread_groups(&groups) {
             // A user namespace made without privileges forbids the call, and its own process has
             // no other groups to get rid of than its user's.
@@ -394,7 +390,10 @@ impl<'a> ProcessPlan<'a> {
             // Nobody wants this process any more.
             sys::process::exit_now(0);
         };
-        let filtered = hooks().and_then(|()| if loaded { Ok(()) } else { self.filter_itself() });
+        let filtered = hooks().and_then(|()| match loaded {
+            true => Ok(()),
+            false => self.limits.apply_last().and_then(|()| self.filter_itself()),
+        });
         if let Err(error) = filtered {
             return Err((error, socket));
         }

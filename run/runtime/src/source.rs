@@ -31,6 +31,7 @@ pub(crate) fn count(plan: &Plan<'_>, mount: &MountPlan<'_>, cgroup: usize) -> us
     match mount.kind {
         MountKind::Bind { .. } => 1,
         MountKind::Cgroup => cgroup,
+        MountKind::Remount => 0,
         MountKind::New { .. } => usize::from(lends(plan, mount)),
     }
 }
@@ -90,7 +91,7 @@ impl Sources {
                 }
                 MountKind::Cgroup => sources.open_cgroup(plan, mount)?,
                 MountKind::New { .. } if lends(plan, mount) => sources.fds.extend(lent.next()),
-                MountKind::New { .. } => {}
+                MountKind::New { .. } | MountKind::Remount => {}
             }
         }
         Ok(sources)
@@ -130,6 +131,14 @@ impl Sources {
     }
 }
 
+/// The propagation of the root until it is entered: one that is shared could not be pivoted to.
+fn first(plan: &Plan<'_>) -> Propagation {
+    match plan.propagation.0 {
+        Propagation::Shared => Propagation::Slave,
+        other => other,
+    }
+}
+
 fn root(plan: &Plan<'_>, user: Option<&IdMap>) -> Result<OwnedFd, RuntimeError> {
     match plan.container.rootfs {
         Rootfs::Directory(path) => {
@@ -138,21 +147,14 @@ fn root(plan: &Plan<'_>, user: Option<&IdMap>) -> Result<OwnedFd, RuntimeError> 
                 | OpenTreeFlags::OPEN_TREE_CLOEXEC
                 | OpenTreeFlags::AT_RECURSIVE;
             let tree = open_tree(CWD, path, flags).host(action)?;
-            // One that is shared could not be pivoted to: that comes when it has been.
-            let propagation = match plan.propagation.0 {
-                Propagation::Shared => Propagation::Slave,
-                other => other,
-            };
-            let attr = MountAttr { propagation: Some(propagation), ..MountAttr::default() };
+            let attr = MountAttr { propagation: Some(first(plan)), ..MountAttr::default() };
             set_attr(tree.as_fd(), true, &attr).host(action)?;
             Ok(tree)
         }
         Rootfs::Mounts(_) => {
             let mount = plan.rootfs.first().expect("the plan has checked that there is one");
             match mount.kind {
-                MountKind::Bind { source, what } => {
-                    bind(source, what, mount, plan.propagation.0, user)
-                }
+                MountKind::Bind { source, what } => bind(source, what, mount, first(plan), user),
                 MountKind::New { kind, source } => {
                     // An overlay cannot be mapped itself, but its layers can.
                     let map = match kind {
@@ -167,7 +169,9 @@ fn root(plan: &Plan<'_>, user: Option<&IdMap>) -> Result<OwnedFd, RuntimeError> 
                     }
                     Ok(tree)
                 }
-                MountKind::Cgroup => Err(spec_error(mount.field.clone(), "is a cgroup")),
+                MountKind::Cgroup | MountKind::Remount => {
+                    Err(spec_error(mount.field.clone(), "is no file system"))
+                }
             }
         }
     }

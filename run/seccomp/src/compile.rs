@@ -84,7 +84,7 @@ pub(crate) fn policy(filter: &Seccomp, native: Arch) -> Result<Policy<'static>, 
 
 fn add_rule(rules: &mut Vec<Rule<'static>>, rule: &SeccompRule) -> Result<(), SeccompError> {
     let action = action(&rule.action, rule.errno_ret)?;
-    if rule.names.iter().any(String::is_empty) {
+    if rule.names.is_empty() || rule.names.iter().any(String::is_empty) {
         return Err(SeccompError::Unnamed);
     }
     if action == Action::NOTIFY && rule.names.iter().any(|name| name == "write") {

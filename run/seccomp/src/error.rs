@@ -69,8 +69,8 @@ pub enum SeccompError {
         /// The action.
         action: String,
     },
-    /// A rule with an empty name.
-    #[error("seccomp: a rule has an empty name for a system call")]
+    /// A rule without a name, or with an empty one.
+    #[error("seccomp: a rule has no names, or an empty one, for system calls")]
     Unnamed,
     /// `SCMP_ACT_NOTIFY` where it would stop the runtime itself.
     #[error("seccomp: SCMP_ACT_NOTIFY cannot be used {place}")]

@@ -91,7 +91,7 @@ pub(crate) fn destroy(
     lock.remove()?;
     let Some(record) = record else { return Ok(()) };
     let state = start::hook_state(&entry.id, record, Status::Stopped, None);
-    if let Err(error) = hooks::run(HookPoint::Poststop, record.hooks.as_ref(), &state) {
+    for error in hooks::run_all(HookPoint::Poststop, record.hooks.as_ref(), &state) {
         context.log.warn(&error::chain(&error));
     }
     Ok(())

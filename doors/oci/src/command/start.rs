@@ -2,13 +2,14 @@
 //!
 //! runtime-spec 1.3.0, runtime.md, "Start".
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use oci::runtime::State;
 use runtime::StartHandle;
 use runtime::hooks::{self, HookPoint};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
+use rustix::process::Signal;
 
 use crate::Context;
 use crate::args::Parsed;
@@ -46,7 +47,7 @@ fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
     lock.remove_start_socket();
     drop(lock);
     let pid = alive.pid.as_raw_nonzero().get();
-    poststart(context, parsed.id(), &record, pid);
+    poststart(parsed.id(), &record, pid, alive.pidfd.as_fd())?;
     if let Some(notify) = notify {
         notify.wait(alive.pidfd.as_fd(), pid)?;
     }
@@ -61,13 +62,21 @@ fn refuse(status: Status) -> OciError {
     })
 }
 
-/// Calls the hooks that follow the start. One that fails is told of and changes nothing.
+/// Calls the hooks that follow the start. If one fails the container is ended.
+///
 /// runtime-spec 1.3.0, runtime.md, "Lifecycle", step 9.
-pub(crate) fn poststart(context: &Context, id: &str, record: &Record, pid: i32) {
+pub(crate) fn poststart(
+    id: &str,
+    record: &Record,
+    pid: i32,
+    pidfd: BorrowedFd<'_>,
+) -> Result<(), OciError> {
     let state = hook_state(id, record, Status::Running, Some(pid));
-    if let Err(error) = hooks::run(HookPoint::Poststart, record.hooks.as_ref(), &state) {
-        context.log.warn(&crate::error::chain(&error));
-    }
+    hooks::run(HookPoint::Poststart, record.hooks.as_ref(), &state).map_err(|error| {
+        // It may have ended by itself.
+        let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+        error.into()
+    })
 }
 
 /// What a hook reads.

@@ -7,35 +7,6 @@ use testkit::oci::{Kind, Runtime};
 /// Whose, why, and the tests that show it. runc is Debian's 1.1.5, and crun Debian's 1.8.1.
 const DIFFERENCES: &[(Kind, &str, &[&str])] = &[
     (
-        Kind::Kista,
-        "not yet",
-        &[
-            "events::statistics_of_a_running_container",
-            "exec::flags_change_the_process",
-            "features::features_tell_what_there_is",
-            "features::spec_writes_a_configuration_that_runs",
-            "hooks::a_failing_hook_is_told_with_what_it_said",
-            "hooks::a_failing_poststart_hook_ends_the_container",
-            "hooks::a_failing_poststop_hook_is_a_warning",
-            "limits::limits_hold_for_a_user_from_the_first_instruction_on",
-            "mount_options::options_of_the_superblock",
-            "mount_options::remount_changes_an_earlier_mount",
-            "notify::an_exec_is_told_to_the_listener_too",
-            "notify::metadata_without_a_listener_is_refused",
-            "notify::the_connection_is_closed_after_the_state",
-            "notify::the_listener_gets_the_state_and_answers",
-            "process::a_working_directory_that_is_missing_is_made",
-            "propagation::a_shared_root_is",
-            "scheduling::the_affinity_of_an_exec_is_as_configured",
-            "seccomp::a_rule_without_names_is_refused",
-            "update::limits_change_by_a_document",
-            "update::limits_change_by_flags",
-            "update::what_is_not_named_stays",
-            "user::user_group_and_additional_groups_are_exact",
-            "user_namespace::a_user_namespace_can_be_joined",
-        ],
-    ),
-    (
         Kind::Runc,
         "runc 1.1 does not look at `ociVersion`",
         &[

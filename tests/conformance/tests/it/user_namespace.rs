@@ -102,6 +102,7 @@ fn a_user_namespace_can_be_joined() {
     let path = format!("/proc/{}/ns/user", first.pid());
     let bundle = Bundle::script("cat /proc/self/uid_map; readlink /proc/self/ns/user")
         .chown(HOST)
+        .namespace("network")
         .join("user", &path);
     let out = runtime.run(&bundle).ok();
     assert!(out.contains("100000"), "{out}");

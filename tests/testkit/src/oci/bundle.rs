@@ -239,7 +239,9 @@ impl Drop for Bundle {
 pub(super) fn unique() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("conformance-{}-{next}", std::process::id())
+    // Pids come again, and what a runtime of others leaves behind may stay.
+    let time = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
+    format!("conformance-{}-{time:x}-{next}", std::process::id())
 }
 
 fn config(arguments: &[&str]) -> Value {
