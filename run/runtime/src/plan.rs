@@ -76,7 +76,7 @@ pub(crate) struct MountPlan<'a> {
 /// Where a mount comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MountKind<'a> {
-    /// A part of the host's tree.
+    /// A part of the host's tree. Options for its file system are ignored, as mount(2) does.
     Bind { source: &'a str, what: Bind },
     /// The container's own cgroup, however many hierarchies there are.
     Cgroup,
@@ -262,12 +262,6 @@ impl<'a> MountPlan<'a> {
         }
         if mount.destination.contains('\0') || source.is_some_and(|source| source.contains('\0')) {
             return Err(spec_error(field, "a path has a zero byte in it"));
-        }
-        if let (MountKind::Bind { .. }, Some((key, _))) = (kind, options.data.first()) {
-            let known = ["sync", "dirsync", "mand", "iversion", "lazytime", "nofail"];
-            if !known.contains(&key.as_str()) && !key.starts_with("x-") {
-                return Err(spec_error(field + ".options", format!("unknown option \"{key}\"")));
-            }
         }
         if options.copy_up && !matches!(kind, MountKind::New { kind: "tmpfs", .. }) {
             return Err(spec_error(field + ".options", "tmpcopyup is for tmpfs only"));

@@ -80,6 +80,17 @@ fn a_bind_is_told_by_its_options_whatever_its_type() {
     assert_eq!(Runtime::under_test().run(&bundle).ok(), "bound");
 }
 
+/// mount(2), MS_BIND: "The filesystemtype and data arguments are ignored."
+#[test]
+fn options_of_a_file_system_are_ignored_for_a_bind() {
+    needs!(Root);
+    let bundle = Bundle::running(&["cat", "/data/content"]);
+    let data = bundle.directory("data");
+    fs::write(data.join("content"), "bound").unwrap();
+    let bundle = bundle.bind(&data, "/data", &["mode=755", "size=1m", "anything"]);
+    assert_eq!(Runtime::under_test().run(&bundle).ok(), "bound");
+}
+
 #[test]
 fn rbind_brings_what_is_mounted_below() {
     needs!(Root);
