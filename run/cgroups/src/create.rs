@@ -86,15 +86,17 @@ impl Hierarchy {
         if missing.is_empty() {
             return Ok(());
         }
-        let mut made = Made::default();
+        // Its directory may be there: where systemd runs, a group is in its hierarchy whatever else.
+        let mut made = Made { adopts: true, ..Made::default() };
         let options = Options { controllers: missing };
-        let new = match self.make(&cgroup.path().clone(), missing, &options, &mut made) {
+        let mut new = match self.make(&cgroup.path().clone(), missing, &options, &mut made) {
             Ok(new) => new,
             Err(error) => {
                 made.undo();
                 return Err(error);
             }
         };
+        new.retain(|group| !cgroup.groups().contains(group));
         for group in &new {
             cgroup.move_into(&group.dir)?;
         }
@@ -258,12 +260,7 @@ fn copy_cpuset(top: &Path, dir: &Path) -> Result<(), CgroupError> {
 fn enable(mount: &MountPoint, dir: &Path, controllers: Controllers) -> Result<(), CgroupError> {
     let Some(parent) = dir.parent() else { return Ok(()) };
     if missing(parent, controllers)?.is_empty() {
-        // The kernel says that a controller is passed on before the groups below have its files;
-        // whoever writes there waits for whoever is at it.
-        return match is_populated(dir, controllers) {
-            true => Ok(()),
-            false => pass_on(parent, controllers),
-        };
+        return Ok(());
     }
     let Ok(below) = parent.strip_prefix(&mount.path) else { return Ok(()) };
     let mut at = mount.path.clone();
@@ -280,20 +277,6 @@ fn enable(mount: &MountPoint, dir: &Path, controllers: Controllers) -> Result<()
             None => return Ok(()),
         }
     }
-}
-
-/// Whether the files of these controllers are there.
-fn is_populated(dir: &Path, controllers: Controllers) -> bool {
-    use Controller::{Cpu, Cpuset, Io, Memory, Pids};
-    let files = [
-        (Cpuset, "cpuset.cpus"),
-        (Cpu, "cpu.weight"),
-        (Io, "io.stat"),
-        (Memory, "memory.max"),
-        (Pids, "pids.max"),
-    ];
-    let is_there = |name| rustix::fs::access(dir.join(name), rustix::fs::Access::EXISTS).is_ok();
-    files.iter().all(|(controller, name)| !controllers.contains(*controller) || is_there(name))
 }
 
 /// What a group does not pass on.

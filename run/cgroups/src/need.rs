@@ -58,6 +58,13 @@ pub(crate) fn needs(resources: &Resources, mode: Mode) -> Vec<(Controller, Strin
         need(network.class_id.is_some(), Controller::NetCls, "network.classID");
         need(!network.priorities.is_empty(), Controller::NetPrio, "network.priorities");
     }
+    // A file by its own name needs what stands before the dot.
+    for name in resources.unified.keys().filter(|_| mode == Mode::V2) {
+        let controller = name.split_once('.').and_then(|(front, _)| Controller::by_name(front));
+        if let Some(controller) = controller {
+            need(true, controller, &format!("unified.{name}"));
+        }
+    }
     // Version 2 has no such controller: a program attached to the group decides there.
     let devices = !resources.devices.is_empty() && mode != Mode::V2;
     need(devices, Controller::Devices, "devices");

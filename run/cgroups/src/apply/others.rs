@@ -45,6 +45,13 @@ impl Cgroup {
     pub(super) fn apply_rdma(&self, devices: &BTreeMap<String, Rdma>) -> Result<(), CgroupError> {
         for (device, limits) in devices {
             let (dir, _) = self.place(Controller::Rdma, "rdma")?;
+            if limits.hca_handles.is_none() && limits.hca_objects.is_none() {
+                return Err(CgroupError::Value {
+                    setting: "rdma".to_owned(),
+                    value: device.clone(),
+                    reason: "a device needs hcaHandles, hcaObjects, or both",
+                });
+            }
             let part = |name: &str, limit: Option<u32>| {
                 limit.map(|limit| format!(" {name}={limit}")).unwrap_or_default()
             };

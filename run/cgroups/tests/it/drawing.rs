@@ -191,6 +191,10 @@ fn what_version_2_lacks_is_an_error_and_not_ignored() {
         let error = group.apply(&resources).unwrap_err();
         assert_eq!(error.flag(), flag, "{error}");
     }
+    let rdma = [("mlx5_1".to_owned(), Rdma::default())].into();
+    let (_top, _, group) = drawing();
+    let error = group.apply(&Resources { rdma, ..Resources::default() }).unwrap_err();
+    assert!(error.to_string().contains("mlx5_1"), "{error}");
     for name in ["memory", "../memory.max", ".max", "memory."] {
         let (_top, _, group) = drawing();
         let unified = [(name.to_owned(), "1".to_owned())].into();
