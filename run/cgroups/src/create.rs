@@ -260,7 +260,12 @@ fn copy_cpuset(top: &Path, dir: &Path) -> Result<(), CgroupError> {
 fn enable(mount: &MountPoint, dir: &Path, controllers: Controllers) -> Result<(), CgroupError> {
     let Some(parent) = dir.parent() else { return Ok(()) };
     if missing(parent, controllers)?.is_empty() {
-        return Ok(());
+        // The kernel says that a controller is passed on before the groups below have its files;
+        // whoever writes there waits for whoever is at it.
+        return match is_populated(dir, controllers) {
+            true => Ok(()),
+            false => pass_on(parent, controllers),
+        };
     }
     let Ok(below) = parent.strip_prefix(&mount.path) else { return Ok(()) };
     let mut at = mount.path.clone();
@@ -277,6 +282,20 @@ fn enable(mount: &MountPoint, dir: &Path, controllers: Controllers) -> Result<()
             None => return Ok(()),
         }
     }
+}
+
+/// Whether the files of these controllers are there.
+fn is_populated(dir: &Path, controllers: Controllers) -> bool {
+    use Controller::{Cpu, Cpuset, Io, Memory, Pids};
+    let files = [
+        (Cpuset, "cpuset.cpus"),
+        (Cpu, "cpu.weight"),
+        (Io, "io.stat"),
+        (Memory, "memory.max"),
+        (Pids, "pids.max"),
+    ];
+    let is_there = |name| rustix::fs::access(dir.join(name), rustix::fs::Access::EXISTS).is_ok();
+    files.iter().all(|(controller, name)| !controllers.contains(*controller) || is_there(name))
 }
 
 /// What a group does not pass on.
