@@ -30,15 +30,18 @@ enum Guest {
     Plain,
     /// systemd, in a small Debian.
     Systemd,
+    /// The same with control groups of version 1, and version 2 beside them.
+    Hybrid,
 }
 
 impl Guest {
-    const ALL: [Self; 2] = [Self::Plain, Self::Systemd];
+    const ALL: [Self; 3] = [Self::Plain, Self::Systemd, Self::Hybrid];
 
     fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Systemd => "systemd",
+            Self::Hybrid => "hybrid",
         }
     }
 
@@ -46,7 +49,24 @@ impl Guest {
     fn init(self) -> &'static str {
         match self {
             Self::Plain => "/guest/start",
-            Self::Systemd => "/lib/systemd/systemd",
+            Self::Systemd | Self::Hybrid => "/lib/systemd/systemd",
+        }
+    }
+
+    /// What its kernel is told besides.
+    fn options(self) -> &'static [&'static str] {
+        const SYSTEMD: &[&str] = &[
+            "systemd.show_status=false",
+            "systemd.log_level=warning",
+            "systemd.unit=multi-user.target",
+            "systemd.mask=serial-getty@ttyS0.service",
+            // Only here:
+            "systemd.unified_cgroup_hierarchy=0",
+        ];
+        match self {
+            Self::Plain => &[],
+            Self::Systemd => &SYSTEMD[..SYSTEMD.len() - 1],
+            Self::Hybrid => SYSTEMD,
         }
     }
 
@@ -120,7 +140,7 @@ struct Parts {
     disk: PathBuf,
     /// What is on the console is kept here.
     log: PathBuf,
-    init: &'static str,
+    guest: Guest,
 }
 
 impl Parts {
@@ -137,13 +157,15 @@ impl Parts {
             initramfs: place.join("initramfs"),
             disk: place.join("disk"),
             log: place.join("log"),
-            init: guest.init(),
+            guest,
         };
         fs::write(&parts.initramfs, initramfs::make(kernel)?)?;
         let root = place.join("root");
         match guest {
             Guest::Plain => disk::skeleton(&root)?,
-            Guest::Systemd => debian::unpack(&root, &place.join("debian.tar"))?,
+            Guest::Systemd | Guest::Hybrid => {
+                debian::unpack(&root, &place.with_file_name("debian"))?;
+            }
         }
         disk::fill(&root, guest, kista, suites)?;
         disk::format(&root, &parts.disk)?;

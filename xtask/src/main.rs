@@ -29,7 +29,7 @@ usage: cargo xtask TASK
   licences            licences and bans of deny.toml, from the lock file
   compat [--check]    write docs/compat/docker-cli.md from the built kista, or compare with it
   fuzz [SECONDS]      run every fuzz target for a while
-  guest [plain|systemd] [SUITE[=FILTER] ...]
+  guest [plain|systemd|hybrid] [SUITE[=FILTER] ...]
                       tests in virtual machines, with another kernel
   bench WHAT [RUNS]   Kista beside its peers: run, engines, runtimes, images,
                       transfers, registry or all

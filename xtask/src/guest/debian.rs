@@ -12,7 +12,7 @@ use crate::workspace::root;
 
 const PACKAGES: &str = "systemd-sysv,dbus,dbus-user-session,libpam-systemd,uidmap,busybox-static";
 
-/// Unpacks it at `place`, from a tar that is made once and kept at `kept`.
+/// Unpacks it at `place`, from a tar that is made once and kept beside `kept`.
 ///
 /// It has a user `user` (1000) with subordinate ids, whose systemd `user@1000.service` is.
 pub(super) fn unpack(place: &Path, kept: &Path) -> Result<(), Box<dyn Error>> {

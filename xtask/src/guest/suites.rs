@@ -30,7 +30,7 @@ const SUITES: &[Suite] = &[
         name: "guest",
         package: "guest",
         target: "it",
-        guests: &[Guest::Plain, Guest::Systemd],
+        guests: &[Guest::Plain, Guest::Systemd, Guest::Hybrid],
         seconds: 200,
         only: &[],
         skipped: &[],
@@ -39,7 +39,7 @@ const SUITES: &[Suite] = &[
         name: "cgroups",
         package: "cgroups",
         target: "it",
-        guests: &[Guest::Plain, Guest::Systemd],
+        guests: &[Guest::Plain, Guest::Systemd, Guest::Hybrid],
         seconds: 120,
         only: &[],
         skipped: &[],
@@ -81,6 +81,7 @@ pub(super) fn promised(guest: Guest) -> &'static str {
     match guest {
         Guest::Plain => "root busybox statickista cgroupv2",
         Guest::Systemd => "root busybox statickista cgroupv2 systemd",
+        Guest::Hybrid => "root busybox statickista cgroupv1 cgrouphybrid systemd",
     }
 }
 
