@@ -4,13 +4,17 @@
 //! relative one (and `/<id>`, if there is none) below the runtime's own group, as runc has it, if
 //! that is the same in every hierarchy; otherwise below the mount points. On version 2 it is
 //! below the parent of the runtime's own group, since a group with processes in it cannot have
-//! limits below. runtime-spec 1.3.0, config-linux.md, "Cgroups Path".
+//! limits below. With `--systemd-cgroup` it is `slice:prefix:name`, and systemd makes the unit
+//! (`cgroups::Systemd`). runtime-spec 1.3.0, config-linux.md, "Cgroups Path".
 
 use std::io;
 use std::time::Duration;
 
-use cgroups::{Cgroup, CgroupError, CgroupPath, FreezerState, Hierarchy, Mode, Options};
-use oci::runtime::{Linux, Resources};
+use cgroups::{
+    Cgroup, CgroupError, CgroupPath, FreezerState, Hierarchy, Instance, Mode, Options, Systemd,
+    Unit,
+};
+use oci::runtime::{Resources, Spec};
 
 use crate::Context;
 use crate::error::OciError;
@@ -23,6 +27,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Plan {
     hierarchy: Hierarchy,
+    /// Who makes it, if not we: the scope or slice that it is in systemd's words.
+    systemd: Option<(Systemd, Unit)>,
     /// Where.
     pub(crate) path: CgroupPath,
     resources: Resources,
@@ -33,30 +39,27 @@ pub(crate) struct Plan {
 impl Plan {
     /// What a container's configuration asks for. `None` if there are no cgroups at all, and
     /// nothing is asked for.
-    pub(crate) fn new(
-        context: &Context,
-        id: &str,
-        linux: &Linux,
-    ) -> Result<Option<Self>, OciError> {
+    pub(crate) fn new(context: &Context, id: &str, spec: &Spec) -> Result<Option<Self>, OciError> {
+        let Some(linux) = &spec.linux else { return Ok(None) };
         let wanted = linux.cgroups_path.as_deref().filter(|path| !path.is_empty());
         let limits = linux.resources.as_ref().is_some_and(has_limits);
         let optional = context.rootless && wanted.is_none() && !limits;
-        if context.systemd {
-            check_systemd(wanted)?;
-            return Err(OciError::Unsupported(
-                "--systemd-cgroup is not supported yet: run without it and with cgroupsPath as a \
-                 path, which asks for the cgroupfs driver"
-                    .into(),
-            ));
-        }
         let hierarchy = match Hierarchy::detect() {
             Err(CgroupError::NotMounted) if optional => return Ok(None),
             other => other?,
         };
-        let path = match wanted {
-            Some(path) if path.starts_with('/') => CgroupPath::new(path)?,
-            Some(path) => CgroupPath::new(&below_own(&hierarchy, path)?)?,
-            None => CgroupPath::new(&below_own(&hierarchy, id)?)?,
+        let systemd = match context.systemd {
+            false => None,
+            true => {
+                let unit = Unit::new(wanted, id)?.with_annotations(&spec.annotations)?;
+                Some((Systemd::connect(instance())?, unit))
+            }
+        };
+        let path = match (&systemd, wanted) {
+            (Some((systemd, unit)), _) => systemd.path(unit)?,
+            (None, Some(path)) if path.starts_with('/') => CgroupPath::new(path)?,
+            (None, Some(path)) => CgroupPath::new(&below_own(&hierarchy, path)?)?,
+            (None, None) => CgroupPath::new(&below_own(&hierarchy, id)?)?,
         };
         let mut resources = linux.resources.clone().unwrap_or_default();
         if context.rootless {
@@ -65,7 +68,7 @@ impl Plan {
         } else {
             add_default_devices(&mut resources);
         }
-        let plan = Self { hierarchy, path, resources, optional };
+        let plan = Self { hierarchy, systemd, path, resources, optional };
         // Before anything is written that names it as this container's, to be killed with it.
         match plan.hierarchy.open(&plan.path) {
             Err(CgroupError::NotFound { .. }) => {}
@@ -74,8 +77,18 @@ impl Plan {
         Ok(Some(plan))
     }
 
-    /// Makes the group, or takes one that is there and empty. `None` if it is done without.
-    pub(crate) fn make(&self, context: &Context) -> Result<Option<Cgroup>, OciError> {
+    /// The name of systemd's unit, if that makes the group.
+    pub(crate) fn unit(&self) -> Option<&str> {
+        self.systemd.as_ref().map(|(_, unit)| unit.name())
+    }
+
+    /// Makes the group, or takes one that is there and empty. `None` if it is done without. To be
+    /// settled when the first process is inside.
+    pub(crate) fn make(&mut self, context: &Context) -> Result<Option<Cgroup>, OciError> {
+        if let Some((systemd, unit)) = &mut self.systemd {
+            let options = Options::default();
+            return Ok(Some(systemd.create(&self.hierarchy, unit, &self.resources, &options)?));
+        }
         match self.hierarchy.create(&self.path, &self.resources, &Options::default()) {
             Ok(cgroup) => Ok(Some(cgroup)),
             Err(CgroupError::Exists { .. }) => self.adopt().map(Some),
@@ -131,17 +144,11 @@ fn add_default_devices(resources: &mut Resources) {
     resources.devices.extend(cgroups::default_device_rules().into_iter().skip(1));
 }
 
-/// The form that the systemd driver wants: `slice:prefix:name`.
-fn check_systemd(path: Option<&str>) -> Result<(), OciError> {
-    match path {
-        Some(path) if path.split(':').count() != 3 => Err(OciError::Config {
-            field: "linux.cgroupsPath".into(),
-            problem: format!(
-                "expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, \
-                 got \"{path}\" instead"
-            ),
-        }),
-        _ => Ok(()),
+/// The systemd that a user's containers are made by: pid 1 for root, otherwise the user's own.
+fn instance() -> Instance {
+    match rustix::process::geteuid().is_root() {
+        true => Instance::System,
+        false => Instance::User,
     }
 }
 
@@ -185,7 +192,32 @@ pub(crate) fn destroy(record: &Record) -> Result<(), OciError> {
         Err(CgroupError::NotMounted) => return Ok(()),
         other => other?,
     };
-    Ok(hierarchy.destroy(&CgroupPath::new(path)?, PATIENCE)?)
+    let path = CgroupPath::new(path)?;
+    if let Some(unit) = &record.unit {
+        match hierarchy.open(&path) {
+            Err(CgroupError::NotFound { .. }) => {}
+            other => other?.kill(PATIENCE)?,
+        }
+        // A scope goes by itself when it is empty; one that failed stays until it is stopped.
+        match Systemd::connect(instance())?.stop(unit) {
+            Ok(()) | Err(CgroupError::Unit { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(hierarchy.destroy(&path, PATIENCE)?)
+}
+
+/// Changes limits of a container; what is absent stays as it is.
+pub(crate) fn update(record: &Record, resources: &Resources) -> Result<(), OciError> {
+    let mut group = need(record)?;
+    match &record.unit {
+        Some(unit) => Systemd::connect(instance())?.update(&group, unit, resources)?,
+        None => {
+            Hierarchy::detect()?.extend(&mut group, resources)?;
+            group.apply(resources)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -201,13 +233,5 @@ mod tests {
         assert!(!has_limits(&resources), "rules about devices are no limits");
         resources.pids = Some(oci::runtime::Pids { limit: Some(1) });
         assert!(has_limits(&resources));
-    }
-
-    #[test]
-    fn the_systemd_form_has_three_parts() {
-        assert!(check_systemd(None).is_ok());
-        assert!(check_systemd(Some("system.slice:kista:1")).is_ok());
-        assert!(check_systemd(Some(":kista:1")).is_ok());
-        assert!(check_systemd(Some("/a/b")).is_err());
     }
 }

@@ -84,7 +84,8 @@ impl From<CgroupError> for OciError {
             CgroupError::NoController { .. }
             | CgroupError::Unsupported { .. }
             | CgroupError::Value { .. }
-            | CgroupError::Path { .. } => Self::Limit(error),
+            | CgroupError::Path { .. }
+            | CgroupError::Property { .. } => Self::Limit(error),
             error => Self::Cgroup(error),
         }
     }

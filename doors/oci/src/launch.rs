@@ -103,7 +103,7 @@ pub(crate) fn launch(context: &Context, parsed: &Parsed, way: Way) -> Result<Exi
         Err(OciError::NoContainer) => {}
         other => return other.and(Err(OciError::Exists)),
     }
-    let making = Making::prepare(context, parsed, way)?;
+    let mut making = Making::prepare(context, parsed, way)?;
     let held = match way {
         Way::Stay => {
             if !parsed.is_on("no-subreaper") {
@@ -202,10 +202,7 @@ impl<'a> Making<'a> {
         let filter = linux.and_then(|linux| linux.seccomp.as_ref());
         let filter =
             filter.map(|filter| seccomp::compile(filter, seccomp::Arch::NATIVE)).transpose()?;
-        let group = match linux {
-            None => None,
-            Some(linux) => cgroup::Plan::new(context, parsed.id(), linux)?,
-        };
+        let group = cgroup::Plan::new(context, parsed.id(), &bundle.spec)?;
         let making = Self {
             context,
             way,
@@ -263,7 +260,7 @@ impl<'a> Making<'a> {
             rootfs: text(&self.bundle.rootfs),
             created: Timestamp::now(),
             cgroup: self.group.as_ref().map(|plan| plan.path.to_string()),
-            unit: None,
+            unit: self.group.as_ref().and_then(cgroup::Plan::unit).map(str::to_owned),
             shares_pids: shares_pids(spec),
             annotations: spec.annotations.clone(),
             hooks: later_hooks(spec.hooks.as_ref()),
@@ -273,7 +270,7 @@ impl<'a> Making<'a> {
 
     /// Makes everything, in the order of the drawing above.
     fn bring_up(
-        &self,
+        &mut self,
         entry: &Entry,
         lock: &Lock<'_>,
         record: &mut Record,
@@ -283,7 +280,7 @@ impl<'a> Making<'a> {
         if self.notify_host.is_some() {
             notify::make_dir(entry)?;
         }
-        let group = match &self.group {
+        let mut group = match &mut self.group {
             None => None,
             Some(plan) => plan.make(self.context).inspect_err(|_| record.cgroup = None)?,
         };
@@ -297,6 +294,9 @@ impl<'a> Making<'a> {
         let created = self.with_container(&entry.id, group.as_ref(), |container| {
             Ok(runtime::create_in(container, &self.bundle.dir)?)
         })?;
+        if let Some(group) = &mut group {
+            group.settle()?;
+        }
         for warning in &created.warnings {
             self.context.log.warn(warning);
         }

@@ -87,20 +87,24 @@ fn watch(
         let ended = !fds[0].revents().is_empty();
         let told = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
         drop(fds);
+        let due = Instant::now() >= next;
         if let Some(memory) = memory.as_ref().filter(|_| told) {
             memory.clear();
-            let now = group.oom_kills()?;
-            // Version 1 tells of the removal too, and of a limit that is met without a killing;
-            // version 2 of lesser events.
-            if now > kills || (memory.version == Version::V1 && !ended) {
+        }
+        if told || due || ended {
+            // The count goes with the group; the kernel tells of that too.
+            let now = group.oom_kills().unwrap_or(kills);
+            // Version 1 tells of a limit that is met without a killing; version 2 of lesser events.
+            let met = memory.as_ref().is_some_and(|memory| memory.version == Version::V1);
+            if now > kills || (told && met && !ended) {
                 print(&json!({"type": "oom", "id": id}))?;
             }
-            kills = now;
+            kills = kills.max(now);
         }
         if ended {
             return Ok(());
         }
-        if Instant::now() >= next {
+        if due {
             next += interval;
             match stats(id, group) {
                 Ok(event) => print(&event)?,

@@ -2,7 +2,6 @@
 
 use std::io::Read as _;
 
-use cgroups::Hierarchy;
 use oci::runtime::{BlockIo, Cpu, Memory, Pids, Resources};
 
 use crate::Context;
@@ -59,9 +58,7 @@ fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
     let Some(record) = record.filter(|_| status != Status::Stopped) else {
         return Err(OciError::NotRunning);
     };
-    let mut group = cgroup::need(&record)?;
-    Hierarchy::detect()?.extend(&mut group, &resources)?;
-    group.apply(&resources)?;
+    cgroup::update(&record, &resources)?;
     Ok(Exit::SUCCESS)
 }
 

@@ -6,5 +6,6 @@
 
 mod commands;
 mod details;
+mod engines;
 mod lifecycle;
 mod support;
