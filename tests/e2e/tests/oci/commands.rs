@@ -110,7 +110,6 @@ fn limits_are_changed_and_statistics_show_them() {
 fn events_tell_of_a_lack_of_memory_and_end_with_the_container() {
     needs!(Root, Busybox);
     let oci = Oci::new();
-    // The shell itself is spared: it is the smallest.
     let script = "read x; head -c 200000000 /dev/zero | tail -c 150000000 | wc -c; sleep 1000";
     let id = oci.id("a");
     let bundle = oci.bundle(&["sh", "-c", script], |spec| {
@@ -139,7 +138,6 @@ fn events_tell_of_a_lack_of_memory_and_end_with_the_container() {
     };
     read_until(&mut text, "\"type\":\"stats\"");
     drop(container.stdin.take());
-    // The kernel takes its time to kill on a busy machine, and swaps before it does.
     read_until(&mut text, "\"type\":\"oom\"");
     // Which of the processes was killed is the kernel's choice: it may have been the first one.
     oci.run(&["kill", &id, "KILL"]);
