@@ -45,6 +45,20 @@ pub enum EngineError {
         /// As Docker shows it, with its tag.
         name: String,
     },
+    /// No list of manifests of this name is in the making here.
+    #[error("No such manifest: {list}")]
+    NoList {
+        /// Its whole name.
+        list: String,
+    },
+    /// A list has no such entry.
+    #[error("manifest for image {manifest} does not exist in {list}")]
+    NotInList {
+        /// The list's whole name.
+        list: String,
+        /// The entry's.
+        manifest: String,
+    },
     /// Nothing here has a tag in this repository.
     #[error("An image does not exist locally with the tag: {repository}")]
     NoTag {
@@ -170,6 +184,8 @@ impl EngineError {
             | Self::NoImage { .. }
             | Self::NoLocalImage { .. }
             | Self::NoTag { .. }
+            | Self::NoList { .. }
+            | Self::NotInList { .. }
             | Self::NoVolume { .. }
             | Self::Networks(NetworksError::NotFound { .. }) => Kind::NotFound,
             Self::AmbiguousContainer { .. }

@@ -54,8 +54,9 @@ pub use exec::{ExecContainer, ExecSession};
 pub use filters::Filters;
 pub use hello::hello;
 pub use image::{
-    ImageSummary, ImportImage, ListImages, LoadImages, LoadedImage, Pruned, PullImage, PulledImage,
-    PushImage, PushedImage, Registries, RegistryLogin, RegistryManifest, RemoveImage, SaveImages,
+    AnnotateManifest, ImageSummary, ImportImage, ListImages, LoadImages, LoadedImage, Pruned,
+    PullImage, PulledImage, PushImage, PushedImage, Registries, RegistryLogin, RegistryManifest,
+    RemoveImage, SaveImages,
 };
 pub use reaper::{REAPER, reap};
 pub use shim::client::{Incoming, Session};

@@ -127,7 +127,6 @@ const ABOUT_INFO: &str = "Show facts about this installation and the system";
 
 const BUILD: &str = "building images comes with a later piece of work; \
     until then `docker build` and `docker save` elsewhere, and `kista load` here";
-const MANIFESTS: &str = "lists of manifests come with a later piece of work";
 const SEARCH: &str = "searching registries comes with a later piece of work";
 const TRUST: &str = "Docker Content Trust was given up by Docker; a digest in a name pins an image";
 const LAYERS: &str = "writing layers comes with a later piece of work";
@@ -153,7 +152,7 @@ pub(crate) static ROOT: &[Node] = &[
     command("info", INFO, ABOUT_INFO).category(Category::Common),
     group("container", CONTAINER, "Manage containers"),
     group("image", IMAGE, "Manage images"),
-    group("manifest", MANIFEST, "Look at manifests in registries"),
+    group("manifest", MANIFEST, "Look at manifests, and make lists of them"),
     group("network", NETWORK, "Manage networks"),
     group("registry", REGISTRY, "Run a registry"),
     group("system", SYSTEM, "Look after this installation"),
@@ -258,10 +257,10 @@ static IMAGE: &[Node] = &[
 
 static MANIFEST: &[Node] = &[
     command("inspect", leaf::<registries::ManifestInspectArgs>(), "Print a manifest or an index"),
-    later("annotate", MANIFESTS),
-    later("create", MANIFESTS),
-    later("push", MANIFESTS),
-    later("rm", MANIFESTS),
+    command("annotate", leaf::<registries::AnnotateListArgs>(), "Say what an entry runs on"),
+    command("create", leaf::<registries::CreateListArgs>(), "Begin a list of manifests"),
+    command("push", leaf::<registries::PushListArgs>(), "Send a list to its repository"),
+    command("rm", leaf::<registries::RemoveListArgs>(), "Forget lists"),
 ];
 
 static NETWORK: &[Node] = &[

@@ -2,6 +2,7 @@
 
 mod bring;
 mod list;
+mod lists;
 mod registry;
 mod remove;
 mod save;
@@ -12,6 +13,7 @@ use dockerapi::ImageDeleteResponse;
 use images::{ImageRecord, ImagesError};
 use oci::{Digest, ImageConfig, Platform, Timestamp};
 
+pub use lists::AnnotateManifest;
 pub use registry::{
     PullImage, PulledImage, PushImage, PushedImage, Registries, RegistryLogin, RegistryManifest,
 };

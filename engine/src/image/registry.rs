@@ -11,6 +11,7 @@ use crate::{Engine, EngineError};
 #[derive(Debug, Clone)]
 pub struct Registries {
     client: Client,
+    folder: Option<PathBuf>,
 }
 
 /// What to pull.
@@ -79,7 +80,17 @@ impl Registries {
     /// With the credentials in Docker's client configuration in `docker_config`, and the machine's
     /// settings.
     pub fn new(docker_config: Option<PathBuf>) -> Self {
-        Self { client: Client::new(Settings { docker_config, ..Settings::default() }) }
+        let folder = docker_config.clone();
+        Self { client: Client::new(Settings { docker_config, ..Settings::default() }), folder }
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Where the user's client keeps its configuration.
+    pub(crate) fn folder(&self) -> Option<&std::path::Path> {
+        self.folder.as_deref()
     }
 
     /// The name of a registry as `login` takes it: a host, or a URL of one; Docker's own if empty.
@@ -213,7 +224,7 @@ impl Engine {
     }
 }
 
-fn parse(text: &str) -> Result<Reference, EngineError> {
+pub(crate) fn parse(text: &str) -> Result<Reference, EngineError> {
     text.parse()
         .map_err(|error: oci::ReferenceError| EngineError::Invalid { message: error.to_string() })
 }

@@ -89,6 +89,15 @@ pub fn pull(
     Ok(Pulled { name, digest, id, is_new: true })
 }
 
+impl Repository {
+    /// What an image runs on, as its configuration says.
+    pub fn platform_of(&self, manifest: &Manifest) -> Result<Platform, TransferError> {
+        let bytes = self.blob("configuration", &manifest.config, MAX_CONFIG_BYTES)?;
+        let config: ImageConfig = serde_json::from_slice(&bytes).unwrap_or_default();
+        Ok(config.platform)
+    }
+}
+
 /// The manifest of the image that a document stands for.
 fn image_of(
     repository: &Repository,

@@ -9,6 +9,7 @@ use content::Content;
 use http1::{Url, encode_component};
 use oci::{Descriptor, Digest};
 
+use crate::document::{Document, Fetched};
 use crate::exchange::{Payload, Request, Response};
 use crate::server::Server;
 use crate::{LayerState, Progress, Repository, TransferError};
@@ -30,6 +31,42 @@ impl Repository {
             Some(from) => format!("{own} repository:{from}:pull"),
             None => own,
         }
+    }
+
+    /// Gives `target`, of the same registry, a manifest of this repository, by its digest.
+    ///
+    /// Its blobs are mounted; [`TransferError::Status`] if the registry does not do that.
+    pub fn copy_to(&self, target: &Self, fetched: &Fetched) -> Result<(), TransferError> {
+        let blobs: Vec<&Descriptor> = match &fetched.document {
+            Document::Manifest(manifest) => {
+                std::iter::once(&manifest.config).chain(&manifest.layers).collect()
+            }
+            // Its entries are manifests, and the caller's to copy.
+            Document::Index(_) => Vec::new(),
+        };
+        let server = target.own_server();
+        let scope = target.push_scope(Some(&self.path));
+        for blob in blobs {
+            let what = format!("mount of blob {}", blob.digest);
+            let url = target.url(server, "blobs/uploads/");
+            let request = Request {
+                what: &what,
+                repository: &target.name,
+                method: "POST",
+                url: url.with("mount", &blob.digest.to_string()).with("from", &self.path),
+                fields: Vec::new(),
+                payload: Payload::None,
+                scope: Some(&scope),
+                is_repeatable: true,
+            };
+            let response = target.client.exchange(server, &request)?;
+            if response.status != 201 {
+                return Err(target.refusal(&request, response));
+            }
+        }
+        let digest = &fetched.descriptor.digest;
+        let kind = &fetched.descriptor.media_type;
+        target.put_manifest(&digest.to_string(), kind, &fetched.bytes, digest)
     }
 
     /// Puts a manifest under a tag or its digest.

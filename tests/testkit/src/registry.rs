@@ -41,7 +41,11 @@ impl Registry {
         let root = tempfile::Builder::new().prefix("kista-registry-").tempdir().unwrap();
         let mut registry = Self {
             root,
-            port: free_port(),
+            port: match kind {
+                // Its own choice, so that no two tests come to share one.
+                Kind::Kista => 0,
+                Kind::Docker => free_port(),
+            },
             kind,
             child: None,
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
@@ -97,9 +101,20 @@ impl Registry {
                 command
             }
         };
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        self.child = Some(command.spawn().unwrap());
+        let log = self.root.path().join("log");
+        let errors = std::fs::File::create(&log).unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
+        let mut child = command.spawn().unwrap();
+        if self.kind == Kind::Kista {
+            self.port = wait_until("the registry listens", || {
+                let text = std::fs::read_to_string(&log).unwrap();
+                let address = text.lines().find_map(|line| line.strip_prefix("listening on "))?;
+                address.parse::<SocketAddr>().ok().map(|address| address.port())
+            });
+        }
         wait_until("the registry answers", || self.get("/v2/"));
+        assert!(child.try_wait().unwrap().is_none(), "somebody else answers in its place");
+        self.child = Some(child);
     }
 
     fn docker_configuration(&self) -> PathBuf {

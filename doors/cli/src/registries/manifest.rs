@@ -1,4 +1,4 @@
-//! `manifest inspect`: prints what a registry has under a name, as it has it.
+//! `manifest inspect`: prints a list in the making, or what a registry has under a name.
 
 use std::io::{self, Write};
 
@@ -18,12 +18,22 @@ flags! {
 
 impl Command for ManifestInspectArgs {
     const PATH: &'static str = "manifest inspect";
-    const USAGE: &'static str = "[OPTIONS] [MANIFEST_LIST] MANIFEST";
+    const USAGE: &'static str = "[OPTIONS] MANIFEST";
     const ARGS: Arity = Arity::Exactly(1);
 
     fn run(self, args: Vec<String>, call: &Call<'_>, ui: &mut Ui) -> io::Result<Exit> {
         let name = args.into_iter().next().unwrap_or_default();
-        let found = match call.registries().manifest(&name) {
+        let registries = call.registries();
+        match registries.inspect_list(&name) {
+            Ok(Some(bytes)) => {
+                ui.out().write_all(&bytes)?;
+                writeln!(ui.out())?;
+                return Ok(Exit::Success);
+            }
+            Ok(None) => {}
+            Err(error) => return ui.report(&error),
+        }
+        let found = match registries.manifest(&name) {
             Ok(found) => found,
             Err(error) => return ui.report(&error),
         };

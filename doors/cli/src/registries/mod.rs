@@ -1,10 +1,12 @@
 //! `login`, `logout`: being known to registries; `registry serve`: having one.
 
+mod lists;
 mod login;
 mod logout;
 mod manifest;
 mod serve;
 
+pub(crate) use lists::{AnnotateListArgs, CreateListArgs, PushListArgs, RemoveListArgs};
 pub(crate) use login::LoginArgs;
 pub(crate) use logout::LogoutArgs;
 pub(crate) use manifest::ManifestInspectArgs;

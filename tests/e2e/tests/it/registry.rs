@@ -190,6 +190,33 @@ fn debians_registry_takes_and_gives() {
 }
 
 #[test]
+fn a_list_of_manifests_is_made_and_pulled_by_platform() {
+    needs!(Root, Busybox);
+    let registry = Registry::kista(&[]);
+    let (name, image) = pushed(&registry.host());
+    let list = format!("{}/lists/bb:all", registry.host());
+    let kista = Kista::on_this_machine();
+    kista.run(&["manifest", "push", &list]).fails(1, "No such manifest");
+    let begun = kista.ok(&["manifest", "create", &list, &name]);
+    assert_eq!(begun, format!("Created manifest list {list}"));
+    kista.run(&["manifest", "create", &list, &name]).fails(1, "refusing to amend");
+    kista.ok(&["manifest", "annotate", "--arch", "s390x", &list, &name]);
+    let wrong = kista.ok(&["manifest", "inspect", &list]);
+    assert!(wrong.contains("s390x"), "{wrong}");
+    kista.run(&["manifest", "annotate", &list, "other:1"]).fails(1, "does not exist in");
+    kista.ok(&["manifest", "create", "--amend", &list, &name]);
+    let digest = kista.ok(&["manifest", "push", "--purge", &list]);
+    kista.run(&["manifest", "rm", &list]).fails(1, "No such manifest");
+
+    let other = Kista::on_this_machine();
+    let out = other.ok(&["pull", &list]);
+    assert!(out.contains(&format!("Digest: {digest}")), "{out}");
+    assert_eq!(other.format("{{.Id}}", &list), image.id());
+    let absent = other.run(&["pull", "--platform", "linux/riscv64", &list]);
+    absent.fails(1, "no matching manifest for linux/riscv64");
+}
+
+#[test]
 fn logins_are_kept_where_docker_keeps_them() {
     needs!(Root, Busybox);
     let folder = tempfile::tempdir().unwrap();
