@@ -4,7 +4,7 @@
 //! <root>/layers/<diff-id hex>/fs/          the layer's files, in overlay form; never written again
 //! <root>/layers/<diff-id hex>/layer.json   its DiffID, figures, and whether it was synced
 //! <root>/layers/.new-<random>/             being unpacked, under its writer's flock(2); without: garbage
-//! <root>/layers/.empty/fs/                 the lower directory of an image without layers
+//! <root>/layers/.empty/fs/, under/         lower directories where an overlay has too few
 //! ```
 //!
 //! Overlay form means that a whiteout is a character device 0:0 and an opaque directory has the

@@ -1,5 +1,7 @@
 //! What to mount so that layers become one root file system.
 
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use oci::{Digest, Mount};
@@ -26,7 +28,8 @@ impl Snapshots {
     /// `read_only` or if there is nothing to write to. A DiffID that occurs several times is
     /// mounted at its topmost place only, which is the same tree: overlayfs refuses a directory
     /// that it has already, and the lower one is hidden by its double, whiteouts included. Without
-    /// layers the lower directory is an empty one of ours.
+    /// layers the lower directory is an empty one of ours; so is a second one where there is nothing
+    /// to write to and only one layer.
     ///
     /// Kernels before 6.8 know no `lowerdir+`: whoever mounts joins the paths with colons there.
     /// Nothing is looked up: a layer that is not there is seen when it is mounted.
@@ -46,11 +49,15 @@ impl Snapshots {
             return Err(SnapshotError::TooManyLayers { layers: stack.len() });
         }
         let mut options = Vec::with_capacity(stack.len() + 4);
-        if stack.is_empty() {
-            options.push(option("lowerdir+", self.empty_layer()?)?);
-        }
-        for diff_id in stack {
+        for diff_id in &stack {
             options.push(option("lowerdir+", self.path_of(diff_id))?);
+        }
+        // Without an upper directory overlayfs wants two lower ones at least.
+        let least = if writable.is_some() { 1 } else { 2 };
+        for name in [c".empty/fs", c".empty/under"].into_iter().take(least) {
+            if options.len() < least {
+                options.push(option("lowerdir+", self.empty_layer(name)?)?);
+            }
         }
         if let Some(writable) = writable {
             options.push(option("upperdir", writable.container_dir.join("upper"))?);
@@ -71,10 +78,10 @@ impl Snapshots {
         }])
     }
 
-    fn empty_layer(&self) -> Result<PathBuf, SnapshotError> {
-        let path = self.inner.path.join(".empty").join("fs");
+    fn empty_layer(&self, name: &CStr) -> Result<PathBuf, SnapshotError> {
+        let path = self.inner.path.join(OsStr::from_bytes(name.to_bytes()));
         make_directory(&self.inner.layers, c".empty", 0o700)
-            .and_then(|()| make_directory(&self.inner.layers, c".empty/fs", 0o755))
+            .and_then(|()| make_directory(&self.inner.layers, name, 0o755))
             .map_err(|errno| failed("create", &path, errno))?;
         Ok(path)
     }

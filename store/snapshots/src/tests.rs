@@ -171,9 +171,13 @@ fn mounts_put_the_top_layer_first_and_a_double_once() {
 fn an_image_without_layers_has_an_empty_lower_directory() {
     let (temp, snapshots) = store();
     let mounts = snapshots.mounts(&[], None, true).unwrap();
-    let path = temp.path().join("layers/.empty/fs");
-    assert_eq!(mounts[0].options, [format!("lowerdir+={}", path.display()), "ro".into()]);
-    assert!(path.is_dir());
+    let path = |name: &str| temp.path().join("layers/.empty").join(name);
+    let lower = |name: &str| format!("lowerdir+={}", path(name).display());
+    // Two: overlayfs wants as many where there is nothing to write to.
+    assert_eq!(mounts[0].options, [lower("fs"), lower("under"), "ro".into()]);
+    assert!(path("fs").is_dir() && path("under").is_dir());
+    let one = snapshots.mounts(&[sha256(b"x")], None, true).unwrap();
+    assert_eq!(one[0].options.len(), 3, "{:?}", one[0].options);
     assert_eq!(snapshots.list().unwrap(), []);
 }
 

@@ -154,7 +154,10 @@ fn files(root: &Path) -> Vec<PathBuf> {
     if let Ok(entries) = fs::read_dir(root.join("layers")) {
         let unfinished = entries.flatten().map(|entry| entry.path());
         let hidden = |path: &PathBuf| {
-            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+            path.file_name()
+                .map(|name| name.to_string_lossy())
+                // The lower directories of overlays that have too few are there for good.
+                .is_some_and(|name| name.starts_with('.') && name != ".empty")
         };
         left.extend(unfinished.filter(hidden));
     }
