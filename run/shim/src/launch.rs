@@ -71,6 +71,10 @@ pub struct Plan {
     /// Whether other clients may attach: `attach.sock` exists from before `Started` on.
     #[serde(default)]
     pub listen: bool,
+    /// Whether the process is killed when the client that launched it is gone: for what is of no
+    /// use to anybody else.
+    #[serde(default)]
+    pub ends_with_client: bool,
     /// Handed back to [`crate::Hooks::claim`]; small, since the shim parses it.
     #[serde(default)]
     pub engine: serde_json::Value,
@@ -283,6 +287,7 @@ mod tests {
             attach: Streams::ALL,
             log: LogPlan::default(),
             listen: true,
+            ends_with_client: true,
             engine: serde_json::json!({"rm": true}),
         };
         let spec = Spec { hostname: Some("here".into()), ..Spec::default() };

@@ -35,6 +35,8 @@ pub(super) struct Watch<'h> {
     has_terminal: bool,
     has_stdin: bool,
     stdin_once: bool,
+    /// The process is of no use without the client that launched it.
+    ends_with_client: bool,
     pub(super) clients: Vec<Client>,
     next_client: u32,
     pub(super) log: LogWriter,
@@ -141,6 +143,7 @@ impl<'h> Watch<'h> {
             has_stdin: has_terminal || pipe.is_some(),
             input: Input::new(pipe),
             stdin_once: plan.stdin_once,
+            ends_with_client: plan.ends_with_client,
             clients: vec![launcher],
             next_client: 1,
             log: LogWriter::new(&plan.log, doors.log_dir),
@@ -367,6 +370,10 @@ impl<'h> Watch<'h> {
         let lost = |client: &Client| client.state == State::Lost && client.may_type();
         if self.stdin_once && !self.has_terminal && self.clients.iter().any(lost) {
             self.input.end();
+        }
+        let gone = |client: &Client| client.state != State::Here && client.is_launcher;
+        if self.ends_with_client && self.clients.iter().any(gone) {
+            let _ = sys::signals::send(self.pidfd.as_fd(), Signal::KILL.as_raw());
         }
         self.clients.retain(|client| client.state == State::Here);
     }

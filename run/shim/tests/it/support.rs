@@ -52,6 +52,7 @@ impl Container {
             attach: Streams::ALL,
             log: LogPlan::none(),
             listen: true,
+            ends_with_client: false,
             engine: serde_json::Value::Null,
         };
         let spec = Spec {
