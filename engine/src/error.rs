@@ -124,6 +124,9 @@ pub enum EngineError {
     /// Registries.
     #[error(transparent)]
     Transfer(#[from] transfer::TransferError),
+    /// Builds.
+    #[error(transparent)]
+    Build(#[from] builder::BuildError),
     /// The shim.
     #[error(transparent)]
     Shim(#[from] shim::ShimError),

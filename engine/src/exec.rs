@@ -119,6 +119,7 @@ impl Engine {
             attach: request.attach.unwrap_or(Streams::NONE),
             log: shim::log::LogPlan::none(),
             listen: false,
+            ends_with_client: false,
             engine: serde_json::to_value(told)
                 .map_err(|error| EngineError::Invalid { message: error.to_string() })?,
         };

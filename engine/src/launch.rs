@@ -119,6 +119,7 @@ impl Engine {
             attach,
             log,
             listen: true,
+            ends_with_client: false,
             engine: serde_json::to_value(ForHooks {
                 root: self.root().to_owned(),
                 id: record.id.clone(),
@@ -538,7 +539,7 @@ fn rlimits() -> Vec<(String, u64)> {
 }
 
 /// Looks at a device node of the host, or at all below a directory, without crossing mounts.
-fn host_devices(path: &str) -> io::Result<Vec<HostDevice>> {
+pub(crate) fn host_devices(path: &str) -> io::Result<Vec<HostDevice>> {
     let top = std::fs::metadata(path)?;
     if !top.is_dir() {
         return Ok(device(path, &top).into_iter().collect());

@@ -9,6 +9,7 @@
 //! root are as good as one: what they share is on disk, and who may change it is said by locks
 //! that the kernel drops when a process dies (`metadata`).
 
+mod build;
 mod container;
 mod error;
 mod exec;
@@ -44,6 +45,12 @@ use settings::Settings;
 
 pub use crate::network::{CreateNetwork, NetworkPool, is_in_subnet};
 pub use ::network::proxy::{NAME as PROXY, main as proxy};
+pub use build::{
+    BuildAgent, BuildContext, BuildError, BuildEvent, BuildEvents, BuildFailure, BuildImage,
+    BuildOutcome, BuildOutput, BuildRequest, BuildSecret, BuildWarning, BuiltImage,
+    DockerfileSource, FetchImage, FoundDockerfile, PlannedBuild, PrunedCache, SecretSource,
+    open_context, open_named_context, read_dockerfile,
+};
 pub use bundle::{parse_bind, parse_mount};
 pub use container::{
     ContainerState, ContainerSummary, CreateContainer, CreatedContainer, Grace, ListContainers,
@@ -161,6 +168,12 @@ impl Engine {
     pub(crate) fn facts(&self) -> Result<&bundle::HostFacts, EngineError> {
         let hierarchy = self.hierarchy()?;
         once(&self.facts, || Ok(launch::host_facts(hierarchy)))
+    }
+
+    /// Takes over what another engine of this process found out about the host, unless that is
+    /// known.
+    pub(crate) fn set_facts(&self, facts: bundle::HostFacts) {
+        let _ = self.facts.set(facts);
     }
 
     /// Leaves what was removed to a process that is started when this value is dropped: one for

@@ -4,6 +4,7 @@
 //! run in turns, A B C A B C, and the ratio is taken turn by turn. Whole commands are timed
 //! from outside, as a shell sees them. Peers that are not here are named as absent.
 
+mod builds;
 mod engines;
 mod images;
 mod measure;
@@ -36,7 +37,7 @@ pub(crate) struct Bench {
 type Group = (&'static str, fn(&Bench) -> Result<Vec<Table>, Box<dyn Error>>);
 
 /// `run` is the life of containers, `images` is unpacking, `transfers` is pull and push,
-/// `registry` is servers under load, `all` is everything.
+/// `registry` is servers under load, `build` is building, `all` is everything.
 pub(crate) fn run(what: &str, runs: usize) -> Outcome {
     let workspace = Workspace::load(false)?;
     let kista = match std::env::var_os("KISTA_BIN") {
@@ -56,12 +57,14 @@ pub(crate) fn run(what: &str, runs: usize) -> Outcome {
         "images" => &[("images", images::measure)],
         "transfers" => &[("transfers", registries::transfers)],
         "registry" => &[("registry", registries::servers)],
+        "build" => &[("build", builds::measure)],
         "all" => &[
             ("engines", engines::measure),
             ("runtimes", runtimes::measure),
             ("images", images::measure),
             ("transfers", registries::transfers),
             ("registry", registries::servers),
+            ("build", builds::measure),
         ],
         _ => return Err(format!("there is no benchmark {what}").into()),
     };

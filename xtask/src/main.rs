@@ -32,7 +32,7 @@ usage: cargo xtask TASK
   guest [plain|systemd|hybrid] [SUITE[=FILTER] ...]
                       tests in virtual machines, with another kernel
   bench WHAT [RUNS]   Kista beside its peers: run, engines, runtimes, images,
-                      transfers, registry or all
+                      transfers, registry, build or all
   dist                build the static kista of a release, into target/dist
 ";
 

@@ -10,6 +10,7 @@
 )]
 
 mod attach;
+mod build;
 mod command;
 mod config_file;
 mod container;

@@ -2,7 +2,7 @@
 
 use crate::command::{Leaf, leaf};
 use crate::registries;
-use crate::{container, image, inspect, network, system, volume};
+use crate::{build, container, image, inspect, network, system, volume};
 
 /// A command or a group of them.
 #[derive(Debug)]
@@ -71,6 +71,8 @@ impl Node {
     }
 }
 
+const BUILD: Leaf = leaf::<build::BuildArgs>();
+const BUILD_PRUNE: Leaf = leaf::<build::PruneArgs>();
 const ATTACH: Leaf = leaf::<container::AttachArgs>();
 const CREATE: Leaf = leaf::<container::CreateArgs>();
 const EXEC: Leaf = leaf::<container::ExecArgs>();
@@ -98,6 +100,8 @@ const SAVE: Leaf = leaf::<image::SaveArgs>();
 const TAG: Leaf = leaf::<image::TagArgs>();
 const INFO: Leaf = leaf::<system::InfoArgs>();
 
+const ABOUT_BUILD: &str = "Make an image of a Dockerfile and a directory";
+const ABOUT_BUILD_PRUNE: &str = "Forget what builds have done";
 const ABOUT_ATTACH: &str = "Connect this terminal to a running container's streams";
 const ABOUT_CREATE: &str = "Make a container without starting it";
 const ABOUT_EXEC: &str = "Run one more command in a running container";
@@ -125,8 +129,8 @@ const ABOUT_SAVE: &str = "Write images into an archive";
 const ABOUT_TAG: &str = "Give an image one more name";
 const ABOUT_INFO: &str = "Show facts about this installation and the system";
 
-const BUILD: &str = "building images comes with a later piece of work; \
-    until then `docker build` and `docker save` elsewhere, and `kista load` here";
+const BAKE: &str = "bake files come with a later piece of work; `kista build` is there";
+const BUILDERS: &str = "there are no builders to choose from: Kista builds in its own process";
 const SEARCH: &str = "searching registries comes with a later piece of work";
 const TRUST: &str = "Docker Content Trust was given up by Docker; a digest in a name pins an image";
 const LAYERS: &str = "writing layers comes with a later piece of work";
@@ -146,10 +150,13 @@ pub(crate) static ROOT: &[Node] = &[
     command("run", RUN, ABOUT_RUN).category(Category::Common),
     command("exec", EXEC, ABOUT_EXEC).category(Category::Common),
     command("ps", PS, ABOUT_PS).category(Category::Common),
+    command("build", BUILD, ABOUT_BUILD).category(Category::Common),
     command("pull", PULL, ABOUT_PULL).category(Category::Common),
     command("images", IMAGES, ABOUT_IMAGES).category(Category::Common),
     command("version", leaf::<system::VersionArgs>(), "Show versions").category(Category::Common),
     command("info", INFO, ABOUT_INFO).category(Category::Common),
+    group("builder", BUILDER, "Manage builds"),
+    group("buildx", BUILDX, "Build images"),
     group("container", CONTAINER, "Manage containers"),
     group("image", IMAGE, "Manage images"),
     group("manifest", MANIFEST, "Look at manifests, and make lists of them"),
@@ -186,10 +193,7 @@ pub(crate) static ROOT: &[Node] = &[
     command("wait", WAIT, ABOUT_WAIT),
     command("__cli-tree", leaf::<system::CliTreeArgs>(), "Print this tree as JSON")
         .category(Category::Hidden),
-    later("bake", BUILD),
-    later("build", BUILD),
-    later("builder", BUILD),
-    later("buildx", BUILD),
+    later("bake", BAKE),
     later("checkpoint", CHECKPOINTS),
     later("commit", LAYERS),
     later("compose", COMPOSE),
@@ -210,6 +214,24 @@ pub(crate) static ROOT: &[Node] = &[
     later("swarm", SWARM),
     later("trust", TRUST),
     later("update", UPDATES),
+];
+
+static BUILDER: &[Node] =
+    &[command("build", BUILD, ABOUT_BUILD), command("prune", BUILD_PRUNE, ABOUT_BUILD_PRUNE)];
+
+static BUILDX: &[Node] = &[
+    command("build", BUILD, ABOUT_BUILD).aliases(&["b"]),
+    command("prune", BUILD_PRUNE, ABOUT_BUILD_PRUNE),
+    later("bake", BAKE),
+    later("create", BUILDERS),
+    later("du", "accounting of disk space comes with a later piece of work"),
+    later("imagetools", "`kista manifest` is there"),
+    later("inspect", BUILDERS),
+    later("ls", BUILDERS),
+    later("rm", BUILDERS),
+    later("stop", BUILDERS),
+    later("use", BUILDERS),
+    later("version", "`kista version` is there"),
 ];
 
 static CONTAINER: &[Node] = &[
@@ -251,7 +273,7 @@ static IMAGE: &[Node] = &[
     command("push", PUSH, ABOUT_PUSH),
     command("save", SAVE, ABOUT_SAVE),
     command("tag", TAG, ABOUT_TAG),
-    later("build", BUILD),
+    command("build", BUILD, ABOUT_BUILD),
     later("history", LAYERS),
 ];
 
@@ -331,7 +353,9 @@ mod tests {
 
     #[test]
     fn no_word_leads_to_two_commands() {
-        for nodes in [ROOT, CONTAINER, IMAGE, MANIFEST, NETWORK, REGISTRY, SYSTEM, VOLUME] {
+        for nodes in
+            [ROOT, BUILDER, BUILDX, CONTAINER, IMAGE, MANIFEST, NETWORK, REGISTRY, SYSTEM, VOLUME]
+        {
             let mut words: Vec<&str> = nodes
                 .iter()
                 .flat_map(|n| std::iter::once(n.name).chain(n.aliases.iter().copied()))

@@ -174,6 +174,7 @@ impl Engine {
             };
             live.layers.extend(record.diff_ids);
         }
+        live.layers.extend(self.build_layers()?);
         Ok(live)
     }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic here is a test's failure")]
 
 mod attach;
+mod build;
 mod errors;
 mod exec;
 mod ids;

@@ -1,0 +1,306 @@
+//! `build`: makes an image of a Dockerfile and a directory.
+//!
+//! Flags, output and exit codes are `docker buildx build`'s: docs/compat/docker-cli.md.
+
+use std::io::{self, Write};
+use std::sync::atomic::AtomicBool;
+
+use engine::{BuildImage, BuildOutput, BuiltImage, Engine, PushImage};
+
+use super::failure::{self, Failed};
+use super::progress::{Kind, Printer};
+use super::{check, wishes};
+use crate::command::{Arity, Call, Command};
+use crate::flags::{
+    Bytes, Integer, List, Refused, RefusedSwitch, SwapBytes, Switch, Text, Ulimits, Words, flags,
+    long,
+};
+use crate::image::{Board, Stream, Way, pull};
+use crate::ui::{Exit, Ui};
+
+const CACHES: &str = "caches in other places come with a later piece of work; \
+    what was built here is remembered here";
+const ATTESTATIONS: &str = "attestations come with a later piece of work";
+const NOT_HERE: &str = "there are no builders to choose from: Kista builds in this process";
+const DONE: &str = "steps leave no containers behind";
+
+flags! {
+    /// Flags of `build`.
+    BuildArgs {
+        /// Add a line to the hosts file of commands (NAME:ADDRESS)
+        add_host: Words = long("add-host"),
+        /// Allow what a Dockerfile cannot take for itself (network.host, security.insecure)
+        allow: List = long("allow"),
+        /// Annotate the image's manifest (KEY=VALUE)
+        annotation: List = long("annotation"),
+        /// Attach attestations
+        attest: Refused = long("attest").later(ATTESTATIONS, &[]),
+        /// Set a build argument (NAME=VALUE, or NAME from the environment)
+        build_arg: List = long("build-arg"),
+        /// Add a named context (NAME=PATH, NAME=docker-image://REFERENCE)
+        build_context: List = long("build-context"),
+        /// Choose a builder
+        builder: Refused = long("builder").refused(NOT_HERE, &["", "default"]),
+        /// Use a cache of another place
+        cache_from: Refused = long("cache-from").later(CACHES, &[""]),
+        /// Write a cache to another place
+        cache_to: Refused = long("cache-to").later(CACHES, &[""]),
+        /// What to do: build or check
+        call: Text = long("call"),
+        /// Cgroup to put commands below
+        cgroup_parent: Text = long("cgroup-parent"),
+        /// Check the Dockerfile and build nothing
+        check: Switch = long("check"),
+        /// Without effect: nothing is sent anywhere
+        compress: Switch = long("compress").hidden(),
+        /// Period of the CPU quota, in microseconds
+        cpu_period: Integer<i64> = long("cpu-period").hidden(),
+        /// CPU time in each period, in microseconds
+        cpu_quota: Integer<i64> = long("cpu-quota").hidden(),
+        /// CPU weight of commands
+        cpu_shares: Integer<i64> = long("cpu-shares").short('c').hidden(),
+        /// Processors that commands may use
+        cpuset_cpus: Text = long("cpuset-cpus").hidden(),
+        /// Memory nodes that commands may use
+        cpuset_mems: Text = long("cpuset-mems").hidden(),
+        /// The Dockerfile (PATH/Dockerfile if not given, - for standard input)
+        file: Text = long("file").short('f'),
+        /// Without effect: steps leave no containers behind
+        force_rm: Switch = long("force-rm").hidden(),
+        /// Write the image's id to this file
+        iidfile: Text = long("iidfile"),
+        /// Isolation of commands
+        isolation: Refused = long("isolation")
+            .refused(crate::refused::ISOLATION, &["", "default", "process"]).hidden(),
+        /// Label the image (KEY=VALUE)
+        label: List = long("label"),
+        /// Put the image into the store, as is done anyway
+        load: Switch = long("load"),
+        /// Most memory of a command, in bytes or with a unit (b, k, m, g)
+        memory: Bytes = long("memory").short('m').hidden(),
+        /// Most memory and swap together; -1 for no limit
+        memory_swap: SwapBytes = long("memory-swap").hidden(),
+        /// Write facts about the result to this file, as JSON
+        metadata_file: Text = long("metadata-file"),
+        /// Network of commands: default, none or host
+        network: Text = long("network"),
+        /// Use nothing of earlier builds
+        no_cache: Switch = long("no-cache"),
+        /// Use nothing of earlier builds for these stages
+        no_cache_filter: Words = long("no-cache-filter"),
+        /// Where the result goes (type=image|local|tar|cacheonly[,dest=PATH], or a directory)
+        output: List = long("output").short('o'),
+        /// Platform to build for (os/arch[/variant])
+        platform: Words = long("platform"),
+        /// Evaluate a policy
+        policy: Refused = long("policy").later("policies come with a later piece of work", &[]),
+        /// How progress is shown: auto, plain, tty, rawjson, quiet
+        progress: Text = long("progress"),
+        /// Attach a provenance attestation
+        provenance: Refused = long("provenance").later(ATTESTATIONS, &["", "false", "0"]),
+        /// Fetch base images anew
+        pull: Switch = long("pull"),
+        /// Push the image under each of its names
+        push: Switch = long("push"),
+        /// Print nothing but the image's id
+        quiet: Switch = long("quiet").short('q'),
+        /// Limit resources
+        resource: Refused = long("resource").later("the flags for single limits are there", &[]),
+        /// Without effect unless false
+        rm: RefusedSwitch = long("rm").refused(DONE, &["true"]).hidden(),
+        /// Attach a list of what is in the image
+        sbom: Refused = long("sbom").later(ATTESTATIONS, &["", "false", "0"]),
+        /// Let commands mount a secret (id=ID[,src=FILE|,env=VARIABLE])
+        secret: List = long("secret"),
+        /// Security options
+        security_opt: Refused = long("security-opt")
+            .refused("commands of a build are confined by its profile", &[]).hidden(),
+        /// Size of /dev/shm of commands
+        shm_size: Bytes = long("shm-size"),
+        /// Make one layer of all
+        squash: RefusedSwitch = long("squash")
+            .refused("copy what is wanted into a last stage instead", &["false"]).hidden(),
+        /// Let commands use an agent's socket (default, or ID=SOCKET)
+        ssh: List = long("ssh"),
+        /// Name the image (NAME[:TAG])
+        tag: List = long("tag").short('t'),
+        /// Build up to this stage
+        target: Text = long("target"),
+        /// Limit a resource of commands (NAME=SOFT[:HARD])
+        ulimit: Ulimits = long("ulimit"),
+    }
+}
+
+impl Command for BuildArgs {
+    const PATH: &'static str = "buildx build";
+    const USAGE: &'static str = "[OPTIONS] PATH | URL | -";
+    const ARGS: Arity = Arity::Exactly(1);
+
+    fn run(self, args: Vec<String>, call: &Call<'_>, ui: &mut Ui) -> io::Result<Exit> {
+        let kind = match Kind::choose(self.progress.as_deref(), self.quiet.is_on()) {
+            Ok(kind) => kind,
+            Err(text) => return ui.fail(format_args!("ERROR: {text}")),
+        };
+        let only_check = match (self.call.as_deref(), self.check.is_on()) {
+            (None | Some("build"), check) => check,
+            (Some("check" | "lint"), _) => true,
+            (Some(other), _) => {
+                return ui.fail(format_args!(
+                    "ERROR: --call={other} is not supported yet: build and check are there"
+                ));
+            }
+        };
+        let files = (self.iidfile.clone(), self.metadata_file.clone());
+        let registry = Registry { pull: self.pull.is_on(), push: self.push.is_on() };
+        if registry.push && self.tag.0.is_empty() {
+            return ui.fail("ERROR: tag is needed when pushing to registry");
+        }
+        let mut printer = Printer::new(kind, ui);
+        let wanted = match wishes::read(self, &args[0], &printer) {
+            Ok(wanted) => wanted,
+            Err(error) => {
+                let failed = Failed { error: error.into(), file: None, output: None };
+                return failure::show(failed, printer.into_ui());
+            }
+        };
+        if only_check {
+            return check::run(wanted, call, printer.into_ui());
+        }
+        let wishes::Wanted { build, file } = wanted;
+        let built = match build_it(&build, &file, registry, call, &mut printer) {
+            Ok(built) => built,
+            Err(error) => {
+                let output = printer.last_failure();
+                let failed = Failed { error, file: Some(file), output };
+                return failure::show(failed, printer.into_ui());
+            }
+        };
+        printer.warnings(&built.warnings);
+        let ui = printer.into_ui();
+        report(&built, &files.0, &files.1, kind, ui)
+    }
+}
+
+/// What is wanted of registries.
+#[derive(Debug, Clone, Copy)]
+struct Registry {
+    /// All base images anew.
+    pull: bool,
+    /// The result.
+    push: bool,
+}
+
+/// Plans and builds, and shows it.
+fn build_it(
+    build: &BuildImage,
+    file: &engine::FoundDockerfile,
+    registry: Registry,
+    call: &Call<'_>,
+    printer: &mut Printer<'_>,
+) -> Result<BuiltImage, engine::BuildFailure> {
+    let internal = |error: engine::EngineError| engine::BuildFailure {
+        error: Box::new(engine::BuildError::Image {
+            name: "cannot open the data directory".into(),
+            source: Box::new(error),
+        }),
+        lines: None,
+    };
+    let engine: Engine = call.engine().map_err(internal)?;
+    let _lock = engine.lock_for_build().map_err(internal)?;
+    let definition = format!("[internal] load build definition from {}", file.name);
+    printer
+        .internal(&definition, &format!("transferring dockerfile: {}B done", file.content.len()));
+    let fetch = fetcher(&engine, call, &*printer);
+    let planned = engine.plan_build(&build.request, &fetch, registry.pull)?;
+    let stop = AtomicBool::new(false);
+    let built = printer.follow(|events| engine.build_image(build, planned, events, &stop))?;
+    if let Some(image) = &built.image {
+        let mut lines =
+            vec!["exporting layers done".to_owned(), format!("writing image {} done", image.id)];
+        for name in &built.names {
+            lines.push(format!("naming to {} done", full_name(name)));
+        }
+        printer.internal("exporting to image", &lines.join("\n"));
+    }
+    for output in &build.outputs {
+        match output {
+            BuildOutput::Image => {}
+            BuildOutput::Directory(path) => {
+                printer.internal("exporting to client directory", &path.display().to_string());
+            }
+            BuildOutput::Tar(_) => printer.internal("exporting to client tarball", "done"),
+        }
+    }
+    for name in built.names.iter().filter(|_| registry.push) {
+        let board = Board::new(Way::Push, Stream::Nowhere);
+        let request = PushImage { image: name.clone(), platform: None };
+        let pushed = engine.push_image(&call.registries(), &request, &board).map_err(|error| {
+            let name = format!("failed to push {}", full_name(name));
+            engine::BuildError::Image { name, source: Box::new(error) }
+        })?;
+        printer.internal(
+            &format!("pushing {}", full_name(name)),
+            &format!("pushing manifest for {}@{} done", full_name(name), pushed.digest),
+        );
+    }
+    Ok(built)
+}
+
+/// Fetches base images, and tells of it.
+fn fetcher<'a>(
+    engine: &'a Engine,
+    call: &'a Call<'_>,
+    printer: &'a Printer<'_>,
+) -> impl Fn(&str, &oci::Platform) -> Result<(), engine::EngineError> + 'a {
+    move |name, platform| {
+        let board = Board::new(Way::Pull, Stream::Nowhere);
+        let pulled = pull(engine, &call.registries(), name, Some(platform.clone()), &board)?;
+        printer.internal(
+            &format!("[internal] load metadata for {}", pulled.name),
+            &format!("resolve {}@{} done", pulled.name, pulled.digest),
+        );
+        Ok(())
+    }
+}
+
+fn full_name(name: &str) -> String {
+    name.parse::<oci::Reference>().map_or_else(|_| name.to_owned(), |name| name.to_string())
+}
+
+/// Writes the files that were asked for, and the id if that is all that is wanted.
+fn report(
+    built: &BuiltImage,
+    iidfile: &Text,
+    metadata_file: &Text,
+    kind: Kind,
+    ui: &mut Ui,
+) -> io::Result<Exit> {
+    if let Some(image) = &built.image {
+        if let Some(path) = iidfile.as_deref()
+            && let Err(error) = std::fs::write(path, image.id.to_string())
+        {
+            return ui.fail(crate::files::failed("write", path, &error));
+        }
+        if kind == Kind::Quiet {
+            writeln!(ui.out(), "{}", image.id)?;
+        }
+    }
+    if let Some(path) = metadata_file.as_deref() {
+        let mut facts = serde_json::Map::new();
+        if let Some(image) = &built.image {
+            facts.insert("containerimage.config.digest".into(), image.id.to_string().into());
+            facts.insert(
+                "containerimage.descriptor".into(),
+                serde_json::to_value(&image.manifest).unwrap_or_default(),
+            );
+            facts.insert("containerimage.digest".into(), image.manifest.digest.to_string().into());
+            let names: Vec<String> = built.names.iter().map(|name| full_name(name)).collect();
+            facts.insert("image.name".into(), names.join(",").into());
+        }
+        let text = serde_json::to_string_pretty(&facts).unwrap_or_default();
+        if let Err(error) = std::fs::write(path, text) {
+            return ui.fail(crate::files::failed("write", path, &error));
+        }
+    }
+    Ok(Exit::Success)
+}

@@ -1,0 +1,44 @@
+//! `build --check`: what the linter says, and nothing is built.
+
+use std::io::{self, Write};
+
+use super::failure::{self, Failed};
+use super::wishes::Wanted;
+use crate::command::Call;
+use crate::image::{Board, Stream, Way, pull};
+use crate::ui::{Exit, Ui};
+
+/// Prints the findings; the exit code is 1 if there are any.
+pub(super) fn run(wanted: Wanted, call: &Call<'_>, ui: &mut Ui) -> io::Result<Exit> {
+    let Wanted { mut build, file } = wanted;
+    build.request.all_stages = true;
+    let engine = match call.engine() {
+        Ok(engine) => engine,
+        Err(error) => return ui.report(&error),
+    };
+    let fetch = |name: &str, platform: &oci::Platform| {
+        let board = Board::new(Way::Pull, Stream::Nowhere);
+        pull(&engine, &call.registries(), name, Some(platform.clone()), &board).map(drop)
+    };
+    let planned = match engine.plan_build(&build.request, &fetch, false) {
+        Ok(planned) => planned,
+        Err(error) => return failure::show(Failed { error, file: Some(file), output: None }, ui),
+    };
+    let mut warnings = planned.warnings;
+    warnings.sort_by_key(|warning| warning.lines);
+    let mut out = ui.out();
+    match warnings.len() {
+        0 => writeln!(out, "Check complete, no warnings found.")?,
+        1 => writeln!(out, "Check complete, 1 warning has been found!")?,
+        count => writeln!(out, "Check complete, {count} warnings have been found!")?,
+    }
+    for warning in &warnings {
+        write!(out, "\nWARNING: {}", warning.rule)?;
+        if !warning.url.is_empty() {
+            write!(out, " - {}", warning.url)?;
+        }
+        writeln!(out, "\n{}\n", warning.message)?;
+        write!(out, "{}", dockerfile::show_source(&file.name, &file.content, warning.lines))?;
+    }
+    Ok(if warnings.is_empty() { Exit::Success } else { Exit::Failure(1) })
+}

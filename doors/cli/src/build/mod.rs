@@ -1,0 +1,11 @@
+//! `kista build`, and what is around it.
+
+mod args;
+mod check;
+mod failure;
+mod progress;
+mod prune;
+mod wishes;
+
+pub(crate) use args::BuildArgs;
+pub(crate) use prune::PruneArgs;

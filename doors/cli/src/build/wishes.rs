@@ -1,0 +1,340 @@
+//! From flags to what the engine is asked for.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use dockerapi::HostConfig;
+use engine::{
+    BuildAgent, BuildError, BuildImage, BuildOutput, BuildRequest, BuildSecret, DockerfileSource,
+    FoundDockerfile, SecretSource,
+};
+use oci::Platform;
+
+use super::args::BuildArgs;
+use super::progress::Printer;
+
+/// A build, and the Dockerfile for messages.
+pub(super) struct Wanted {
+    pub(super) build: BuildImage,
+    pub(super) file: FoundDockerfile,
+}
+
+/// Reads the flags, the Dockerfile and the ignore file.
+pub(super) fn read(
+    args: BuildArgs,
+    context: &str,
+    printer: &Printer<'_>,
+) -> Result<Wanted, BuildError> {
+    let mut request = BuildRequest {
+        target: args.target.text().to_owned(),
+        platform: platform(&args.platform.0)?,
+        no_cache: args.no_cache.is_on(),
+        no_cache_stages: args.no_cache_filter.0.clone(),
+        ..BuildRequest::default()
+    };
+    for text in &args.build_arg.0 {
+        match text.split_once('=') {
+            Some((name, value)) => drop(request.arguments.insert(name.into(), value.into())),
+            None => {
+                let value = std::env::var(text).ok();
+                request.arguments.extend(value.map(|value| (text.clone(), value)));
+            }
+        }
+    }
+    // As buildx does: the variable of the caller counts, unless it is given as an argument.
+    if let Ok(epoch) = std::env::var("SOURCE_DATE_EPOCH") {
+        request.arguments.entry("SOURCE_DATE_EPOCH".into()).or_insert(epoch);
+    }
+    if let Some(text) = request.arguments.get("BUILDKIT_DOCKERFILE_CHECK") {
+        let options = dockerfile::lint::LintOptions::parse(text).map_err(BuildError::Invalid)?;
+        request.lint = Some(options);
+    }
+    for text in &args.label.0 {
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        request.labels.insert(key.into(), value.into());
+    }
+    for what in &args.allow.0 {
+        match what.as_str() {
+            "network.host" => request.allow_host_network = true,
+            "security.insecure" => request.allow_insecure = true,
+            other => {
+                return Err(BuildError::Invalid(format!(
+                    "invalid entitlement {other:?}: network.host and security.insecure are there"
+                )));
+            }
+        }
+    }
+    request.secrets = args.secret.0.iter().map(|text| secret(text)).collect::<Result<_, _>>()?;
+    request.agents = args.ssh.0.iter().map(|text| agent(text)).collect::<Result<_, _>>()?;
+    let network = args.network.text();
+    // Who says that all commands are on the host's network allows it to each of them.
+    request.allow_host_network |= network == "host";
+    let host = HostConfig {
+        network_mode: network.to_owned(),
+        extra_hosts: args.add_host.0.iter().map(|text| text.replacen('=', ":", 1)).collect(),
+        shm_size: args.shm_size.0,
+        ulimits: args.ulimit.into_list(),
+        cgroup_parent: args.cgroup_parent.text().to_owned(),
+        memory: args.memory.0,
+        memory_swap: args.memory_swap.0,
+        cpu_shares: args.cpu_shares.0.unwrap_or(0),
+        cpu_period: args.cpu_period.0.unwrap_or(0),
+        cpu_quota: args.cpu_quota.0.unwrap_or(0),
+        cpuset_cpus: args.cpuset_cpus.text().to_owned(),
+        cpuset_mems: args.cpuset_mems.text().to_owned(),
+        ..HostConfig::default()
+    };
+    let file = open_contexts(&mut request, context, args.file.as_deref())?;
+    for text in &args.build_context.0 {
+        named_context(&mut request, text)?;
+    }
+    printer.internal("[internal] load .dockerignore", "transferring context: done");
+    request.dockerfile.clone_from(&file.content);
+    let mut annotations = std::collections::BTreeMap::new();
+    for text in &args.annotation.0 {
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        let key = match key.split_once(':') {
+            None => key,
+            Some(("manifest", key)) => key,
+            Some((kind, _)) => {
+                return Err(BuildError::Unsupported {
+                    what: format!("an annotation of type {kind:?}"),
+                    instead: "annotate the manifest",
+                });
+            }
+        };
+        annotations.insert(key.to_owned(), value.to_owned());
+    }
+    let outputs = outputs(&args.output.0)?;
+    let names = args.tag.0;
+    Ok(Wanted { build: BuildImage { request, names, annotations, host, outputs }, file })
+}
+
+fn platform(given: &[String]) -> Result<Option<Platform>, BuildError> {
+    match given {
+        [] => Ok(None),
+        [one] => Platform::parse(one).map(Some).ok_or_else(|| {
+            BuildError::Invalid(format!("failed to parse platform {one:?}: want os/arch[/variant]"))
+        }),
+        _ => Err(BuildError::Unsupported {
+            what: "building for several platforms at once".into(),
+            instead: "build for each of them under a name of its own",
+        }),
+    }
+}
+
+/// Opens the main context and finds the Dockerfile.
+fn open_contexts(
+    request: &mut BuildRequest,
+    context: &str,
+    file: Option<&str>,
+) -> Result<FoundDockerfile, BuildError> {
+    let remote = ["http://", "https://", "git://", "ssh://", "git@", "github.com/"];
+    if remote.iter().any(|start| context.starts_with(start)) {
+        return Err(BuildError::Unsupported {
+            what: format!("the context {context}"),
+            instead: "fetch it, and build from the directory",
+        });
+    }
+    if context == "-" {
+        if file.is_some_and(|file| file != "-") {
+            return Err(BuildError::Unsupported {
+                what: "a context from standard input".into(),
+                instead: "unpack it, and build from the directory",
+            });
+        }
+        let content = standard_input()?;
+        if content.starts_with(&[0x1f, 0x8b]) || content.get(257..262) == Some(b"ustar") {
+            return Err(BuildError::Unsupported {
+                what: "an archive from standard input as context".into(),
+                instead: "unpack it, and build from the directory",
+            });
+        }
+        return engine::read_dockerfile(DockerfileSource::Bytes(content));
+    }
+    let source = match file {
+        None => DockerfileSource::Default,
+        Some("-") => DockerfileSource::Bytes(standard_input()?),
+        Some(path) => DockerfileSource::Path(PathBuf::from(path)),
+    };
+    let (opened, found) = engine::open_context(Path::new(context), source)?;
+    request.contexts.insert(String::new(), opened);
+    Ok(found)
+}
+
+fn standard_input() -> Result<Vec<u8>, BuildError> {
+    const LIMIT: u64 = 64 << 20;
+    let mut bytes = Vec::new();
+    let failed = |source| BuildError::Io { action: "read", path: "-".into(), source };
+    io::stdin().lock().take(LIMIT).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// `--build-context`.
+fn named_context(request: &mut BuildRequest, text: &str) -> Result<(), BuildError> {
+    let Some((name, value)) = text.split_once('=') else {
+        return Err(BuildError::Invalid(format!(
+            "invalid context value: {text}, expected key=value"
+        )));
+    };
+    if let Some(reference) = value.strip_prefix("docker-image://") {
+        request.image_contexts.insert(name.to_owned(), reference.to_owned());
+    } else if value.contains("://") {
+        return Err(BuildError::Unsupported {
+            what: format!("the context {value}"),
+            instead: "a directory or docker-image://REFERENCE",
+        });
+    } else {
+        let opened = engine::open_named_context(Path::new(value))?;
+        request.contexts.insert(name.to_owned(), opened);
+    }
+    Ok(())
+}
+
+/// `--secret id=ID[,type=file|env][,src=FILE][,env=VARIABLE]`
+fn secret(text: &str) -> Result<BuildSecret, BuildError> {
+    let invalid = |why: String| BuildError::Invalid(format!("invalid secret {text:?}: {why}"));
+    let (mut id, mut file, mut variable, mut kind) = (None, None, None, None);
+    for field in dockerfile::csv_fields(text).map_err(invalid)? {
+        let Some((key, value)) = field.split_once('=') else {
+            return Err(invalid(format!("invalid field '{field}' must be a key=value pair")));
+        };
+        match key.to_lowercase().as_str() {
+            "id" => id = Some(value.to_owned()),
+            "source" | "src" => file = Some(value.to_owned()),
+            "env" => variable = Some(value.to_owned()),
+            "type" if matches!(value, "file" | "env") => kind = Some(value.to_owned()),
+            "type" => return Err(invalid(format!("unsupported secret type {value:?}"))),
+            _ => return Err(invalid(format!("unexpected key '{key}' in '{field}'"))),
+        }
+    }
+    let id = id.filter(|id| !id.is_empty()).ok_or_else(|| invalid("id is missing".into()))?;
+    if kind.as_deref() == Some("env") && variable.is_none() {
+        variable = file.take();
+    }
+    let source = match (variable, file) {
+        (Some(name), _) => SecretSource::Variable(name),
+        (None, Some(path)) => SecretSource::File(path.into()),
+        (None, None) if std::env::var_os(&id).is_some() && kind.as_deref() != Some("file") => {
+            SecretSource::Variable(id.clone())
+        }
+        (None, None) => SecretSource::File(id.clone().into()),
+    };
+    if let SecretSource::File(path) = &source
+        && !path.is_file()
+    {
+        return Err(invalid(format!("{} is not a file", path.display())));
+    }
+    Ok(BuildSecret { id, source })
+}
+
+/// `--ssh default`, `--ssh ID=SOCKET`
+fn agent(text: &str) -> Result<BuildAgent, BuildError> {
+    let (id, path) = match text.split_once('=') {
+        Some((id, path)) => (id, PathBuf::from(path)),
+        None => {
+            let socket = std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty());
+            let socket = socket.ok_or_else(|| {
+                BuildError::Invalid(format!(
+                    "invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set for --ssh {text}"
+                ))
+            })?;
+            (text, PathBuf::from(socket))
+        }
+    };
+    use std::os::unix::fs::FileTypeExt;
+    match std::fs::metadata(&path) {
+        Ok(facts) if facts.file_type().is_socket() => {
+            Ok(BuildAgent { id: id.to_owned(), socket: path })
+        }
+        Ok(_) => Err(BuildError::Unsupported {
+            what: format!("the key file {}", path.display()),
+            instead: "add it to an agent with ssh-add, and give the agent's socket",
+        }),
+        Err(source) => Err(BuildError::Io { action: "open", path, source }),
+    }
+}
+
+/// `--output`; an image in the store if there is none.
+fn outputs(given: &[String]) -> Result<Vec<BuildOutput>, BuildError> {
+    if given.is_empty() {
+        return Ok(vec![BuildOutput::Image]);
+    }
+    let mut outputs = Vec::new();
+    for text in given {
+        let invalid = |why: String| BuildError::Invalid(format!("invalid output {text:?}: {why}"));
+        let fields = dockerfile::csv_fields(text).map_err(invalid)?;
+        if let [only] = fields.as_slice()
+            && !only.contains('=')
+        {
+            outputs.push(match only.as_str() {
+                "-" => BuildOutput::Tar(None),
+                path => BuildOutput::Directory(path.into()),
+            });
+            continue;
+        }
+        let (mut kind, mut destination) = (String::new(), None);
+        for field in &fields {
+            match field.split_once('=') {
+                Some(("type", value)) => value.clone_into(&mut kind),
+                Some(("dest", value)) => destination = Some(value.to_owned()),
+                Some((key, _)) => {
+                    return Err(BuildError::Unsupported {
+                        what: format!("the attribute {key:?} of an output"),
+                        instead: "type and dest are there, and -t gives names",
+                    });
+                }
+                None => return Err(invalid(format!("{field:?} must be a key=value pair"))),
+            }
+        }
+        outputs.push(match (kind.as_str(), destination) {
+            ("image" | "docker", None) => BuildOutput::Image,
+            ("local", Some(path)) => BuildOutput::Directory(path.into()),
+            ("local", None) => return Err(invalid("dest is missing".into())),
+            ("tar", None) => BuildOutput::Tar(None),
+            ("tar", Some(path)) if path == "-" => BuildOutput::Tar(None),
+            ("tar", Some(path)) => BuildOutput::Tar(Some(path.into())),
+            ("cacheonly", None) => continue,
+            ("image" | "cacheonly", Some(_)) => return Err(invalid("dest makes no sense".into())),
+            ("oci" | "docker" | "registry", _) => {
+                return Err(BuildError::Unsupported {
+                    what: format!("output of type {kind}"),
+                    instead: "image, local, tar and cacheonly are there",
+                });
+            }
+            (other, _) => return Err(invalid(format!("unknown type {other:?}"))),
+        });
+    }
+    Ok(outputs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_are_read() {
+        let read = |text: &str| outputs(&[text.to_owned()]).map_err(|error| error.to_string());
+        assert_eq!(outputs(&[]).unwrap(), [BuildOutput::Image]);
+        assert_eq!(read("out"), Ok(vec![BuildOutput::Directory("out".into())]));
+        assert_eq!(read("-"), Ok(vec![BuildOutput::Tar(None)]));
+        assert_eq!(read("type=tar,dest=a"), Ok(vec![BuildOutput::Tar(Some("a".into()))]));
+        assert_eq!(read("type=cacheonly"), Ok(vec![]));
+        for text in ["type=local", "type=x", "type=oci,dest=a", "type=image,push=true", "a,b"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_read() {
+        let file = secret("id=a,src=/etc/passwd").unwrap();
+        assert!(
+            matches!(file.source, SecretSource::File(path) if path == Path::new("/etc/passwd"))
+        );
+        let variable = secret("id=a,env=B").unwrap();
+        assert!(matches!(variable.source, SecretSource::Variable(name) if name == "B"));
+        for text in ["src=/etc/passwd", "id=a,src=/nowhere", "id=a,foo=b", "x", "id=a,type=z"] {
+            assert!(secret(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Base images, from the store.
+
+use builder::{BaseImage, BaseImages, BuildError};
+use oci::{Platform, Reference};
+
+use super::foreign;
+use crate::{Engine, EngineError};
+
+/// Fetches an image by its name for a platform.
+pub type FetchImage<'a> = dyn Fn(&str, &Platform) -> Result<(), EngineError> + 'a;
+
+/// Finds images for a build.
+pub(super) struct Base<'a> {
+    pub(super) engine: &'a Engine,
+    /// Fetches what is not here.
+    pub(super) fetch: &'a FetchImage<'a>,
+    /// Fetches all anew.
+    pub(super) always: bool,
+}
+
+impl BaseImages for Base<'_> {
+    fn find(&self, name: &str, platform: &Platform) -> Result<BaseImage, BuildError> {
+        let here = match self.always {
+            true => Err(EngineError::NoImage { name: name.to_owned() }),
+            false => self.engine.resolve_image(name),
+        };
+        let found = match here {
+            Err(EngineError::NoImage { .. }) => {
+                (self.fetch)(name, platform).map_err(|error| foreign(&full_name(name), error))?;
+                self.engine.resolve_image(name)
+            }
+            other => other,
+        };
+        let image = match found {
+            Ok(image) => image,
+            Err(EngineError::NoImage { .. }) => {
+                return Err(BuildError::NoImage { name: full_name(name) });
+            }
+            Err(error) => return Err(foreign(name, error)),
+        };
+        let own = &image.config.platform;
+        if !own.os.is_empty() && !own.satisfies(platform) {
+            return Err(BuildError::Invalid(format!(
+                "image {name} is for {own}, and the build is for {platform}: \
+                 bring in one for {platform}, or build with --platform {own}"
+            )));
+        }
+        // A layer that was lost with the power is unpacked again when its image is loaded again.
+        let missing = self
+            .engine
+            .snapshots()
+            .and_then(|snapshots| Ok(snapshots.missing(&image.record.diff_ids)?))
+            .map_err(|error| foreign(name, error))?;
+        if let Some(layer) = missing.first() {
+            return Err(BuildError::Invalid(format!(
+                "layer {layer} of image {name} is not unpacked: load the image again"
+            )));
+        }
+        Ok(BaseImage {
+            name: full_name(name),
+            config: image.config,
+            diff_ids: image.record.diff_ids,
+        })
+    }
+}
+
+/// `docker.io/library/debian:12`
+fn full_name(name: &str) -> String {
+    match name.parse::<Reference>() {
+        Ok(reference) => reference.with_default_tag().to_string(),
+        Err(_) => name.to_owned(),
+    }
+}

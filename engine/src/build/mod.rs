@@ -1,0 +1,250 @@
+//! `build`: what a build needs of the engine, and the verbs around it.
+//!
+//! The work is `flow::builder`'s. The engine finds base images, runs the commands of steps in
+//! containers (`runner`), holds the store's lock for as long as it takes, and keeps the layers of
+//! the build cache from being collected.
+
+mod base;
+mod context;
+mod runner;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, SystemTime};
+
+use builder::{BuildCache, Built, Export, ImageTarget, Plan, Stores};
+use dockerapi::HostConfig;
+use oci::{Digest, Reference};
+
+pub use builder::{
+    Agent as BuildAgent, BuildError, Context as BuildContext, Event as BuildEvent,
+    EventSink as BuildEvents, Located as BuildFailure, Outcome as BuildOutcome,
+    Request as BuildRequest, Secret as BuildSecret, SecretSource,
+};
+
+pub use base::FetchImage;
+pub use context::{
+    DockerfileSource, FoundDockerfile, open_context, open_named_context, read_dockerfile,
+};
+
+use crate::{Engine, EngineError, Filters};
+
+/// A build: what to build, and how its commands are run.
+#[derive(Debug, Default)]
+pub struct BuildImage {
+    /// What.
+    pub request: BuildRequest,
+    /// The image's names.
+    pub names: Vec<String>,
+    /// Annotations of its manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// How commands are run: network (`default`, `none` or `host`), hosts, limits, cgroup. What a
+    /// step decides itself is left as it is.
+    pub host: HostConfig,
+    /// Where the result goes; nowhere if empty: what was done is remembered all the same.
+    pub outputs: Vec<BuildOutput>,
+}
+
+/// Where the result of a build goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuildOutput {
+    /// Into the store, under the names.
+    Image,
+    /// The files of the image into a directory, which is made.
+    Directory(PathBuf),
+    /// The files of the image as a tar; standard output if `None`.
+    Tar(Option<PathBuf>),
+}
+
+/// What came out of a build.
+#[derive(Debug, Default)]
+pub struct BuiltImage {
+    /// The image, if one was written.
+    pub image: Option<Built>,
+    /// The names that it was given.
+    pub names: Vec<String>,
+    /// What the linter found.
+    pub warnings: Vec<BuildWarning>,
+}
+
+/// One finding of the linter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildWarning {
+    /// The rule's name.
+    pub rule: &'static str,
+    /// What the rule asks for.
+    pub description: &'static str,
+    /// Where it is documented; may be empty.
+    pub url: String,
+    /// What was found.
+    pub message: String,
+    /// Where.
+    pub lines: dockerfile::Lines,
+}
+
+/// A plan of a build, before anything is done.
+#[derive(Debug)]
+pub struct PlannedBuild {
+    plan: Plan,
+    /// What the linter found.
+    pub warnings: Vec<BuildWarning>,
+}
+
+impl PlannedBuild {
+    /// Whether files of the main context are needed.
+    pub fn uses_context(&self) -> bool {
+        self.plan.uses_context()
+    }
+}
+
+/// What the build cache gave back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PrunedCache {
+    /// How many records, cache mounts and other files.
+    pub entries: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+impl Engine {
+    /// Evaluates a Dockerfile: base images are looked up, nothing is run.
+    ///
+    /// `fetch` is asked for base images that are not here; for all of them with `always`.
+    pub fn plan_build(
+        &self,
+        request: &BuildRequest,
+        fetch: &FetchImage<'_>,
+        always: bool,
+    ) -> Result<PlannedBuild, BuildFailure> {
+        let plan = builder::plan(request, &base::Base { engine: self, fetch, always })?;
+        let warnings = plan.warnings.iter().map(warning).collect();
+        Ok(PlannedBuild { plan, warnings })
+    }
+
+    /// Builds, and puts the result where it shall go.
+    ///
+    /// `stop` ends it early. `events` is told from several threads. `on_export` is called before
+    /// and after an output is written.
+    pub fn build_image(
+        &self,
+        build: &BuildImage,
+        planned: PlannedBuild,
+        events: &dyn BuildEvents,
+        stop: &AtomicBool,
+    ) -> Result<BuiltImage, BuildFailure> {
+        let internal =
+            |error: EngineError| BuildFailure::from(foreign("the data directory", error));
+        let names = build.names.iter().map(|name| image_name(name)).collect::<Result<_, _>>()?;
+        let stores = self.build_stores().map_err(internal)?;
+        let runner = runner::StepRunner::new(self, build).map_err(internal)?;
+        let PlannedBuild { plan, warnings } = planned;
+        let solved = builder::solve(&plan, &build.request, &stores, &runner, events, stop)?;
+        let mut built = BuiltImage { warnings, ..BuiltImage::default() };
+        for output in &build.outputs {
+            match output {
+                BuildOutput::Image => {
+                    let target = ImageTarget {
+                        names: Vec::clone(&names),
+                        annotations: build.annotations.clone(),
+                    };
+                    built.image = Some(builder::write_image(&plan, &solved, &stores, &target)?);
+                    built.names = names.iter().map(Reference::familiar).collect();
+                }
+                BuildOutput::Directory(path) => {
+                    let folder = open_output(path)?;
+                    builder::export_tree(
+                        &plan,
+                        &solved,
+                        &stores,
+                        Export::Directory(folder.as_fd()),
+                    )?;
+                }
+                BuildOutput::Tar(path) => {
+                    let mut out: Box<dyn Write> = match path {
+                        None => Box::new(std::io::stdout()),
+                        Some(path) => {
+                            Box::new(std::fs::File::create(path).map_err(|error| io(path, error))?)
+                        }
+                    };
+                    builder::export_tree(&plan, &solved, &stores, Export::Tar(&mut *out))?;
+                }
+            }
+        }
+        Ok(built)
+    }
+
+    /// Held while a build is planned and done: nothing that it found is collected.
+    pub fn lock_for_build(&self) -> Result<impl Sized + use<>, EngineError> {
+        self.store_lock()
+    }
+
+    /// Forgets what builds have done: all, or what was last done before `until`.
+    ///
+    /// Layers that nothing else needs are collected. With `all` cache mounts go too.
+    pub fn prune_builds(&self, filters: &Filters, all: bool) -> Result<PrunedCache, EngineError> {
+        filters.only(&["until"])?;
+        let before = filters.until()?.map(|until| {
+            let seconds = u64::try_from(until.unix_seconds()).unwrap_or(0);
+            SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+        });
+        let pruned = self.build_cache().prune(before, all)?;
+        let layers = self.collect_garbage()?;
+        Ok(PrunedCache { entries: pruned.entries, bytes: pruned.bytes + layers })
+    }
+
+    /// The layers that the build cache leads to.
+    pub(crate) fn build_layers(&self) -> Result<impl Iterator<Item = Digest> + use<>, EngineError> {
+        Ok(self.build_cache().layers()?.into_iter())
+    }
+
+    fn build_cache(&self) -> BuildCache {
+        BuildCache::new(self.root())
+    }
+
+    fn build_stores(&self) -> Result<Stores, EngineError> {
+        Ok(Stores {
+            root: self.root().to_owned(),
+            content: self.content()?.clone(),
+            images: self.images()?.clone(),
+            snapshots: self.snapshots()?.clone(),
+        })
+    }
+}
+
+fn warning(found: &dockerfile::lint::Warning) -> BuildWarning {
+    BuildWarning {
+        rule: found.rule.name(),
+        description: found.rule.description(),
+        url: found.rule.url(),
+        message: found.message.clone(),
+        lines: found.lines,
+    }
+}
+
+fn image_name(name: &str) -> Result<Reference, BuildFailure> {
+    let invalid =
+        |why: &dyn std::fmt::Display| BuildError::Invalid(format!("invalid tag {name:?}: {why}"));
+    let parsed: Reference = name.parse().map_err(|error| invalid(&error))?;
+    if parsed.digest().is_some() {
+        return Err(invalid(&"a name with a digest cannot be given").into());
+    }
+    Ok(parsed.with_default_tag())
+}
+
+/// The directory of `--output`, made if it is missing.
+fn open_output(path: &Path) -> Result<std::fs::File, BuildError> {
+    std::fs::create_dir_all(path).map_err(|error| io(path, error))?;
+    std::fs::File::open(path).map_err(|error| io(path, error))
+}
+
+fn io(path: &Path, source: std::io::Error) -> BuildError {
+    BuildError::Io { action: "write", path: path.to_owned(), source }
+}
+
+/// An error of the engine's within a build.
+fn foreign(name: &str, error: EngineError) -> BuildError {
+    BuildError::Image { name: name.to_owned(), source: Box::new(error) }
+}

@@ -1,0 +1,333 @@
+//! From the target backwards: which stages are needed, and where each starts from.
+
+use dockerfile::lint::{Linter, Rule};
+use dockerfile::{Dockerfile, Lexer, suggest};
+use oci::{ContainerDefaults, ImageConfig, Platform, Reference};
+
+use super::arguments;
+use super::names::Counter;
+use super::scope::Scope;
+use super::stage::Stage;
+use super::{Action, Origin, Plan, PlannedHistory, Step, target_name};
+use crate::request::{BaseImages, Request};
+use crate::{BuildError, Located, StepId};
+
+/// How long a chain of stages that need each other may be.
+const DEEPEST: usize = 60;
+
+/// The work on one file.
+pub(super) struct Stages<'a> {
+    pub(super) file: &'a Dockerfile,
+    pub(super) request: &'a Request,
+    pub(super) platform: &'a Platform,
+    pub(super) images: &'a dyn BaseImages,
+    pub(super) lexer: Lexer,
+    /// The arguments that `FROM` sees.
+    pub(super) globals: Scope,
+    /// Each stage's base, expanded.
+    bases: Vec<String>,
+    done: Vec<Progress>,
+    depth: usize,
+    pub(super) steps: Vec<Step>,
+}
+
+enum Progress {
+    New,
+    Under,
+    Done(Box<Stage>),
+}
+
+/// Evaluates the target and what it needs.
+pub(super) fn evaluate(
+    file: &Dockerfile,
+    request: &Request,
+    platform: &Platform,
+    images: &dyn BaseImages,
+    linter: &mut Linter,
+) -> Result<Plan, Located> {
+    let predefined =
+        arguments::predefined(target_name(file, request), platform, &request.arguments);
+    arguments::check_defaults(file, &predefined, linter);
+    let globals = arguments::global(file, predefined, Some(&request.arguments))?;
+    let epoch = match request.epoch {
+        Some(epoch) => Some(epoch),
+        None => arguments::epoch(&request.arguments, &globals)?,
+    };
+    let mut stages = Stages {
+        file,
+        request,
+        platform,
+        images,
+        lexer: Lexer::new(file.escape),
+        globals,
+        bases: Vec::new(),
+        done: file.stages.iter().map(|_| Progress::New).collect(),
+        depth: 0,
+        steps: Vec::new(),
+    };
+    stages.expand_bases(linter)?;
+    let target = match request.target.as_str() {
+        "" => file.stages.len() - 1,
+        name => stages.by_name(name).ok_or_else(|| {
+            let names = file.stages.iter().filter_map(|stage| stage.name.as_deref());
+            let hint = suggest(name, names).map(|word| format!(" (did you mean {word}?)"));
+            let hint = hint.unwrap_or_default();
+            BuildError::Invalid(format!("target stage {name:?} could not be found{hint}"))
+        })?,
+    };
+    if request.all_stages && request.target.is_empty() {
+        for index in 0..file.stages.len() {
+            stages.evaluate(index, linter)?;
+        }
+    }
+    let result = stages.evaluate(target, linter)?.clone();
+    let mut config = result.config;
+    config.config.labels.extend(request.labels.clone());
+    Ok(Plan {
+        steps: stages.steps,
+        target: result.top,
+        config,
+        history: result.history,
+        epoch,
+        warnings: Vec::new(),
+    })
+}
+
+impl Stages<'_> {
+    fn expand_bases(&mut self, linter: &mut Linter) -> Result<(), Located> {
+        for stage in &self.file.stages {
+            let fail = |message| Located::at(stage.lines)(BuildError::Invalid(message));
+            let expanded = self
+                .lexer
+                .expand(&stage.base, &self.globals)
+                .map_err(|error| fail(error.to_string()))?;
+            arguments::check_from(stage, &expanded, &self.globals, self.file, linter);
+            if expanded.text.is_empty() {
+                return Err(fail(format!("base name ({}) should not be blank", stage.base)));
+            }
+            self.bases.push(expanded.text);
+        }
+        Ok(())
+    }
+
+    /// A stage by its name, or by its number if the name is one.
+    fn by_name(&self, name: &str) -> Option<usize> {
+        let lower = name.to_lowercase();
+        let named = |stage: &dockerfile::Stage| stage.name.as_deref() == Some(lower.as_str());
+        self.file.stages.iter().rposition(named)
+    }
+
+    /// Evaluates a stage unless that was done.
+    pub(super) fn evaluate(
+        &mut self,
+        index: usize,
+        linter: &mut Linter,
+    ) -> Result<&Stage, Located> {
+        if !matches!(self.done[index], Progress::Done(_)) {
+            let lines = self.file.stages[index].lines;
+            let circular = matches!(self.done[index], Progress::Under);
+            if circular || self.depth == DEEPEST {
+                let name = self.stage_name(index);
+                let message = match circular {
+                    true => format!("circular dependency detected on stage: {name}"),
+                    false => format!("more than {DEEPEST} stages need each other"),
+                };
+                return Err(Located::at(lines)(BuildError::Invalid(message)));
+            }
+            self.done[index] = Progress::Under;
+            self.depth += 1;
+            let start = self.start(index, linter)?;
+            let stage = self.run_stage(index, start, linter)?;
+            self.depth -= 1;
+            self.done[index] = Progress::Done(Box::new(stage));
+        }
+        match &self.done[index] {
+            Progress::Done(stage) => Ok(stage),
+            Progress::New | Progress::Under => unreachable!("it was evaluated above"),
+        }
+    }
+
+    /// `NAME`, or `stage-N`.
+    pub(super) fn stage_name(&self, index: usize) -> String {
+        match &self.file.stages[index].name {
+            Some(name) => name.clone(),
+            None => format!("stage-{index}"),
+        }
+    }
+
+    /// What a stage is before its first instruction.
+    fn start(&mut self, index: usize, linter: &mut Linter) -> Result<Stage, Located> {
+        let stage = &self.file.stages[index];
+        let base = self.bases[index].clone();
+        let platform = self.stage_platform(index, linter)?;
+        let earlier = self.file.stages[..index]
+            .iter()
+            .rposition(|earlier| earlier.name.as_deref() == Some(base.as_str()));
+        let shown =
+            if self.file.stages.len() == 1 { String::new() } else { self.stage_name(index) };
+        let counter = |total| Counter { stage: shown.clone(), total, done: 0 };
+        if let Some(earlier) = earlier {
+            let below = self.evaluate(earlier, linter)?.clone();
+            let mut start = below.inherit(counter(0));
+            start.counter.total = super::stage::count(stage, &start.triggers);
+            return Ok(start);
+        }
+        let comments = &stage.comments;
+        let own = Scope::default();
+        if base == "scratch" && !self.is_context(&base) {
+            let mut start = Stage::new(empty_config(&platform), None, own, counter(0));
+            start.counter.total = super::stage::count(stage, &start.triggers);
+            return Ok(start);
+        }
+        let at = Located::at(stage.lines);
+        let image = self.image(&base, &platform).map_err(at)?;
+        let actual = &image.config.platform;
+        if !actual.os.is_empty()
+            && (actual.os != platform.os || actual.architecture != platform.architecture)
+        {
+            let message = format!(
+                "Base image {base} was pulled with platform \"{actual}\", \
+                 expected \"{platform}\" for current build"
+            );
+            linter.report(comments, Rule::InvalidBaseImagePlatform, stage.lines, message);
+        }
+        let mut config = image.config.clone();
+        config.created = None;
+        let mut start = Stage::new(config, None, own, counter(0));
+        start.counter.total = super::stage::count(stage, &start.triggers) + 1;
+        start.history = std::mem::take(&mut start.config.history)
+            .into_iter()
+            .map(PlannedHistory::Base)
+            .collect();
+        let name = start.counter.next(&format!("FROM {}", image.name), false);
+        start.top = self.base_step(name, stage.lines, image.diff_ids);
+        Ok(start)
+    }
+
+    /// A step that stands for an image; none for one without layers.
+    fn base_step(
+        &mut self,
+        name: String,
+        lines: dockerfile::Lines,
+        diff_ids: Vec<oci::Digest>,
+    ) -> Option<StepId> {
+        if diff_ids.is_empty() {
+            return None;
+        }
+        self.steps.push(Step {
+            name,
+            lines,
+            below: None,
+            action: Action::Base(diff_ids),
+            no_cache: false,
+        });
+        Some(self.steps.len() - 1)
+    }
+
+    fn is_context(&self, name: &str) -> bool {
+        self.request.image_contexts.contains_key(name) || self.request.contexts.contains_key(name)
+    }
+
+    /// An image by the name that a Dockerfile calls it.
+    fn image(
+        &self,
+        name: &str,
+        platform: &Platform,
+    ) -> Result<crate::request::BaseImage, BuildError> {
+        if let Some(stands_for) = self.request.image_contexts.get(name) {
+            return self.images.find(stands_for, platform);
+        }
+        if self.request.contexts.contains_key(name) {
+            return Err(BuildError::Unsupported {
+                what: format!("a stage that starts from the context {name:?}"),
+                instead: "start from scratch and copy from it",
+            });
+        }
+        if name.parse::<Reference>().is_err() {
+            return Err(BuildError::Invalid(format!(
+                "failed to parse stage name {name:?}: invalid reference format"
+            )));
+        }
+        self.images.find(name, platform)
+    }
+
+    /// `FROM --platform`.
+    fn stage_platform(&self, index: usize, linter: &mut Linter) -> Result<Platform, Located> {
+        let stage = &self.file.stages[index];
+        let Some(text) = &stage.platform else { return Ok(self.platform.clone()) };
+        let fail = |message| Located::at(stage.lines)(BuildError::Invalid(message));
+        let expanded =
+            self.lexer.expand(text, &self.globals).map_err(|error| fail(error.to_string()))?;
+        arguments::check_from(stage, &expanded, &self.globals, self.file, linter);
+        if expanded.text.is_empty() {
+            return Err(fail(format!("empty platform value from expression {text}")));
+        }
+        let platform = Platform::parse(&expanded.text).ok_or_else(|| {
+            fail(format!(
+                "failed to parse platform {text}: {:?} is an invalid OS component of {0:?}",
+                expanded.text
+            ))
+        })?;
+        let only_target = expanded.matched.len() == 1
+            && expanded.matched.contains("TARGETPLATFORM")
+            && expanded.unmatched.is_empty();
+        if only_target && expanded.text == self.platform.to_string() {
+            let message = format!(
+                "Setting platform to predefined {text} in FROM is redundant as this is the default behavior"
+            );
+            linter.report(&stage.comments, Rule::RedundantTargetPlatform, stage.lines, message);
+        }
+        let name = stage.name.as_deref().unwrap_or_default();
+        let named = name.contains(&platform.os) || name.contains(&platform.architecture);
+        if expanded.matched.is_empty() && expanded.unmatched.is_empty() && !named {
+            let message =
+                format!("FROM --platform flag should not use constant value {:?}", expanded.text);
+            let rule = Rule::FromPlatformFlagConstDisallowed;
+            linter.report(&stage.comments, rule, stage.lines, message);
+        }
+        Ok(platform)
+    }
+
+    /// Where `--from` leads: a stage by number or name, a named context, or an image.
+    pub(super) fn origin(
+        &mut self,
+        from: &str,
+        user: usize,
+        what: &str,
+        lines: dockerfile::Lines,
+        linter: &mut Linter,
+    ) -> Result<Origin, Located> {
+        let fail = |message| Located::at(lines)(BuildError::Invalid(message));
+        let index = match from.parse::<usize>() {
+            Ok(number) if number < self.file.stages.len() => Some(number),
+            Ok(number) => return Err(fail(format!("invalid stage index {number}"))),
+            Err(_) => self.by_name(from),
+        };
+        if let Some(index) = index {
+            if index > user {
+                let name = self.stage_name(user);
+                return Err(fail(format!(
+                    "cannot {what} from stage {from:?}, it needs to be defined before current stage {name:?}"
+                )));
+            }
+            return Ok(Origin::Step(self.evaluate(index, linter)?.top));
+        }
+        if from == "scratch" {
+            return Ok(Origin::Step(None));
+        }
+        if self.request.contexts.contains_key(from) {
+            return Ok(Origin::Context(from.to_owned()));
+        }
+        let image = self.image(from, self.platform).map_err(Located::at(lines))?;
+        let name = format!("FROM {}", image.name);
+        Ok(Origin::Step(self.base_step(name, lines, image.diff_ids)))
+    }
+}
+
+fn empty_config(platform: &Platform) -> ImageConfig {
+    ImageConfig {
+        platform: platform.clone(),
+        config: ContainerDefaults { working_dir: "/".into(), ..ContainerDefaults::default() },
+        ..ImageConfig::default()
+    }
+}

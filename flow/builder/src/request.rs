@@ -1,0 +1,119 @@
+//! What a build is asked for.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use dockerfile::ignore::Patterns;
+use dockerfile::lint::LintOptions;
+use oci::{Digest, ImageConfig, Platform, Timestamp};
+
+use crate::BuildError;
+
+/// The stores of one data root.
+#[derive(Debug, Clone)]
+pub struct Stores {
+    /// The data root.
+    pub root: PathBuf,
+    /// Blobs.
+    pub content: content::Content,
+    /// Records and names.
+    pub images: images::Images,
+    /// Layers.
+    pub snapshots: snapshots::Snapshots,
+}
+
+/// A directory that files are taken from.
+#[derive(Debug)]
+pub struct Context {
+    /// The directory.
+    pub root: OwnedFd,
+    /// What tells its files' digests from those of other contexts: its path, say.
+    pub name: String,
+    /// What does not take part.
+    pub ignore: Patterns,
+}
+
+/// All directories by name; the main one has the empty name.
+pub type Contexts = BTreeMap<String, Context>;
+
+/// Where a secret's bytes come from.
+#[derive(Debug, Clone)]
+pub enum SecretSource {
+    /// A file of the host.
+    File(PathBuf),
+    /// A variable of the caller's environment.
+    Variable(String),
+}
+
+/// A secret that steps may mount.
+#[derive(Debug, Clone)]
+pub struct Secret {
+    /// Its id.
+    pub id: String,
+    /// Where it is.
+    pub source: SecretSource,
+}
+
+/// An agent's socket that steps may mount.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    /// Its id.
+    pub id: String,
+    /// The socket.
+    pub socket: PathBuf,
+}
+
+/// A build.
+#[derive(Debug, Default)]
+pub struct Request {
+    /// The Dockerfile's bytes.
+    pub dockerfile: Vec<u8>,
+    /// The stage to build, by name or number; the last one if empty.
+    pub target: String,
+    /// `--build-arg`.
+    pub arguments: BTreeMap<String, String>,
+    /// `--label`.
+    pub labels: BTreeMap<String, String>,
+    /// What the image runs on; the machine's own if `None`.
+    pub platform: Option<Platform>,
+    /// Directories, the main one under the empty name.
+    pub contexts: Contexts,
+    /// Names that stand for images: `--build-context name=docker-image://reference`.
+    pub image_contexts: BTreeMap<String, String>,
+    /// No result of an earlier build is used.
+    pub no_cache: bool,
+    /// Nor for these stages.
+    pub no_cache_stages: Vec<String>,
+    /// Whether steps may ask for `--network=host`.
+    pub allow_host_network: bool,
+    /// Whether steps may ask for `--security=insecure`.
+    pub allow_insecure: bool,
+    /// `--secret`.
+    pub secrets: Vec<Secret>,
+    /// `--ssh`.
+    pub agents: Vec<Agent>,
+    /// `SOURCE_DATE_EPOCH`: nothing in the image is younger. Also read from the build arguments.
+    pub epoch: Option<Timestamp>,
+    /// What the linter looks for; the file's own directive if `None`.
+    pub lint: Option<LintOptions>,
+    /// All stages are planned, for a check; nothing may be solved then.
+    pub all_stages: bool,
+}
+
+/// An image that a stage starts from.
+#[derive(Debug, Clone)]
+pub struct BaseImage {
+    /// Its full name, with its digest.
+    pub name: String,
+    /// Its configuration.
+    pub config: ImageConfig,
+    /// Its layers, all unpacked.
+    pub diff_ids: Vec<Digest>,
+}
+
+/// Finds images.
+pub trait BaseImages {
+    /// The image of that name for that platform, with its layers unpacked.
+    fn find(&self, name: &str, platform: &Platform) -> Result<BaseImage, BuildError>;
+}

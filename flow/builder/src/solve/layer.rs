@@ -1,0 +1,153 @@
+//! A new layer: a directory of the snapshot store, seen through an overlay while it is filled,
+//! and named by the digest of its tar.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use content::Hasher;
+use oci::{Algorithm, Digest, Mount, Timestamp};
+use snapshots::{NewLayer, Writable};
+
+use super::{StepResult, Tools};
+use crate::cache::CacheEntry;
+use crate::{BuildError, StepId, seal};
+
+/// A layer that is being filled.
+pub(crate) struct Filling {
+    pub(crate) layer: NewLayer,
+    /// The overlay's own directory, beside the layer's files.
+    work: PathBuf,
+}
+
+impl Tools<'_> {
+    /// Begins a layer.
+    pub(crate) fn begin(&self) -> Result<Filling, BuildError> {
+        let layer = self.stores.snapshots.begin()?;
+        let files = layer.path();
+        let work = files.with_file_name("work");
+        std::fs::create_dir(&work).map_err(BuildError::io("create", &work))?;
+        Ok(Filling { layer, work })
+    }
+
+    /// The overlay of the layers below with the new one on top.
+    pub(crate) fn overlay(
+        &self,
+        filling: &Filling,
+        below: &[Digest],
+    ) -> Result<Vec<Mount>, BuildError> {
+        let files = filling.layer.path();
+        let parent = files.parent().unwrap_or(&files);
+        let writable = Writable { container_dir: parent, volatile: true };
+        let mut mounts = self.stores.snapshots.mounts(below, Some(writable), false)?;
+        for mount in &mut mounts {
+            for option in &mut mount.options {
+                if option.starts_with("upperdir=") {
+                    *option = format!("upperdir={}", files.display());
+                }
+            }
+            // Whatever the kernel's defaults are: a layer must mean the same by itself.
+            for option in ["redirect_dir=off", "metacopy=off", "index=off"] {
+                mount.options.push(option.to_owned());
+            }
+        }
+        Ok(mounts)
+    }
+
+    /// Ends a layer: it gets its name, and the cache learns of it.
+    pub(crate) fn finish(
+        &self,
+        id: StepId,
+        keys: &[Digest],
+        below: Vec<Digest>,
+        filling: Filling,
+    ) -> Result<StepResult, BuildError> {
+        let Filling { layer, work } = filling;
+        match std::fs::remove_dir_all(&work) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(BuildError::io("remove", work)(error)),
+        }
+        let epoch = self.plan.epoch.map(Timestamp::unix_seconds);
+        let mut hasher =
+            io::BufWriter::with_capacity(128 << 10, Hashing(Some(Hasher::new(Algorithm::Sha256))));
+        let sealed = seal::write(layer.dir(), epoch, true, &mut hasher)?;
+        let hasher = hasher.into_inner().map_err(|error| {
+            BuildError::io("write", "the layer")(io::Error::from(error.error().kind()))
+        })?;
+        let own = match hasher.0 {
+            Some(hasher) if sealed.usage.entries > 0 => {
+                let diff_id = hasher.finish();
+                layer.commit(&diff_id, sealed.usage)?;
+                Some(diff_id)
+            }
+            _ => None,
+        };
+        let name = self.plan.steps[id].name.clone();
+        let entry = CacheEntry {
+            layer: own,
+            created: self.plan.epoch.unwrap_or_else(Timestamp::now),
+            name,
+        };
+        for key in keys {
+            self.cache.put(key, &entry)?;
+        }
+        Ok(result(below, entry, false))
+    }
+
+    /// What an earlier build gave for a key, if its layer is there.
+    pub(crate) fn known(
+        &self,
+        id: StepId,
+        key: &Digest,
+        below: &[Digest],
+    ) -> Result<Option<StepResult>, BuildError> {
+        if self.plan.steps[id].no_cache {
+            return Ok(None);
+        }
+        let Some(entry) = self.cache.get(key) else { return Ok(None) };
+        if let Some(layer) = &entry.layer
+            && !self.stores.snapshots.contains(layer)?
+        {
+            return Ok(None);
+        }
+        Ok(Some(result(below.to_vec(), entry, true)))
+    }
+
+    /// Remembers under another key what is known under one.
+    pub(crate) fn also_known_as(
+        &self,
+        id: StepId,
+        key: &Digest,
+        known: &StepResult,
+    ) -> Result<(), BuildError> {
+        let Some(created) = known.created else { return Ok(()) };
+        let name = self.plan.steps[id].name.clone();
+        self.cache.put(key, &CacheEntry { layer: known.own.clone(), created, name })
+    }
+}
+
+fn result(mut layers: Vec<Digest>, entry: CacheEntry, cached: bool) -> StepResult {
+    layers.extend(entry.layer.clone());
+    StepResult { layers, own: entry.layer, created: Some(entry.created), cached }
+}
+
+/// Hashes what is written.
+struct Hashing(Option<Hasher>);
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(hasher) = &mut self.0 {
+            hasher.update(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The overlay, mounted where nobody else sees it.
+pub(crate) fn mounted(mounts: &[Mount]) -> Result<std::os::fd::OwnedFd, BuildError> {
+    Ok(runtime::mount_detached(mounts)?)
+}

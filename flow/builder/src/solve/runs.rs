@@ -1,0 +1,115 @@
+//! `RUN`: a command in a container whose writes become the layer.
+
+use oci::Digest;
+
+use super::stubs::Stubs;
+use super::{StepResult, Tools};
+use crate::events::Event;
+use crate::key::KeyHasher;
+use crate::mounts::Sources;
+use crate::plan::{MountFrom, Origin, RunAction};
+use crate::run::{RunFailure, RunRequest, Stream};
+use crate::{BuildError, StepId};
+
+impl Tools<'_> {
+    /// `RUN`.
+    pub(super) fn run(
+        &self,
+        id: StepId,
+        below: Vec<Digest>,
+        run: &RunAction,
+    ) -> Result<StepResult, BuildError> {
+        let key = self.run_key(&below, run)?;
+        if let Some(known) = self.known(id, &key, &below)? {
+            return Ok(known);
+        }
+        let layers_of = |step| self.layers_of(step);
+        let sources = Sources {
+            request: self.request,
+            stores: self.stores,
+            cache: self.cache,
+            layers_of: &layers_of,
+            stop: self.stop,
+        };
+        let mounts = sources.open(run)?;
+        let filling = self.begin()?;
+        let rootfs = self.overlay(&filling, &below)?;
+        let stubs = Stubs::note(self.stores, &below, &mounts.mounts)?;
+        let mut environment = run.environment.clone();
+        environment.extend(run.proxies.iter().cloned());
+        environment.extend(mounts.variables.iter().cloned());
+        let request = RunRequest {
+            arguments: &run.arguments,
+            environment: &environment,
+            directory: &run.directory,
+            user: &run.user,
+            rootfs: &rootfs,
+            diff_ids: &below,
+            mounts: &mounts.mounts,
+            network: run.network,
+            security: run.security,
+        };
+        let mut output = |stream: Stream, bytes: &[u8]| {
+            let error = stream == Stream::Error;
+            self.events.event(Event::Output { step: id, error, bytes: bytes.to_vec() });
+        };
+        let ended = self.runner.run(&request, self.stop, &mut output);
+        drop(mounts);
+        let command = || run.arguments.join(" ");
+        match ended {
+            Ok(()) => {}
+            Err(_) if self.stop.load(std::sync::atomic::Ordering::Relaxed) => {
+                return Err(BuildError::Canceled);
+            }
+            Err(RunFailure::Exit(code)) => {
+                return Err(BuildError::Exit { command: command(), code });
+            }
+            Err(RunFailure::Other(message)) => {
+                return Err(BuildError::Run { command: command(), message });
+            }
+        }
+        stubs.remove(filling.layer.dir())?;
+        self.finish(id, &[key], below, filling)
+    }
+
+    /// The key of a command: what lies below, all that it sees, and nothing of secrets.
+    fn run_key(&self, below: &[Digest], run: &RunAction) -> Result<Digest, BuildError> {
+        let mut key = KeyHasher::new("run");
+        key.layers(below)
+            .list(&run.arguments)
+            .list(&run.environment)
+            .part(&run.directory)
+            .part(&run.user)
+            .part(format!("{:?} {:?}", run.network, run.security))
+            .list(&self.epoch_part())
+            .number(run.mounts.len() as u64);
+        if let Some((name, content)) = &run.script {
+            key.part(name).part(content);
+        }
+        for mount in &run.mounts {
+            key.part(&mount.target).part(&mount.source).number(u64::from(mount.read_only));
+            match &mount.from {
+                MountFrom::Origin(Origin::Step(step)) => {
+                    key.part("step").layers(&self.layers_of(*step));
+                }
+                MountFrom::Origin(Origin::Context(name)) => {
+                    key.part("context").part(self.context_digest(name, &mount.source)?);
+                }
+                MountFrom::Cache { id, sharing, mode, uid, gid, .. } => {
+                    key.part(format!("cache {id:?} {sharing:?} {mode:o} {uid} {gid}"));
+                }
+                MountFrom::Tmpfs { size_bytes } => {
+                    key.part(format!("tmpfs {size_bytes}"));
+                }
+                // Which secret, and never what it is.
+                MountFrom::Secret { id, mode, uid, gid, variable, .. } => {
+                    key.part(format!("secret {id:?} {mode:o} {uid} {gid} {variable:?}"));
+                }
+                MountFrom::Agent { id, .. } => {
+                    key.part(format!("ssh {id:?}"));
+                }
+            }
+        }
+        Ok(key.finish())
+    }
+}

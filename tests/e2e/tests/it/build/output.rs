@@ -1,0 +1,156 @@
+//! Where a result goes, and what is printed.
+
+use testkit::{Image, Kista, Registry, needs};
+
+use super::Context;
+
+#[test]
+fn files_and_archives() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    let context = Context::new("FROM scratch\nCOPY a /d/a\n", &[("a", "1")]);
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().join("folder");
+    context.build(&kista, &["-o", folder.to_str().unwrap()]).ok();
+    assert_eq!(std::fs::read_to_string(folder.join("d/a")).unwrap(), "1");
+    let tar = out.path().join("x.tar");
+    let wanted = format!("type=tar,dest={}", tar.display());
+    context.build(&kista, &["--output", &wanted]).ok();
+    let listed = std::process::Command::new("tar").arg("tf").arg(&tar).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&listed.stdout), "d/\nd/a\n");
+    assert!(kista.ok(&["images", "-q"]).lines().nth(1).is_none(), "no image was made");
+}
+
+#[test]
+fn ids_and_metadata() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    let context = Context::new("FROM busybox\nRUN echo 1 > /f\n", &[]);
+    let files = tempfile::tempdir().unwrap();
+    let (iid, meta) = (files.path().join("iid"), files.path().join("meta"));
+    let arguments = [
+        "-q",
+        "-t",
+        "one:1",
+        "-t",
+        "two",
+        "--iidfile",
+        iid.to_str().unwrap(),
+        "--metadata-file",
+        meta.to_str().unwrap(),
+    ];
+    let out = context.build(&kista, &arguments);
+    let id = kista.format("{{.Id}}", "one:1");
+    assert_eq!((out.code, out.stdout.trim_end(), &*out.stderr), (0, &*id, ""));
+    assert_eq!(kista.format("{{.Id}}", "two"), id);
+    assert_eq!(std::fs::read_to_string(iid).unwrap(), id);
+    let meta: serde_json::Value = serde_json::from_slice(&std::fs::read(meta).unwrap()).unwrap();
+    assert_eq!(meta["containerimage.config.digest"], *id);
+    assert_eq!(meta["image.name"], "docker.io/library/one:1,docker.io/library/two:latest");
+}
+
+#[test]
+fn a_dockerfile_from_elsewhere() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    let out =
+        kista.command(&["build", "-t", "in", "-"]).stdin("FROM busybox\nRUN echo 1 > /f").run();
+    assert_eq!(out.code, 0, "{}", out.stderr);
+    assert_eq!(kista.ok(&["run", "--rm", "in", "cat", "/f"]), "1");
+    let context =
+        Context::new("FROM nowhere", &[("x/My.Dockerfile", "FROM busybox\nCOPY a /a"), ("a", "2")]);
+    let file = context.file("x/My.Dockerfile");
+    context.build(&kista, &["-t", "in", "-f", file.to_str().unwrap()]).ok();
+    assert_eq!(kista.ok(&["run", "--rm", "in", "cat", "/a"]), "2");
+    let path = context.path().to_str().unwrap();
+    let words = ["image", "build", "-t", "in", "-f", "-", path];
+    kista.command(&words).stdin("FROM busybox\nCOPY a /b").run().ok();
+    assert_eq!(kista.ok(&["run", "--rm", "in", "cat", "/b"]), "2");
+}
+
+#[test]
+fn what_is_not_there_is_refused() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    let context = Context::new("FROM busybox\n", &[]);
+    for (arguments, text) in [
+        (&["--cache-from", "x"][..], "--cache-from is not supported yet"),
+        (&["--sbom", "true"], "--sbom is not supported yet"),
+        (&["--squash"], "--squash is not supported"),
+        (&["--builder", "remote"], "--builder is not supported"),
+    ] {
+        context.build(&kista, arguments).fails(125, text);
+    }
+    for (arguments, text) in [
+        (&["-o", "type=oci,dest=x"][..], "output of type oci is not supported yet"),
+        (&["--platform", "linux/amd64,linux/arm64"], "building for several platforms at once"),
+        (&["--ssh", "x=/etc/passwd"], "the key file /etc/passwd is not supported yet"),
+        (&["--call", "outline"], "--call=outline is not supported yet"),
+        (&["--push"], "tag is needed when pushing to registry"),
+        (&["--progress", "loud"], "invalid progress mode"),
+        (&["-t", "UPPER"], "invalid tag \"UPPER\""),
+        (&["-f", "/no/such/file"], "failed to read dockerfile: open file: no such file"),
+    ] {
+        context.build(&kista, arguments).fails(1, text);
+    }
+    kista.run(&["build", "https://example.com/x.git"]).fails(1, "is not supported yet");
+    kista.run(&["build", "/no/such/dir"]).fails(1, "not found");
+    context.build(&kista, &["--provenance=false", "--rm", "--force-rm", "--pull=false"]).ok();
+}
+
+#[test]
+fn progress_for_programs() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    let context = Context::new("FROM busybox\nRUN echo told\n", &[]);
+    let out = context.build(&kista, &["--progress", "rawjson"]);
+    let mut names = Vec::new();
+    let mut logs = String::new();
+    for line in out.stderr.lines() {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        for vertex in event["vertexes"].as_array().into_iter().flatten() {
+            names.push(vertex["name"].as_str().unwrap().to_owned());
+        }
+        for log in event["logs"].as_array().into_iter().flatten() {
+            logs += log["data"].as_str().unwrap();
+        }
+    }
+    assert!(names.iter().any(|name| name == "[2/2] RUN echo told"), "{names:?}");
+    assert_eq!(logs, "dG9sZAo=");
+}
+
+#[test]
+fn a_terminal_is_drawn_over() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    let context = Context::new("FROM busybox\nRUN echo told; sleep 0.5\n", &[]);
+    let path = context.path().to_str().unwrap();
+    let mut terminal = kista.command(&["build", "-t", "t", path]).terminal();
+    terminal.expect("told");
+    terminal.resize(10, 40);
+    terminal.expect("FINISHED");
+    assert_eq!(terminal.wait().0, 0);
+}
+
+#[test]
+fn a_base_is_fetched_and_the_result_is_pushed() {
+    needs!(Root, Busybox);
+    let registry = Registry::kista(&[]);
+    let base = format!("{}/a/base:1", registry.host());
+    let image = Image::busybox(&base);
+    let first = Kista::on_this_machine();
+    first.load(&image);
+    first.ok(&["push", "-q", &base]);
+
+    let kista = Kista::on_this_machine();
+    let context = Context::new(&format!("FROM {base}\nRUN echo 1 > /f\n"), &[]);
+    let name = format!("{}/a/built:1", registry.host());
+    let built = context.build(&kista, &["-t", &name, "--push"]);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    // What is here is not asked for again, unless one says so.
+    drop(registry);
+    context.build(&kista, &[]).ok();
+    context.build(&kista, &["--pull"]).fails(1, &base);
+    let third = kista.ok(&["run", "--rm", &name, "cat", "/f"]);
+    assert_eq!(third, "1");
+}
