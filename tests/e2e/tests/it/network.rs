@@ -377,22 +377,23 @@ fn an_internal_network_has_no_way_out_and_icc_can_be_turned_off() {
     kista.ok(&["network", "create", "--internal", "inner"]);
     let option = "com.docker.network.bridge.enable_icc=false";
     kista.ok(&["network", "create", "-o", option, "apart"]);
-    let reach = |network: &str, address: &str| {
+    let reach = |network: &str, address: &str, is_expected: bool| {
         let id = kista.ok(&["run", "-d", "--rm", "--network", network, "busybox", "sleep", "1000"]);
         let inside = Host::of(&kista.format("{{.State.Pid}}", &id));
         let address: SocketAddr = address.parse().unwrap();
-        let second = Duration::from_secs(1);
-        let reached = inside.enter(|| TcpStream::connect_timeout(&address, second).is_ok());
+        // A first packet may get lost on a busy machine, and its second try takes a second.
+        let patience = if is_expected { PATIENCE } else { Duration::from_secs(1) };
+        let reached = inside.enter(|| TcpStream::connect_timeout(&address, patience).is_ok());
         kista.ok(&["rm", "-f", &id]);
         reached
     };
-    assert!(!reach("inner", "192.0.2.9:80"));
-    assert!(reach("apart", "192.0.2.9:80"));
+    assert!(!reach("inner", "192.0.2.9:80", false));
+    assert!(reach("apart", "192.0.2.9:80", true));
     for (network, name, is_reached) in [("inner", "in", true), ("apart", "alone", false)] {
         serve(&kista, name, &["--network", network]);
         let address = format!("{}:80", address_of(&kista, name));
         fetch(kista.host(), &address);
-        assert_eq!(reach(network, &address), is_reached, "{network}");
+        assert_eq!(reach(network, &address, is_reached), is_reached, "{network}");
     }
     drop(listener);
 }
