@@ -459,6 +459,11 @@ const RACES: &[(Kind, &str, &[&str])] = &[
         "runc 1.1 is open to CVE-2025-52565",
         &["escape::console::the_console_is_the_terminal"],
     ),
+    (
+        Kind::Crun,
+        "crun 1.8 is open to CVE-2025-52565",
+        &["escape::console::the_console_is_the_terminal"],
+    ),
     (Kind::Runc, "runc 1.1 is open to CVE-2024-45310", &["escape::races::nothing_is_made_outside"]),
     (
         Kind::Runc,

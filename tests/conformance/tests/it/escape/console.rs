@@ -12,7 +12,7 @@ use super::canary::Canary;
 /// over /dev/console: a way to write what is read-only.
 ///
 /// The container's devpts is elsewhere, and /dev/pts is a volume that someone changes. Seen to
-/// bite on runc 1.1.5, where /dev/console is the parameter that the link names.
+/// bite on runc 1.1.5 and crun 1.8.1, where /dev/console is the parameter that the link names.
 #[test]
 fn the_console_is_the_terminal() {
     needs!(Root);
