@@ -71,14 +71,15 @@ impl Runtime {
     /// A command of the runtime, with its state directory as `--root`.
     ///
     /// crun up to 1.27 refuses a machine on which cgroup v1 is used while v2 is mounted, too:
-    /// it runs where v2 is not.
+    /// it runs where v2 is not. And it gives its standard streams to the container's root, even
+    /// where that is `/dev/null`: it gets one that is not the machine's.
     pub fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {
-        let mut command = if self.kind == Kind::Crun && hybrid() {
+        let mut command = if self.kind == Kind::Crun {
             let mut command = Command::new("unshare");
-            let script = "umount /sys/fs/cgroup/unified && exec \"$0\" \"$@\"";
             command
-                .args(["--mount", "--propagation", "slave", "sh", "-c", script])
-                .arg(&self.program);
+                .args(["--mount", "--propagation", "slave", "sh", "-c", AROUND_CRUN])
+                .arg(&self.program)
+                .arg(self.folder().join("null"));
             command
         } else {
             Command::new(&self.program)
@@ -233,6 +234,15 @@ fn kind(program: &Path) -> Kind {
     }
 }
 
-fn hybrid() -> bool {
-    Path::new("/sys/fs/cgroup/unified/cgroup.procs").exists()
-}
+/// Run by a shell with crun's path, that of a device to be, and crun's arguments.
+const AROUND_CRUN: &str = r#"
+null=$1; shift
+! [ -e /sys/fs/cgroup/unified/cgroup.procs ] || umount /sys/fs/cgroup/unified || exit
+[ -e "$null" ] || mknod -m 666 "$null" c 1 3 2>/dev/null || [ -e "$null" ] || exit
+mount --bind "$null" /dev/null || exit
+is_null() { [ "$(stat -L -c %t:%T "/proc/$$/fd/$1")" = 1:3 ]; }
+! is_null 0 || exec </dev/null
+! is_null 1 || exec >/dev/null
+! is_null 2 || exec 2>/dev/null
+exec "$0" "$@"
+"#;
