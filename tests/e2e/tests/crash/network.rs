@@ -42,6 +42,7 @@ fn nothing_of_networks_outlives_the_shims() {
     for pid in audit::shims(&kista.owner()) {
         audit::kill(pid);
     }
+    wait_until("the shims are gone", || audit::shims(&kista.owner()).is_empty().then_some(()));
     kista.ok(&["ps", "--all"]);
     wait_until("the namespaces are gone", || (veths() == 0).then_some(()));
     assert_eq!((ports(), leases()), (0, 0));
