@@ -2,7 +2,7 @@
 //!
 //! crun refuses a machine with both cgroup versions, so all of this runs in a mount namespace
 //! without the unified one, where that is mounted beside version 1. The bundle is `runc spec`'s
-//! own with another root and command; it has no seccomp filter, which Kista's run has.
+//! own with another root and command, once without a seccomp filter and once with Docker's.
 
 use std::error::Error;
 use std::fs;
@@ -46,23 +46,30 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Table>, Box<dyn Error>> {
         Ok::<(), Box<dyn Error>>(())
     };
     add_engine(kista(bench), &mut contenders)?;
-    let bundle = bundle(bench, &rootfs);
-    for runtime in ["runc", "crun"] {
-        match (find(runtime), &bundle) {
-            (None, _) => absent.push(format!("{runtime}: not installed")),
-            (_, Err(err)) => absent.push(format!("{runtime}: no bundle: {err}")),
-            (Some(program), Ok(bundle)) => {
-                let state = bench.work.path().join(format!("state-{runtime}"));
-                let bundle = bundle.clone();
-                contenders.push((
-                    format!("{runtime} run"),
-                    Box::new(move || {
-                        let mut command = Command::new(&program);
-                        command.arg("--root").arg(&state).args(["run", "--bundle"]).arg(&bundle);
-                        command.arg("kista-bench");
-                        command
-                    }),
-                ));
+    let bundles =
+        [("run", bundle(bench, &rootfs, false)), ("run + seccomp", bundle(bench, &rootfs, true))];
+    // By its name as a runtime.
+    let own = bench.work.path().join("kista-oci");
+    let linked = std::os::unix::fs::symlink(fs::canonicalize(&bench.kista)?, &own);
+    let own = linked.is_ok().then_some(own);
+    for (runtime, program) in [("kista-oci", own), ("runc", find("runc")), ("crun", find("crun"))] {
+        for (what, bundle) in &bundles {
+            match (&program, bundle) {
+                (None, _) => absent.push(format!("{runtime}: not installed")),
+                (_, Err(err)) => absent.push(format!("{runtime}: no bundle: {err}")),
+                (Some(program), Ok(bundle)) => {
+                    let state = bench.work.path().join(format!("state-{runtime}"));
+                    let (program, bundle) = (program.clone(), bundle.clone());
+                    contenders.push((
+                        format!("{runtime} {what}"),
+                        Box::new(move || {
+                            let mut command = Command::new(&program);
+                            command.arg("--root").arg(&state).args(["run", "--bundle"]);
+                            command.arg(&bundle).arg("kista-bench");
+                            command
+                        }),
+                    ));
+                }
             }
         }
     }
@@ -112,8 +119,8 @@ fn inside(bench: &Bench) -> Result<Vec<Table>, Box<dyn Error>> {
     if status.success() { Ok(Vec::new()) } else { Err(format!("bench runtimes: {status}").into()) }
 }
 
-fn bundle(bench: &Bench, rootfs: &Path) -> Result<PathBuf, Box<dyn Error>> {
-    let folder = bench.work.path().join("bundle");
+fn bundle(bench: &Bench, rootfs: &Path, filtered: bool) -> Result<PathBuf, Box<dyn Error>> {
+    let folder = bench.work.path().join(if filtered { "bundle-seccomp" } else { "bundle" });
     fs::create_dir_all(&folder)?;
     let runc = find("runc").ok_or("no runc to write one")?;
     time(Command::new(runc).arg("spec").current_dir(&folder))?;
@@ -123,7 +130,13 @@ fn bundle(bench: &Bench, rootfs: &Path) -> Result<PathBuf, Box<dyn Error>> {
     spec["process"]["args"] = serde_json::json!(["true"]);
     // More than root may set on some machines.
     spec["process"]["rlimits"] = serde_json::json!([]);
+    // What cannot be ambient is warned of, which costs whoever says so.
+    spec["process"]["capabilities"]["ambient"] = serde_json::json!([]);
     spec["root"]["path"] = rootfs.to_string_lossy().into_owned().into();
+    if filtered {
+        let profile = seccomp::profile::docker(seccomp::profile::Capabilities::NONE);
+        spec["linux"]["seccomp"] = serde_json::to_value(profile)?;
+    }
     fs::write(&path, spec.to_string())?;
     Ok(folder)
 }
