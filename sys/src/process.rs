@@ -125,8 +125,10 @@ pub fn clone(
         libc::syscall(libc::SYS_clone3, (&raw const args), size_of::<CloneArgs>()) as libc::pid_t
     };
     if pid < 0 && cgroup.is_none() && !flags.contains(CloneFlags::NEWTIME) {
-        // Some filters around us (an outer container's) hide clone3 by ENOSYS.
-        if io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
+        // Some filters around us (an outer container's, or that of the program to be) hide clone3
+        // by ENOSYS, and older ones, which do not know it, forbid it.
+        let hidden = [Some(libc::ENOSYS), Some(libc::EPERM)];
+        if hidden.contains(&io::Error::last_os_error().raw_os_error()) {
             // SAFETY: as above; the flags fit in the lower 32 bits, the lowest byte holds the
             // exit signal, and the third argument receives the pidfd on every architecture.
             pid = unsafe {

@@ -351,6 +351,26 @@ fn the_filter_holds_for_exec_and_for_children() {
     assert!(out.stderr.contains("not permitted"), "{out:?}");
 }
 
+/// Filters that are older than clone3(2) forbid it, as they do what they do not know.
+#[test]
+fn a_filter_that_does_not_know_clone3_lets_processes_be_added() {
+    needs!(Root);
+    let mut names: Vec<_> = BUSYBOX.iter().filter(|name| **name != "clone3").collect();
+    names.extend(&["accept4", "recvmsg"]);
+    let seccomp = json!({
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}],
+    });
+    for flag in [true, false] {
+        let bundle = Bundle::idle()
+            .set("linux.seccomp", seccomp.clone())
+            .set("process.noNewPrivileges", flag);
+        let container = Runtime::under_test().create(&bundle);
+        container.start();
+        assert_eq!(container.exec(&["echo", "added"]).ok(), "added", "{flag}");
+    }
+}
+
 #[test]
 fn the_filter_works_without_new_privileges_for_a_user() {
     needs!(Root);
