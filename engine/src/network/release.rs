@@ -1,6 +1,7 @@
 //! The end: what is outside of a container's namespace goes.
 
 use metadata::Container;
+use network::Routes;
 
 use crate::{Engine, EngineError};
 
@@ -14,6 +15,12 @@ impl Engine {
         let id = container.id();
         for endpoint in &state.endpoints {
             networks.withdraw(&endpoint.network, id, &endpoint.names)?;
+        }
+        if !state.endpoints.is_empty() {
+            let mut routes = Routes::open()?;
+            for endpoint in &state.endpoints {
+                routes.close_port(&endpoint.host_interface)?;
+            }
         }
         {
             let _guard = networks.lock()?;

@@ -26,6 +26,10 @@ const INFO_DATA: u16 = 2;
 const INFO_SLAVE_KIND: u16 = 4;
 const INFO_SLAVE_DATA: u16 = 5;
 const VETH_PEER: u16 = 1;
+const PROTOCOL_INFO: u16 = 12;
+const BRIDGE_FAMILY: u8 = 7;
+const PORT_STATE: u16 = 1;
+const PORT_FLUSH: u16 = 24;
 const PORT_ISOLATED: u16 = 33;
 
 const UP: u32 = 1;
@@ -233,6 +237,39 @@ impl Routes {
             request.nest(INFO_SLAVE_DATA, |request| request.attribute(PORT_ISOLATED, &[1]));
         });
         self.socket.perform(request, &|| format!("isolate port {name}"))
+    }
+
+    /// Lets nothing pass through a port of a bridge any more; one that is not there is fine.
+    ///
+    /// A link ends some time after its namespace, and the namespace when nobody holds it. Until
+    /// then it would answer for an address that somebody else has been given.
+    pub fn close_port(&mut self, name: &str) -> Result<(), NetworkError> {
+        let action = || format!("close port {name}");
+        let index = match self.socket.index_of(name) {
+            Err(Errno::NODEV) => return Ok(()),
+            index => index
+                .map_err(|errno| NetworkError::Kernel { action: action(), source: errno.into() })?,
+        };
+        // Of the bridge's own family: the kernel opens the port again with any other change.
+        let mut start = header(index, 0, 0);
+        start[0] = BRIDGE_FAMILY;
+        let mut request = Request::new(SET_LINK, 0, &start);
+        request.nest(PROTOCOL_INFO, |request| {
+            request.attribute(PORT_STATE, &[0]);
+            request.attribute(PORT_FLUSH, &[]);
+        });
+        match self.socket.perform(request, &action) {
+            // Gone, down, or no port.
+            Err(error)
+                if matches!(
+                    error.errno(),
+                    Some(Errno::NODEV | Errno::NETDOWN | Errno::OPNOTSUPP | Errno::INVAL)
+                ) =>
+            {
+                Ok(())
+            }
+            closed => closed,
+        }
     }
 
     /// Deletes a link; one that is not there is fine.

@@ -219,6 +219,11 @@ impl Socket {
         Ok(Self { socket, next: 1 })
     }
 
+    /// The number of the link of this name, without the wait for changes that are under way.
+    pub(crate) fn index_of(&self, name: &str) -> Result<u32, Errno> {
+        rustix::net::netdevice::name_to_index(&self.socket, name)
+    }
+
     /// Has the messages carried out one after the other; the first error counts.
     ///
     /// All of them are tried even so, unless they are one transaction. `action` is for errors.

@@ -399,6 +399,27 @@ fn an_internal_network_has_no_way_out_and_icc_can_be_turned_off() {
 }
 
 #[test]
+fn a_namespace_that_outlives_its_container_keeps_no_address() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    serve(&kista, "first", &[]);
+    let address = format!("{}:80", address_of(&kista, "first"));
+    fetch(kista.host(), &address);
+    // It stays, listening or not, as long as anybody is in it.
+    let held = Host::of(&kista.format("{{.State.Pid}}", "first"));
+    kista.ok(&["rm", "-f", "first"]);
+    serve(&kista, "second", &[]);
+    assert_eq!(format!("{}:80", address_of(&kista, "second")), address);
+    fetch(kista.host(), &address);
+    let url = format!("http://{address}/");
+    for _ in 0..5 {
+        let out = fetch_inside(&kista, &[], &url);
+        assert_eq!((out.code, out.stdout.as_str()), (0, "hello\n"), "{}", out.stderr);
+    }
+    drop(held);
+}
+
+#[test]
 fn ipv6_works_where_it_is_asked_for() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
