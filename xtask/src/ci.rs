@@ -82,8 +82,9 @@ fn peers() -> Outcome {
     let mut failed = Vec::new();
     for (name, path) in [("runc", "/usr/sbin/runc"), ("crun", "/usr/bin/crun")] {
         if Path::new(path).exists() {
-            let arguments = ["nextest", "run", "-p", "conformance", "--locked", "--no-fail-fast"];
-            if spawn(cargo(&arguments).env("RUNTIME", path)).is_err() {
+            let arguments = ["nextest", "run", "-P", "ci", "-p", "conformance", "--locked"];
+            let mut command = cargo(&arguments);
+            if spawn(command.arg("--no-fail-fast").env("RUNTIME", path)).is_err() {
                 failed.push(name);
             }
         } else if promised.split_whitespace().any(|need| need == name) {
@@ -111,7 +112,8 @@ fn test() -> Outcome {
             _ => {}
         }
     }
-    let mut command = cargo(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);
+    let mut command = cargo(&["nextest", "run", "-P", "ci", "--workspace", "--locked"]);
+    command.arg("--no-fail-fast");
     // Those have a piece of their own.
     command.args(["--exclude", "guest"]);
     command.env("KISTA_BIN", workspace.released()).env("TEST_SKIPS", &skips).current_dir(root());
@@ -126,8 +128,15 @@ fn test() -> Outcome {
         let line = format!("{passed} passed, {} failed, {skipped} skipped", counts.failed);
         fs::write(&closing, line)?;
     }
+    let flaky = Counts::flaky(&summary);
+    if flaky > FLAKY_LIMIT {
+        return Err(format!("{flaky} tests needed a second try; {FLAKY_LIMIT} may").into());
+    }
     if success { Ok(()) } else { Err("tests failed".into()) }
 }
+
+/// How many tests of a run may need a second try: more are no bad luck.
+const FLAKY_LIMIT: usize = 4;
 
 /// Runs nextest and shows what it prints; gives its summary line.
 fn watched(command: &mut Command) -> Result<(bool, String), Box<dyn std::error::Error>> {
@@ -169,19 +178,24 @@ impl Counts {
     fn parse(summary: &str) -> Option<Self> {
         let plain = without_colours(summary);
         let (_, results) = plain.split_once("run: ")?;
-        let count = |names: &[&str]| -> usize {
-            let words: Vec<&str> =
-                results.split([' ', ',', '(']).filter(|w| !w.is_empty()).collect();
-            let pairs =
-                words.windows(2).filter(|pair| names.contains(&pair[1].trim_end_matches(')')));
-            pairs.filter_map(|pair| pair[0].parse::<usize>().ok()).sum()
-        };
         Some(Self {
-            passed: count(&["passed"]),
-            failed: count(&["failed", "timed", "exec"]),
-            skipped: count(&["skipped"]),
+            passed: count(results, &["passed"]),
+            failed: count(results, &["failed", "timed", "exec"]),
+            skipped: count(results, &["skipped"]),
         })
     }
+
+    /// How many passed on a second try only.
+    fn flaky(summary: &str) -> usize {
+        count(&without_colours(summary), &["flaky"])
+    }
+}
+
+/// The sum of the numbers before these words.
+fn count(results: &str, names: &[&str]) -> usize {
+    let words: Vec<&str> = results.split([' ', ',', '(']).filter(|w| !w.is_empty()).collect();
+    let pairs = words.windows(2).filter(|pair| names.contains(&pair[1].trim_end_matches(')')));
+    pairs.filter_map(|pair| pair[0].parse::<usize>().ok()).sum()
 }
 
 fn without_colours(text: &str) -> String {
@@ -201,6 +215,7 @@ mod tests {
     fn the_summary_is_counted() {
         let line = "     \u{1b}[31;1mSummary\u{1b}[0m [   1.0s] 9 tests run: 5 passed (1 slow, 1 flaky), 2 failed, 1 timed out, 3 skipped";
         assert_eq!(Counts::parse(line), Some(Counts { passed: 5, failed: 3, skipped: 3 }));
+        assert_eq!(Counts::flaky(line), 1);
         assert_eq!(Counts::parse("nothing"), None);
     }
 }
