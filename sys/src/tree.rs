@@ -36,6 +36,17 @@ pub fn remove_tree(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<Removed> {
     }
 }
 
+/// Deletes all that is in `dir`, as [`remove_tree`] does, and leaves the directory itself.
+pub fn clear_tree(dir: OwnedFd) -> io::Result<Removed> {
+    let mut walk = Walk { removed: Removed::default(), first: None, top: None, moved: 0 };
+    walk.top = dir.try_clone().ok();
+    walk.empty_root(dir.as_fd());
+    match walk.first {
+        None => Ok(walk.removed),
+        Some(errno) => Err(errno.into()),
+    }
+}
+
 /// How many directories are open at once at most.
 const MAX_DEPTH: usize = 128;
 
@@ -89,15 +100,9 @@ impl Walk {
         };
         if depth == 0 {
             self.top = dir.try_clone().ok();
-        }
-        // A directory that was moved up appears in the root while that is read or after: go on
-        // until a pass moves nothing.
-        loop {
-            let moved_before = self.moved;
+            self.empty_root(dir.as_fd());
+        } else {
             self.empty(dir.as_fd(), depth);
-            if depth > 0 || self.moved == moved_before {
-                break;
-            }
         }
         let blocks = rustix::fs::fstat(&dir).map_or(0, |stat| stat.st_blocks);
         match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
@@ -105,6 +110,18 @@ impl Walk {
             // What could not be removed inside has been noted already.
             Err(Errno::NOTEMPTY) if self.first.is_some() || self.moved > 0 => {}
             Err(errno) => self.note(errno),
+        }
+    }
+
+    /// A directory that was moved up appears in the root while that is read or after: goes on until
+    /// a pass moves nothing.
+    fn empty_root(&mut self, dir: BorrowedFd<'_>) {
+        loop {
+            let moved_before = self.moved;
+            self.empty(dir, 0);
+            if self.moved == moved_before {
+                break;
+            }
         }
     }
 

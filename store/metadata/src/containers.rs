@@ -13,6 +13,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use sys::fs::Lock;
+use sys::names::{id_of_link, link_text};
 use sys::trash::{Discarded, Trash};
 
 use crate::container::{read_document, read_document_into};
@@ -134,7 +135,10 @@ impl Containers {
     ) -> Result<NewContainer<'_>, MetadataError> {
         let hidden = format!("{NEW}{}", record.id);
         let path = self.path().join(&hidden);
-        mkdirat(&self.dir, &hidden, Mode::RWXU).map_err(failed("create", &path))?;
+        let c_hidden = CString::new(hidden.as_str()).expect("an id has no NUL");
+        if !self.trash.take_spare(self.dir.as_fd(), &c_hidden) {
+            mkdirat(&self.dir, &hidden, Mode::RWXU).map_err(failed("create", &path))?;
+        }
         let mut new = NewContainer { all: self, container: None, operation: None, name: None };
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let dir =
@@ -358,7 +362,7 @@ impl Containers {
         if !is_valid_name(name) {
             return Err(MetadataError::BadName { name: name.to_owned() });
         }
-        match symlinkat(id, &self.names, name) {
+        match symlinkat(link_text(id), &self.names, name) {
             Ok(()) => return Ok(()),
             Err(Errno::EXIST) => {}
             Err(errno) => return Err(failed("create", self.name_path(name))(errno)),
@@ -374,7 +378,7 @@ impl Containers {
             }
             self.release_owned(name, &owner);
         }
-        match symlinkat(id, &self.names, name) {
+        match symlinkat(link_text(id), &self.names, name) {
             Ok(()) => Ok(()),
             Err(Errno::EXIST) => {
                 let owner = self.name_owner(name)?.unwrap_or_default();
@@ -386,7 +390,7 @@ impl Containers {
 
     fn discard(&self, directory: &str) -> io::Result<Discarded<'_>> {
         let name = CString::new(directory).map_err(|_| io::ErrorKind::InvalidInput)?;
-        self.trash.put(self.dir.as_fd(), &name)
+        self.trash.put_reusable(self.dir.as_fd(), &name)
     }
 
     /// Lets go of `name` if it stands for `id`. A failure leaves a dead name, which heals itself.
@@ -417,7 +421,7 @@ impl Containers {
     /// The id that `name` leads to, whether or not that container is there.
     pub fn name_owner(&self, name: &str) -> Result<Option<String>, MetadataError> {
         match readlinkat(&self.names, name, Vec::new()) {
-            Ok(id) => Ok(id.into_string().ok().filter(|id| is_id(id))),
+            Ok(text) => Ok(text.to_str().ok().map(id_of_link).filter(|id| is_id(id))),
             Err(Errno::NOENT | Errno::INVAL) => Ok(None),
             Err(errno) => Err(failed("read", self.name_path(name))(errno)),
         }
@@ -450,7 +454,8 @@ impl Containers {
             Ok(lock) => lock.is_none(),
             // Its maker has made the directory and not the lock: a matter of microseconds.
             Err(_) => rustix::fs::fstat(container.dir()).is_ok_and(|stat| {
-                Timestamp::now().since(Timestamp::from_unix(stat.st_mtime, 0)) < grace
+                // The time of the change, since the directory may have been another's before.
+                Timestamp::now().since(Timestamp::from_unix(stat.st_ctime, 0)) < grace
             }),
         }
     }

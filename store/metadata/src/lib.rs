@@ -10,7 +10,7 @@
 //!                       /network.json  what it has of networks while it runs
 //!                       /networking.json  which networks it is to have, if that was changed
 //!                       /upper /work   what the container wrote over its image
-//! <root>/names/<name>                  a symbolic link whose text is the id
+//! <root>/names/<name>                  a symbolic link whose text stands for the id ([`sys::names::link_text`])
 //! <root>/trash/<id>                    a removed container, until somebody deletes it
 //! ```
 //!

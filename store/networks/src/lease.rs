@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, readlinkat, symlinkat, unlinkat};
 use rustix::io::Errno;
+use sys::names::{id_of_link, link_text};
 
 use crate::pool::Pool;
 use crate::{Guard, LEASES, Network, Networks, NetworksError, failed};
@@ -95,7 +96,7 @@ impl Networks {
         };
         let path = || self.path.join(network).join(LEASES).join(address.to_string());
         match readlinkat(&leases, address.to_string(), Vec::new()) {
-            Ok(theirs) if theirs.as_bytes() == owner.as_bytes() => {}
+            Ok(theirs) if id_of_link(&theirs.to_string_lossy()) == owner => {}
             Ok(_) | Err(Errno::NOENT) => return Ok(()),
             Err(errno) => return Err(failed("read", &path())(errno)),
         }
@@ -113,7 +114,7 @@ impl Networks {
     ) -> Result<Option<String>, NetworksError> {
         let leases = self.open_part(network, LEASES)?;
         match readlinkat(&leases, address.to_string(), Vec::new()) {
-            Ok(owner) => Ok(Some(owner.to_string_lossy().into_owned())),
+            Ok(owner) => Ok(Some(id_of_link(&owner.to_string_lossy()))),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => {
                 let path = self.path.join(network).join(LEASES).join(address.to_string());
@@ -134,7 +135,7 @@ impl Networks {
             let Ok(address) = name.parse() else { continue };
             // One that is given back while we look is nobody's.
             if let Ok(owner) = readlinkat(&leases, &name, Vec::new()) {
-                all.push(Lease { address, owner: owner.to_string_lossy().into_owned() });
+                all.push(Lease { address, owner: id_of_link(&owner.to_string_lossy()) });
             }
         }
         all.sort();
@@ -181,7 +182,7 @@ impl Networks {
         owner: &str,
         address: IpAddr,
     ) -> Result<(), NetworksError> {
-        symlinkat(owner, leases, address.to_string()).map_err(|errno| {
+        symlinkat(link_text(owner), leases, address.to_string()).map_err(|errno| {
             let path = self.path.join(&network.name).join(LEASES).join(address.to_string());
             failed("create", &path)(errno)
         })

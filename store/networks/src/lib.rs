@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <root>/networks/<name>/network.json     what was decided when it was made; never changes
-//!                       /leases/<address> a symbolic link whose text is the container's id
+//!                       /leases/<address> a symbolic link for the container's id, as in `names`
 //!                       /names/<name>/<container id>
 //!                                         a symbolic link whose text is the addresses of that
 //!                                         container, with blanks between them

@@ -141,6 +141,14 @@ fn mounts(table: &Path, root: &Path) -> Vec<String> {
     table.lines().filter(|line| line.contains(&*root)).map(str::to_owned).collect()
 }
 
+/// Whether this is an emptied directory that is kept to be used again.
+fn is_spare(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.parent().is_some_and(|parent| parent.ends_with("trash"))
+        && name.starts_with("spare-")
+        && fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+}
+
 /// What a data directory without containers does not hold.
 fn files(root: &Path) -> Vec<PathBuf> {
     let mut left = Vec::new();
@@ -148,7 +156,7 @@ fn files(root: &Path) -> Vec<PathBuf> {
         if let Ok(entries) = fs::read_dir(root.join(folder)) {
             let lock = std::ffi::OsStr::new(".lock");
             let entries = entries.flatten().filter(|entry| entry.file_name() != lock);
-            left.extend(entries.map(|entry| entry.path()));
+            left.extend(entries.map(|entry| entry.path()).filter(|path| !is_spare(path)));
         }
     }
     if let Ok(entries) = fs::read_dir(root.join("layers")) {
