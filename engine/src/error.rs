@@ -97,6 +97,9 @@ pub enum EngineError {
         /// 125, 126 or 127.
         exit_code: u8,
     },
+    /// The namespace of an ordinary user.
+    #[error(transparent)]
+    Rootless(#[from] rootless::RootlessError),
     /// Content.
     #[error(transparent)]
     Content(#[from] content::ContentError),

@@ -8,7 +8,7 @@ use metadata::Phase;
 use oci::runtime::Spec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags};
-use shim::{CgroupPlan, Early, Kind, Launch, Plan, ShimError, Streams, Target};
+use shim::{Early, Kind, Launch, Plan, ShimError, Streams, Target};
 
 use crate::container::Record;
 use crate::launch::{self, ForHooks};
@@ -127,7 +127,7 @@ impl Engine {
             plan,
             kind: Kind::Exec { target, process: Box::new(process) },
             seccomp,
-            cgroup: Some(CgroupPlan { path: status.cgroup.clone(), resources: None }),
+            cgroup: launch::cgroup_plan(&status.cgroup, None),
             make_cwd: None,
             foreign: self.foreign(&container, &record.host.runtime)?,
             network: false,

@@ -8,9 +8,9 @@ use bundle::{
     CgroupMode, Files, HostDevice, HostFacts, HostsFile, Inputs, Joined, LimitFacts, PlannedSource,
     ResolvConf, RootfsFacts, Userns,
 };
-use cgroups::{Controller, Hierarchy};
+use cgroups::{Controller, Delegation, Hierarchy};
 use metadata::{Container, Status};
-use oci::runtime::{Capabilities, ConsoleSize, IdMapping, Seccomp, Spec};
+use oci::runtime::{Capabilities, ConsoleSize, IdMapping, Resources, Seccomp, Spec};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::process::getrlimit;
 use seccomp::DockerProfile;
@@ -134,7 +134,7 @@ impl Engine {
             plan,
             kind: Kind::Init { spec: Box::new(spec), rootfs, joined: joined.targets },
             seccomp,
-            cgroup: Some(CgroupPlan { path: cgroup, resources: Some(Box::new(resources)) }),
+            cgroup: cgroup_plan(&cgroup, Some(resources)),
             // As Docker does; without one of its own the container starts in `/`.
             make_cwd: Some((0, 0)),
             foreign,
@@ -177,8 +177,12 @@ impl Engine {
     }
 
     /// The cgroup below which this data directory's containers are: each directory has its own, so
-    /// that what lies there and belongs to nobody can be told.
-    pub(crate) fn cgroup_parent(&self) -> String {
+    /// that what lies there and belongs to nobody can be told. `None` if containers have none.
+    pub(crate) fn cgroup_parent(&self) -> Result<Option<String>, EngineError> {
+        self.below_delegated(&self.cgroup_folder())
+    }
+
+    fn cgroup_folder(&self) -> String {
         if self.root() == Path::new("/var/lib/kista") {
             return CGROUP_PARENT.to_owned();
         }
@@ -186,13 +190,37 @@ impl Engine {
         format!("{CGROUP_PARENT}-{}", &digest.hex()[..16])
     }
 
-    /// The cgroup of a container: below `--cgroup-parent` or ours.
+    /// The cgroup of a container: below `--cgroup-parent` or ours. Empty if this user may make
+    /// none; then there must be no such wish.
     pub(crate) fn cgroup_path(&self, id: &str, parent: &str) -> Result<String, EngineError> {
-        let parent = match parent.trim_matches('/') {
-            "" => self.cgroup_parent(),
-            parent => parent.to_owned(),
+        let given = parent.trim_matches('/');
+        let folder = if given.is_empty() { self.cgroup_folder() } else { given.to_owned() };
+        match self.below_delegated(&folder)? {
+            Some(parent) => {
+                Ok(cgroups::CgroupPath::new(&format!("{parent}/{id}"))?.as_str().to_owned())
+            }
+            None if given.is_empty() => Ok(String::new()),
+            None => Err(self.no_cgroup("--cgroup-parent")),
+        }
+    }
+
+    fn below_delegated(&self, folder: &str) -> Result<Option<String>, EngineError> {
+        Ok(match self.delegation()? {
+            Delegation::Whole => Some(folder.to_owned()),
+            Delegation::Below { parent, .. } => Some(format!("{}/{folder}", parent.as_str())),
+            Delegation::Nothing { .. } => None,
+        })
+    }
+
+    /// The refusal of what cannot be done without a cgroup.
+    pub(crate) fn no_cgroup(&self, what: &str) -> EngineError {
+        let reason = match self.delegation() {
+            Ok(Delegation::Nothing { reason }) => reason,
+            _ => "it was started where cgroups could not be made",
         };
-        Ok(cgroups::CgroupPath::new(&format!("{parent}/{id}"))?.as_str().to_owned())
+        EngineError::Unsupported {
+            message: format!("{what} needs a control group, and the container has none: {reason}"),
+        }
     }
 
     /// The compiled filter: from the tables for a built-in profile, from the cache for another.
@@ -343,6 +371,12 @@ impl Engine {
     }
 }
 
+/// What the shim is told of a cgroup; nothing if there is none. `resources` for its maker.
+pub(crate) fn cgroup_plan(path: &str, resources: Option<Resources>) -> Option<CgroupPlan> {
+    let plan = || CgroupPlan { path: path.to_owned(), resources: resources.map(Box::new) };
+    (!path.is_empty()).then(plan)
+}
+
 fn userns(ids: Option<&(Vec<IdMapping>, Vec<IdMapping>)>) -> Userns<'_> {
     match ids {
         Some((uids, gids)) => Userns::Available { uids, gids },
@@ -453,13 +487,21 @@ fn own_hostname() -> String {
 }
 
 /// What this host is and can do. A few dozen cheap questions to the kernel.
-pub(crate) fn host_facts(hierarchy: &Hierarchy) -> HostFacts {
-    let has = |controller| hierarchy.mount_of(controller).is_some();
+pub(crate) fn host_facts(hierarchy: &Hierarchy, delegation: &Delegation) -> HostFacts {
+    let mount_of = |controller| {
+        let may = match delegation {
+            Delegation::Whole => true,
+            Delegation::Below { controllers, .. } => controllers.contains(controller),
+            Delegation::Nothing { .. } => false,
+        };
+        hierarchy.mount_of(controller).filter(|_| may)
+    };
+    let has = |controller| mount_of(controller).is_some();
     let v1 = |controller| {
-        hierarchy.mount_of(controller).is_some_and(|mount| mount.version == cgroups::Version::V1)
+        mount_of(controller).is_some_and(|mount| mount.version == cgroups::Version::V1)
     };
     let file = |controller: Controller, name: &str| {
-        hierarchy.mount_of(controller).is_some_and(|mount| mount.path.join(name).exists())
+        mount_of(controller).is_some_and(|mount| mount.path.join(name).exists())
     };
     let swap = !v1(Controller::Memory) || file(Controller::Memory, "memory.memsw.limit_in_bytes");
     let weight = !v1(Controller::Io)
@@ -504,8 +546,30 @@ pub(crate) fn host_facts(hierarchy: &Hierarchy) -> HostFacts {
         apparmor: text("/sys/module/apparmor/parameters/enabled").starts_with('Y'),
         selinux: exists("/sys/fs/selinux/enforce"),
         ipv4_sysctls: exists("/proc/sys/net/ipv4/ping_group_range"),
-        rootless: !rustix::process::geteuid().is_root(),
+        rootless: !sys::namespace::is_initial_user(),
+        ids: match sys::namespace::is_initial_user() {
+            true => (u32::MAX, u32::MAX),
+            false => (ids_in("/proc/self/uid_map"), ids_in("/proc/self/gid_map")),
+        },
     }
+}
+
+/// How many ids there are from 0 on, by a map of our namespace. user_namespaces(7).
+fn ids_in(map: &str) -> u32 {
+    let text = std::fs::read_to_string(map).unwrap_or_default();
+    let mut rows: Vec<(u32, u32)> = text
+        .lines()
+        .filter_map(|line| {
+            let mut numbers = line.split_ascii_whitespace().map(str::parse);
+            let (first, size) = (numbers.next()?.ok()?, numbers.nth(1)?.ok()?);
+            Some((first, size))
+        })
+        .collect();
+    rows.sort_unstable();
+    rows.into_iter().fold(0, |end, (first, size)| match first <= end {
+        true => end.max(first.saturating_add(size)),
+        false => end,
+    })
 }
 
 /// Whether the kernel is of this version or later.

@@ -15,6 +15,7 @@ mod error;
 mod exec;
 mod filters;
 mod hello;
+mod home;
 mod ids;
 mod image;
 mod launch;
@@ -33,7 +34,7 @@ mod volume;
 use std::cell::{Cell, OnceCell};
 use std::path::{Path, PathBuf};
 
-use cgroups::Hierarchy;
+use cgroups::{Delegation, Hierarchy};
 use content::{Content, SharedLock, StoreLock};
 use images::Images;
 use metadata::Containers;
@@ -45,6 +46,7 @@ use settings::Settings;
 
 pub use crate::network::{CreateNetwork, NetworkPool, is_in_subnet};
 pub use ::network::proxy::{NAME as PROXY, main as proxy};
+pub use ::rootless::{HOLDER, hold};
 pub use build::{
     BuildAgent, BuildContext, BuildError, BuildEvent, BuildEvents, BuildFailure, BuildImage,
     BuildOutcome, BuildOutput, BuildRequest, BuildSecret, BuildWarning, BuiltImage,
@@ -60,6 +62,7 @@ pub use error::{EngineError, Kind};
 pub use exec::{ExecContainer, ExecSession};
 pub use filters::Filters;
 pub use hello::hello;
+pub use home::Home;
 pub use image::{
     AnnotateManifest, ImageSummary, ImportImage, ListImages, LoadImages, LoadedImage, Pruned,
     PullImage, PulledImage, PushImage, PushedImage, Registries, RegistryLogin, RegistryManifest,
@@ -89,6 +92,7 @@ pub struct Engine {
     networks: OnceCell<Networks>,
     settings: OnceCell<Settings>,
     hierarchy: OnceCell<Hierarchy>,
+    delegation: OnceCell<Delegation>,
     facts: OnceCell<bundle::HostFacts>,
     /// Whether something was removed that is still to be deleted.
     has_trash: Cell<bool>,
@@ -97,12 +101,6 @@ pub struct Engine {
 impl Engine {
     /// Opens the data directory `root`, and makes it (mode 0700) if it is not there.
     pub fn open(root: &Path) -> Result<Self, EngineError> {
-        if !rustix::process::geteuid().is_root() {
-            return Err(EngineError::Unsupported {
-                message: "kista needs to be run as root: rootless containers are not supported yet"
-                    .into(),
-            });
-        }
         // Makes the root as it should be, the first time.
         let content = OnceCell::new();
         if !root.join("containers").exists() {
@@ -118,17 +116,15 @@ impl Engine {
             networks: OnceCell::new(),
             settings: OnceCell::new(),
             hierarchy: OnceCell::new(),
+            delegation: OnceCell::new(),
             facts: OnceCell::new(),
             has_trash: Cell::new(false),
         })
     }
 
-    /// The data directory of somebody who names none: `KISTA_ROOT`, else `/var/lib/kista`.
-    pub fn default_root() -> PathBuf {
-        match std::env::var_os("KISTA_ROOT") {
-            Some(root) if !root.is_empty() => PathBuf::from(root),
-            _ => PathBuf::from("/var/lib/kista"),
-        }
+    /// Whether this is an engine without the rights of the host's root.
+    pub fn is_rootless(&self) -> bool {
+        !sys::namespace::is_initial_user()
     }
 
     /// The data directory.
@@ -164,10 +160,18 @@ impl Engine {
         once(&self.hierarchy, || Hierarchy::detect().map_err(Into::into))
     }
 
+    /// Which cgroups we may make.
+    pub(crate) fn delegation(&self) -> Result<&Delegation, EngineError> {
+        once(&self.delegation, || match self.is_rootless() {
+            false => Ok(Delegation::Whole),
+            true => Ok(self.hierarchy()?.delegation()?),
+        })
+    }
+
     /// What this host is and can do; asked for once.
     pub(crate) fn facts(&self) -> Result<&bundle::HostFacts, EngineError> {
-        let hierarchy = self.hierarchy()?;
-        once(&self.facts, || Ok(launch::host_facts(hierarchy)))
+        let (hierarchy, delegation) = (self.hierarchy()?, self.delegation()?);
+        once(&self.facts, || Ok(launch::host_facts(hierarchy, delegation)))
     }
 
     /// Takes over what another engine of this process found out about the host, unless that is

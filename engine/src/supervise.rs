@@ -3,12 +3,14 @@
 //! This runs in the shim's process, on its one thread, and what it keeps is kept as long as the
 //! container lives: a descriptor, a lock, a path.
 
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use metadata::{Container, Containers, LifeLock, Phase};
 use oci::Timestamp;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use shim::{Exit, Failure, Hooks, Plan};
 
 use crate::Engine;
@@ -31,6 +33,8 @@ pub fn supervise() -> ExitCode {
 struct Supervisor {
     container: Option<Container>,
     life: Option<LifeLock>,
+    /// Others find the user's namespace as long as we are in it.
+    member: Option<rootless::Member>,
     root: PathBuf,
     auto_remove: bool,
     removed: bool,
@@ -42,6 +46,10 @@ impl Hooks for Supervisor {
             .map_err(|error| Failure::internal(&error))?;
         if told.exec {
             return Ok(());
+        }
+        if !sys::namespace::is_initial_user() {
+            let member = rootless::member(&told.root);
+            self.member = Some(member.map_err(|error| Failure::internal(&error))?);
         }
         let containers = Containers::open(&told.root).map_err(|error| Failure::internal(&error))?;
         let container = containers.get(&told.id).map_err(|error| Failure::internal(&error))?;
@@ -156,10 +164,24 @@ impl Hooks for Supervisor {
     }
 }
 
+/// A shim of one of the containers below `root`, which is in the namespace of their user.
+pub(crate) fn living_shim(root: &Path) -> Option<OwnedFd> {
+    let containers = Containers::open(root).ok()?;
+    containers.ids().ok()?.into_iter().find_map(|id| {
+        let container = containers.get(&id).ok()?;
+        let status = container.status().ok().filter(|_| container.is_alive().unwrap_or(false))?;
+        let shim = Pid::from_raw(status.shim_pid)?;
+        let shim_fd = pidfd_open(shim, PidfdFlags::empty()).ok()?;
+        // It writes its number down while it has the lock: if it has it still, the number is its.
+        let again = container.status().ok().filter(|_| container.is_alive().unwrap_or(false))?;
+        (again.shim_pid == status.shim_pid).then_some(shim_fd)
+    })
+}
+
 /// `--rm`, as a rule. `None` if it was not removed, say because somebody who holds the operation
 /// lock is about to remove or stop it, and waits for us. Whoever launched it does not: he may just
 /// not have got to let go of it, if it was so short.
-fn remove_ended(root: &std::path::Path, container: &Container) -> Option<()> {
+fn remove_ended(root: &Path, container: &Container) -> Option<()> {
     let engine = Engine::open(root).ok()?;
     container.wait_for_launcher().ok()?;
     let operation = container.try_lock_operation().ok()??;
@@ -168,7 +190,7 @@ fn remove_ended(root: &std::path::Path, container: &Container) -> Option<()> {
 
 /// `--rm`, when somebody was at the container at the moment of its end, or when it did not start
 /// and whoever wanted it has been killed.
-fn remove_at_last(root: &std::path::Path, container: &Container) {
+fn remove_at_last(root: &Path, container: &Container) {
     let Ok(engine) = Engine::open(root) else { return };
     // Whoever was at it may have removed or restarted it.
     if let Ok(Held { operation, life: Some(_life), status }) = engine.hold(container)

@@ -253,7 +253,8 @@ impl Engine {
     /// Groups below ours whose container is gone or does not run.
     fn check_cgroups(&self, repair: bool, report: &mut CheckReport) -> Result<(), EngineError> {
         let hierarchy = self.hierarchy()?;
-        let parent = cgroups::CgroupPath::new(&self.cgroup_parent())?;
+        let Some(parent) = self.cgroup_parent()? else { return Ok(()) };
+        let parent = cgroups::CgroupPath::new(&parent)?;
         for name in hierarchy.children(&parent)? {
             report.checked += 1;
             let path = parent.join(&name)?;

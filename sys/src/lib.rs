@@ -16,6 +16,7 @@ pub mod names;
 pub mod namespace;
 pub mod netlink;
 pub mod notify;
+pub mod overlay;
 pub mod process;
 pub mod procstat;
 pub mod schedule;

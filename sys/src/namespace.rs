@@ -34,6 +34,16 @@ pub fn join(pidfd: BorrowedFd<'_>, kinds: ThreadNameSpaceType) -> io::Result<()>
     Ok(rustix::thread::move_into_thread_name_spaces(pidfd, kinds)?)
 }
 
+/// Whether this process is in the kernel's own user namespace, and in none that somebody made:
+/// only there has root rights over the machine.
+///
+/// linux/nsfs.h, `USER_NS_INIT_INO`: the first namespaces have fixed numbers.
+pub fn is_initial_user() -> bool {
+    const INITIAL: u64 = 0xEFFF_FFFD;
+    // Without the file there are no user namespaces.
+    rustix::fs::stat("/proc/self/ns/user").map_or(true, |stat| stat.st_ino == INITIAL)
+}
+
 /// A kind of namespace: its name below `/proc/PID/ns`, and the ioctl(2) of a pidfd that opens it.
 ///
 /// linux/pidfd.h, `PIDFD_GET_*_NAMESPACE` (Linux 6.11).

@@ -5,8 +5,9 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
-use engine::{Engine, EngineError, Registries};
+use engine::{Engine, EngineError, Home, Registries};
 
 use crate::config_file::{self, ConfigFile};
 use crate::flags::{Flag, FlagError, FlagSet, parse};
@@ -79,15 +80,25 @@ pub(crate) struct Globals {
     pub(crate) root: Option<PathBuf>,
     /// Where Docker's client keeps its configuration; its own choice if `None`.
     pub(crate) config: Option<PathBuf>,
+    /// The data directory in use, once a command has asked for it.
+    pub(crate) home: OnceLock<Home>,
+}
+
+impl Globals {
+    fn home(&self) -> Result<&Home, EngineError> {
+        if self.home.get().is_none() {
+            // Two at once would need two threads.
+            let _ = self.home.set(Home::enter(self.root.as_deref())?);
+        }
+        Ok(self.home.get().expect("set just now"))
+    }
 }
 
 impl Call<'_> {
-    /// The engine on the data directory that the user means.
+    /// The engine on the data directory that the user means. The first call of all must come
+    /// while there is one thread.
     pub(crate) fn engine(&self) -> Result<Engine, EngineError> {
-        match &self.globals.root {
-            Some(root) => Engine::open(root),
-            None => Engine::open(&Engine::default_root()),
-        }
+        Engine::open(self.globals.home()?.root())
     }
 
     /// The user's client configuration.

@@ -77,7 +77,8 @@ pub(crate) fn dispatch(words: Vec<String>, ui: &mut Ui) -> io::Result<Exit> {
         return Ok(Exit::Success);
     }
     let path = |text: &Text| text.as_deref().filter(|text| !text.is_empty()).map(PathBuf::from);
-    let globals = Globals { root: path(&flags.root), config: path(&flags.config) };
+    let globals =
+        Globals { root: path(&flags.root), config: path(&flags.config), ..Globals::default() };
     let mut words = parsed.args.into_iter();
     match words.next() {
         None => {

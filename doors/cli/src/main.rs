@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         Some(engine::PROXY) => {
             return engine::proxy(&args.map(lossy).collect::<Vec<_>>());
         }
+        Some(engine::HOLDER) => return engine::hold(),
         Some(engine::REAPER) => return engine::reap(&args.next().unwrap_or_default()),
         _ => {}
     }

@@ -17,7 +17,7 @@ use rustix::fs::{Mode, OFlags};
 use shim::client::{Incoming, Session};
 use shim::frame::Frame;
 use shim::log::LogPlan;
-use shim::{CgroupPlan, Early, Kind, Launch, Plan, ShimError, Streams};
+use shim::{Early, Kind, Launch, Plan, ShimError, Streams};
 use sys::fresh::FreshDirectory;
 
 use super::BuildImage;
@@ -156,7 +156,7 @@ impl StepRunner {
             },
             kind: Kind::Init { spec: Box::new(spec), rootfs, joined: Vec::new() },
             seccomp,
-            cgroup: Some(CgroupPlan { path: cgroup, resources: Some(Box::new(resources)) }),
+            cgroup: crate::launch::cgroup_plan(&cgroup, Some(resources)),
             make_cwd: Some((0, 0)),
             foreign: None,
             network: false,
@@ -216,7 +216,8 @@ impl Runner for StepRunner {
         let id = names::new_id();
         let early = Early {
             network: self.network_of(request.network) != "host",
-            cgroup: Some(engine.cgroup_path(&id, &self.host.cgroup_parent).map_err(other)?),
+            cgroup: Some(engine.cgroup_path(&id, &self.host.cgroup_parent).map_err(other)?)
+                .filter(|path| !path.is_empty()),
         };
         // It gets ready beside our own work.
         let shim = shim::client::spawn_early(&early).map_err(|error| other(error.into()))?;

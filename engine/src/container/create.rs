@@ -1,6 +1,7 @@
 //! `create`: from an image and wishes to a record. Nothing runs yet.
 
 use bundle::{PlannedMount, PlannedSource};
+use cgroups::Delegation;
 use dockerapi::{ContainerConfig, HostConfig};
 use metadata::{NewContainer, OperationLock, Status};
 use oci::{ImageConfig, Platform, Timestamp};
@@ -52,6 +53,7 @@ impl Engine {
             );
         }
         let facts = self.facts()?;
+        self.refuse_rootless(&host)?;
         warnings.extend(bundle::check(&config, &host, facts)?);
         self.check_network_wishes(&config, &host, &request.networking)?;
         let command = bundle::command(&config)?;
@@ -141,6 +143,25 @@ impl Engine {
                 }
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// What the host gives to root alone.
+    fn refuse_rootless(&self, host: &HostConfig) -> Result<(), EngineError> {
+        if !self.is_rootless() {
+            return Ok(());
+        }
+        if !host.pid_mode.is_empty() && matches!(self.delegation()?, Delegation::Nothing { .. }) {
+            // What the first process leaves behind could not be found and ended with it.
+            return Err(self.no_cgroup(&format!("--pid {}", host.pid_mode)));
+        }
+        match bundle::has_own_ids(host)? {
+            true => Err(bundle::no_own_ids(
+                host,
+                "the kernel maps the ids of layers for root only, and this user is none",
+            )
+            .into()),
+            false => Ok(()),
         }
     }
 

@@ -41,7 +41,10 @@ impl Engine {
         let early = match runtimes::find(&request.host.runtime)? {
             None => Early {
                 // A parent that is none is refused further down.
-                cgroup: self.cgroup_path(&id, &request.host.cgroup_parent).ok(),
+                cgroup: self
+                    .cgroup_path(&id, &request.host.cgroup_parent)
+                    .ok()
+                    .filter(|path| !path.is_empty()),
                 ..early(&request.host.network_mode)
             },
             Some(_) => Early::default(),

@@ -268,6 +268,10 @@ impl Engine {
 
     /// Thaws a container that is on its way out, or out already.
     fn thaw_if_there(&self, container: &Container, status: &Status) -> Result<(), EngineError> {
+        if status.cgroup.is_empty() {
+            // Nothing froze it.
+            return Ok(());
+        }
         match self.thaw(container, status) {
             Err(
                 EngineError::Cgroups(cgroups::CgroupError::NotFound { .. })
@@ -292,6 +296,9 @@ impl Engine {
     }
 
     pub(crate) fn cgroup_of(&self, status: &Status) -> Result<cgroups::Cgroup, EngineError> {
+        if status.cgroup.is_empty() {
+            return Err(self.no_cgroup("this"));
+        }
         Ok(self.hierarchy()?.open(&cgroups::CgroupPath::new(&status.cgroup)?)?)
     }
 

@@ -1,5 +1,7 @@
 //! `top`: the processes of a container, as ps(1) on the host shows them.
 
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use crate::container::state::is_up;
@@ -24,12 +26,15 @@ impl Engine {
                 message: format!("container {} is not running", found.id()),
             });
         }
-        let group = self.cgroup_of(&status)?;
-        let pids: Vec<String> = group
-            .processes()?
-            .into_iter()
-            .map(|pid| pid.as_raw_nonzero().get().to_string())
-            .collect();
+        let pids: Vec<String> = match status.cgroup.is_empty() {
+            true => in_namespace_of(status.pid).map_err(EngineError::io("list", "/proc"))?,
+            false => self
+                .cgroup_of(&status)?
+                .processes()?
+                .into_iter()
+                .map(|pid| pid.as_raw_nonzero().get().to_string())
+                .collect(),
+        };
         let default = ["-ef".to_owned()];
         let args = if ps_args.is_empty() { &default[..] } else { ps_args };
         let output = Command::new("ps")
@@ -44,6 +49,23 @@ impl Engine {
         }
         select(&String::from_utf8_lossy(&output.stdout), &pids)
     }
+}
+
+/// The processes in the pid namespace of another one: those of a container without a cgroup, which
+/// always has one of its own.
+fn in_namespace_of(init: i32) -> io::Result<Vec<String>> {
+    let namespace = |pid: &str| std::fs::metadata(format!("/proc/{pid}/ns/pid"));
+    let wanted = namespace(&init.to_string())?.ino();
+    let mut pids = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let Ok(name) = entry?.file_name().into_string() else { continue };
+        let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
+        // Of others' processes nothing is said.
+        if is_number && namespace(&name).is_ok_and(|found| found.ino() == wanted) {
+            pids.push(name);
+        }
+    }
+    Ok(pids)
 }
 
 /// Keeps the rows of `pids`; the last column holds what is left of a row, spaces and all.

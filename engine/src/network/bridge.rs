@@ -57,6 +57,9 @@ impl Engine {
     /// As [`Engine::ready_table`], for commands that look and change nothing. Where it cannot be
     /// done, whoever starts a container is told.
     pub(crate) fn restore_table(&self) {
+        if self.is_rootless() {
+            return;
+        }
         let restore = || -> Result<(), EngineError> {
             let mut table = self.table()?;
             match table.state()? {

@@ -15,7 +15,7 @@ impl Engine {
         repair: bool,
         report: &mut CheckReport,
     ) -> Result<(), EngineError> {
-        if !self.root().join("networks").exists() {
+        if self.is_rootless() || !self.root().join("networks").exists() {
             return Ok(());
         }
         let networks = self.networks()?.list()?;

@@ -105,7 +105,7 @@ impl<W: Write> Sealer<W> {
                 let opened = rustix::fs::openat(folder, name, flags, Mode::empty())?;
                 tar.xattrs = named(attributes(opened.as_fd())?);
                 self.tar.append(&tar, io::empty())?;
-                let mark = c"trusted.overlay.opaque";
+                let mark = sys::overlay::opaque();
                 if self.overlay
                     && sys::fs::get_xattr(opened.as_fd(), mark)?.as_deref() == Some(b"y")
                 {

@@ -62,7 +62,7 @@ pub fn exec_process(exec: &Exec<'_>) -> Result<Process, BundleError> {
     }
     let user = if exec.user.is_empty() { &exec.config.user } else { exec.user };
     let accounts = Accounts::new(exec.passwd, exec.group)?;
-    let identity = accounts.identify(user, &exec.host.group_add)?;
+    let identity = accounts.identify_on(user, &exec.host.group_add, exec.facts.ids)?;
     let hostname = exec.spec.hostname.as_ref().unwrap_or(&exec.facts.hostname);
     let mut env = env::base(exec.config, hostname, exec.tty);
     env::apply(&mut env, exec.env);

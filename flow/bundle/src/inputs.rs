@@ -165,6 +165,9 @@ pub struct HostFacts {
     pub ipv4_sysctls: bool,
     /// Whether we ourselves run without root's rights.
     pub rootless: bool,
+    /// How many users and how many groups there are, from 0 on: `u32::MAX` for all. With one group
+    /// a process can be in no other.
+    pub ids: (u32, u32),
 }
 
 /// What the cgroup controllers offer; a wish for what is missing is dropped with a warning.

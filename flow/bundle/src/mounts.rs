@@ -80,9 +80,14 @@ impl Wanted<'_> {
 
     fn kernel(&self) -> Result<Vec<Mount>, BundleError> {
         // gid 5 is `tty` everywhere; without such an id inside, the mount would fail.
-        let tty = self.ids.is_none_or(|ids| {
-            ids.gids.iter().any(|map| map.container_id <= 5 && 5 - map.container_id < map.size)
-        });
+        const TTY: u32 = 5;
+        let tty = match self.ids {
+            None => TTY < self.facts.ids.1,
+            Some(ids) => ids
+                .gids
+                .iter()
+                .any(|map| map.container_id <= TTY && TTY - map.container_id < map.size),
+        };
         let pts = if tty {
             "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5"
         } else {
@@ -99,7 +104,7 @@ impl Wanted<'_> {
             kernel_mount("/proc", "proc", "proc", "nosuid noexec nodev"),
             kernel_mount("/dev", "tmpfs", "tmpfs", "nosuid strictatime mode=755 size=65536k"),
             kernel_mount("/dev/pts", "devpts", "devpts", pts),
-            kernel_mount("/sys", "sysfs", "sysfs", sys),
+            self.sysfs(sys),
             kernel_mount("/sys/fs/cgroup", "cgroup", "cgroup", cgroup),
             kernel_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid noexec nodev"),
         ];
@@ -123,6 +128,15 @@ impl Wanted<'_> {
             }
         }
         Ok(mounts)
+    }
+
+    /// A sysfs shows a network, and only whoever has rights over that may make one: to an ordinary
+    /// user's container in the host's network the host's own is shown.
+    fn sysfs(&self, options: &str) -> Mount {
+        match self.facts.rootless && self.modes.network == Owner::Host {
+            true => kernel_mount("/sys", "bind", "/sys", "rbind rprivate nosuid noexec nodev rro"),
+            false => kernel_mount("/sys", "sysfs", "sysfs", options),
+        }
     }
 
     fn user(&self, planned: &PlannedMount) -> Result<Mount, BundleError> {

@@ -166,7 +166,7 @@ fn process(
         args.splice(0..0, [INIT_PATH.to_owned(), "--".to_owned()]);
     }
     let accounts = Accounts::new(rootfs.passwd, rootfs.group)?;
-    let identity = accounts.identify(&config.user, &host.group_add)?;
+    let identity = accounts.identify_on(&config.user, &host.group_add, facts.ids)?;
     let mut env = env::base(config, hostname, config.tty);
     env::set_home(&mut env, &identity.home);
     let [height, width] = host.console_size;

@@ -22,6 +22,7 @@ pub(crate) fn facts() -> HostFacts {
         selinux: false,
         ipv4_sysctls: true,
         rootless: false,
+        ids: (u32::MAX, u32::MAX),
     }
 }
 

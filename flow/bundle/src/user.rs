@@ -83,6 +83,43 @@ impl<'a> Accounts<'a> {
         })
     }
 
+    /// As [`Accounts::identify`], for a host on which not all ids are to be had.
+    ///
+    /// Where there is one group alone, those that the image puts the user into are left out, and
+    /// one that somebody asks for is an error.
+    pub(crate) fn identify_on(
+        &self,
+        spec: &str,
+        group_add: &[String],
+        (users, groups): (u32, u32),
+    ) -> Result<Identity, BundleError> {
+        let mut identity = self.identify(spec, group_add)?;
+        let user = &mut identity.user;
+        let missing = |what: &str, id: u32| {
+            Err(BundleError::invalid(format!(
+                "there is no {what} {id} for this user's containers: lines in /etc/subuid and \
+                 /etc/subgid give more ids (usermod --add-subuids 100000-165535 --add-subgids \
+                 100000-165535 USER)"
+            )))
+        };
+        if user.uid >= users {
+            return missing("user", user.uid);
+        }
+        if user.gid >= groups {
+            return missing("group", user.gid);
+        }
+        if groups == 1 {
+            if let Some(asked) = group_add.first() {
+                return missing("group", self.gid(asked)?);
+            }
+            user.additional_gids.clear();
+        }
+        match user.additional_gids.iter().find(|gid| **gid >= groups) {
+            Some(gid) => missing("group", *gid),
+            None => Ok(identity),
+        }
+    }
+
     fn gid(&self, group: &str) -> Result<u32, BundleError> {
         match Id::parse("group", group)? {
             Id::Number(gid) => Ok(gid),

@@ -30,6 +30,9 @@ const LINKS: [(&str, &str); 4] = [
     ("stderr", "/proc/self/fd/2"),
 ];
 
+/// Leads to the container's own terminals, whatever was asked for.
+const PTMX: &str = "/dev/ptmx";
+
 /// Refuses a device that cannot be made.
 pub(crate) fn check(device: &Device, index: usize) -> Result<(), RuntimeError> {
     let field = |name: &str| format!("linux.devices[{index}].{name}");
@@ -84,6 +87,9 @@ pub(crate) fn make_all(
     }
     for device in devices {
         let path = clean(&device.path);
+        if path == PTMX {
+            continue; // a link in its place comes last, which could not replace one that is bound
+        }
         let (parent, name) = path.rsplit_once('/').expect("a clean path begins with a slash");
         let other = match parent {
             "/dev" => None,

@@ -6,10 +6,10 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
 
 use oci::runtime::IdMapping;
-use rustix::fs::{Access, CWD, Mode, OFlags};
+use rustix::fs::{Access, CWD, FileType, Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
-use sys::process::{CloneFlags, Program, Spawn};
+use sys::process::{Child, CloneFlags, Program, Spawn};
 
 use crate::RuntimeError;
 use crate::error::Step;
@@ -19,15 +19,17 @@ use crate::error::Step;
 /// Whoever has no rights over the host may give its own two ids only, and groups are then settled
 /// for good; further ones are given by newuidmap(1) and newgidmap(1), which look whether they are
 /// the caller's. user_namespaces(7), "User and group ID mappings".
-pub(crate) fn write(pid: Pid, uids: &[IdMapping], gids: &[IdMapping]) -> Result<(), RuntimeError> {
+pub fn write(pid: Pid, uids: &[IdMapping], gids: &[IdMapping]) -> Result<(), RuntimeError> {
     let number = pid.as_raw_nonzero();
     if !rustix::process::geteuid().is_root() {
         let is_own =
             |maps: &[IdMapping], own| matches!(maps, [map] if map.size == 1 && map.host_id == own);
         let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         if !is_own(uids, own.0) || !is_own(gids, own.1) {
-            call_helper("newuidmap", pid, uids)?;
-            return call_helper("newgidmap", pid, gids);
+            // Each takes a millisecond, and neither waits for the other.
+            let users = Helper::start("newuidmap", pid, uids)?;
+            let groups = Helper::start("newgidmap", pid, gids);
+            return users.finish().and(groups?.finish());
         }
         let path = format!("/proc/{number}/setgroups");
         write_file(&path, "deny").host(|| format!("write {path}"))?;
@@ -39,41 +41,67 @@ pub(crate) fn write(pid: Pid, uids: &[IdMapping], gids: &[IdMapping]) -> Result<
     Ok(())
 }
 
-/// Has a set-user-id program write a map.
-fn call_helper(name: &str, pid: Pid, mappings: &[IdMapping]) -> Result<(), RuntimeError> {
-    let action = || format!("call {name}, which gives a user more ids than its own");
-    let path = ["/usr/bin", "/usr/local/bin", "/bin"]
-        .map(|directory| format!("{directory}/{name}"))
-        .into_iter()
-        .find(|path| rustix::fs::access(&**path, Access::EXEC_OK).is_ok())
-        .ok_or(io::ErrorKind::NotFound)
-        .host(|| action() + " (package uidmap)")?;
-    let mut args = vec![path.clone(), pid.as_raw_nonzero().to_string()];
-    for map in mappings {
-        args.extend([map.container_id, map.host_id, map.size].map(|number| number.to_string()));
+/// A set-user-id program that writes a map.
+struct Helper {
+    name: &'static str,
+    child: Child,
+    output: OwnedFd,
+}
+
+impl Helper {
+    fn start(name: &'static str, pid: Pid, mappings: &[IdMapping]) -> Result<Self, RuntimeError> {
+        let action = || helper_action(name);
+        let path = ["/usr/bin", "/usr/local/bin", "/bin"]
+            .map(|directory| format!("{directory}/{name}"))
+            .into_iter()
+            .find(|path| is_the_systems(path))
+            .ok_or(io::ErrorKind::NotFound)
+            .host(|| action() + " (package uidmap)")?;
+        let mut args = vec![path.clone(), pid.as_raw_nonzero().to_string()];
+        for map in mappings {
+            args.extend([map.container_id, map.host_id, map.size].map(|number| number.to_string()));
+        }
+        let texts: Vec<_> = args.iter().map(|arg| CString::new(arg.as_str())).collect();
+        let texts: Vec<_> = texts.into_iter().flatten().collect(); // numbers and a path of ours
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).host(action)?;
+        let child = sys::process::spawn(&Spawn {
+            program: Program::Path(&texts[0]),
+            args: &texts.iter().map(CString::as_c_str).collect::<Vec<_>>(),
+            env: &[],
+            fds: &[(writer.as_fd(), 1), (writer.as_fd(), 2)],
+            new_session: false,
+            death_signal: None,
+        })
+        .host(action)?;
+        Ok(Self { name, child, output: reader })
     }
-    let texts: Vec<_> = args.iter().map(|arg| CString::new(arg.as_str())).collect();
-    let texts: Vec<_> = texts.into_iter().flatten().collect(); // numbers and a path of ours
-    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).host(action)?;
-    let child = sys::process::spawn(&Spawn {
-        program: Program::Path(&texts[0]),
-        args: &texts.iter().map(CString::as_c_str).collect::<Vec<_>>(),
-        env: &[],
-        fds: &[(writer.as_fd(), 1), (writer.as_fd(), 2)],
-        new_session: false,
-        death_signal: None,
-    })
-    .host(action)?;
-    drop(writer);
-    let mut said = String::new();
-    // What it says helps; that it cannot be heard is no matter.
-    let _ = std::fs::File::from(reader).take(4096).read_to_string(&mut said);
-    let id = WaitId::PidFd(child.pidfd.as_fd());
-    let status = rustix::process::waitid(id, WaitIdOptions::EXITED).host(action)?;
-    match status.and_then(|status| status.exit_status()) {
-        Some(0) => Ok(()),
-        _ => Err(io::Error::other(said.trim().to_owned())).host(action),
+
+    fn finish(self) -> Result<(), RuntimeError> {
+        let action = || helper_action(self.name);
+        let mut said = String::new();
+        // What it says helps; that it cannot be heard is no matter.
+        let _ = std::fs::File::from(self.output).take(4096).read_to_string(&mut said);
+        let id = WaitId::PidFd(self.child.pidfd.as_fd());
+        let status = rustix::process::waitid(id, WaitIdOptions::EXITED).host(action)?;
+        match status.and_then(|status| status.exit_status()) {
+            Some(0) => Ok(()),
+            _ => Err(io::Error::other(said.trim().to_owned())).host(action),
+        }
     }
+}
+
+fn helper_action(name: &str) -> String {
+    format!("call {name}, which gives a user more ids than its own")
+}
+
+/// Whether a program is there, and nobody but root can have put it there or changed it.
+fn is_the_systems(path: &str) -> bool {
+    let is_roots = rustix::fs::stat(path).is_ok_and(|stat| {
+        FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+            && stat.st_uid == 0
+            && stat.st_mode & 0o022 == 0
+    });
+    is_roots && rustix::fs::access(path, Access::EXEC_OK).is_ok()
 }
 
 /// One line each; the kernel takes the whole map in one write or not at all.

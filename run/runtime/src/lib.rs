@@ -64,6 +64,7 @@ pub use create::{check, create, create_in};
 pub use detached::mount_detached;
 pub use error::{ExecError, ExecErrorKind, RuntimeError};
 pub use exec::{exec, exec_notifying};
+pub use idmap::write as write_id_maps;
 pub use limits::RESOURCES;
 pub use notify::Listener;
 pub use options::MOUNT_OPTIONS;

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Overlay form means that a whiteout is a character device 0:0 and an opaque directory has the
-//! extended attribute `trusted.overlay.opaque=y`. No layer's directory depends on another's, so
+//! extended attribute `trusted.overlay.opaque=y` (`user.overlay.opaque` in a user namespace). No layer's directory depends on another's, so
 //! that all layers of all images are unpacked in any order, at once, and are shared.
 //!
 //! [`Snapshots::begin`] makes a private directory, [`NewLayer::commit`] gives it its name by one

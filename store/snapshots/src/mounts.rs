@@ -25,7 +25,7 @@ impl Snapshots {
     ///
     /// One overlay mount on `/`. Its options are `lowerdir+=<absolute path>` once a layer, the *top
     /// layer first* as overlayfs wants it; with `writable` also `upperdir=` and `workdir=`; `ro` if
-    /// `read_only` or if there is nothing to write to. A DiffID that occurs several times is
+    /// `read_only` or if there is nothing to write to; `userxattr` in a user namespace. A DiffID that occurs several times is
     /// mounted at its topmost place only, which is the same tree: overlayfs refuses a directory
     /// that it has already, and the lower one is hidden by its double, whiteouts included. Without
     /// layers the lower directory is an empty one of ours; so is a second one where there is nothing
@@ -65,6 +65,9 @@ impl Snapshots {
             if writable.volatile {
                 options.push("volatile".into());
             }
+        }
+        if !sys::namespace::is_initial_user() {
+            options.push(sys::overlay::USER_XATTR.into());
         }
         if read_only || writable.is_none() {
             options.push("ro".into());

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::audit::{self, Owner};
 use crate::process::{self, Output};
-use crate::{Host, Image, PATIENCE, Terminal};
+use crate::{Host, Image, PATIENCE, Terminal, User};
 
 /// In the data directory, where a test has settings of its own.
 const CONFIG: &str = "config.toml";
@@ -26,6 +26,8 @@ pub struct Kista {
     host: Option<Host>,
     /// Containers are in no network unless they name one.
     is_offline: bool,
+    /// Who its commands are run by, if not by whoever runs the tests.
+    user: Option<User>,
 }
 
 impl Kista {
@@ -49,7 +51,21 @@ impl Kista {
         if is_offline {
             std::fs::write(root.path().join(CONFIG), "default_network = \"none\"\n").unwrap();
         }
-        Self { root, program: program(), cookie, audited: true, host, is_offline }
+        Self { root, program: program(), cookie, audited: true, host, is_offline, user: None }
+    }
+
+    /// One whose commands an ordinary user runs. Containers are in no network unless they name one.
+    pub fn of(user: User) -> Self {
+        let mut kista = Self::with_network(Host::new(), true);
+        let own = Some(User::ID);
+        std::os::unix::fs::chown(kista.root(), own, own).unwrap();
+        kista.user = Some(user);
+        kista
+    }
+
+    /// The user who runs its commands.
+    pub fn user(&self) -> &User {
+        self.user.as_ref().expect("made with one")
     }
 
     /// One with the image `busybox` ([`Image::busybox`]) in it.
@@ -126,9 +142,15 @@ impl Kista {
 
     /// A command to be run in some particular way.
     pub fn command(&self, arguments: &[&str]) -> Invocation<'_> {
-        let mut command = Command::new(&self.program);
+        let mut command = match &self.user {
+            Some(user) => user.command(&self.program, arguments),
+            None => {
+                let mut command = Command::new(&self.program);
+                command.args(arguments);
+                command
+            }
+        };
         command
-            .args(arguments)
             .env("KISTA_ROOT", self.root())
             .env(audit::COOKIE, &self.cookie)
             // What the user who runs the tests has set must not matter.

@@ -26,6 +26,7 @@ mod proxy;
 mod registry;
 pub mod tar;
 mod terminal;
+mod user;
 mod wait;
 
 pub use host::Host;
@@ -36,4 +37,5 @@ pub use process::Output;
 pub use proxy::{Fault, Proxy};
 pub use registry::{Registry, free_port};
 pub use terminal::{Screen, Terminal};
+pub use user::User;
 pub use wait::{PATIENCE, wait_until};

@@ -49,6 +49,10 @@ pub enum Need {
     DockerRegistry,
     /// podman and conmon.
     Podman,
+    /// newuidmap and newgidmap (package uidmap), and a kernel that lets users make namespaces.
+    Uidmap,
+    /// pasta (package passt).
+    Pasta,
     /// containerd, its shim for runc, and ctr.
     Containerd,
 }
@@ -78,6 +82,11 @@ impl Need {
             Self::Dockerd => (in_path("dockerd") && in_path("docker"), "no dockerd or no docker"),
             Self::DockerRegistry => (in_path("docker-registry"), "no docker-registry"),
             Self::Podman => (in_path("podman") && in_path("conmon"), "no podman or no conmon"),
+            Self::Uidmap => (
+                in_path("newuidmap") && in_path("newgidmap") && in_path("setpriv"),
+                "no newuidmap, no newgidmap or no setpriv",
+            ),
+            Self::Pasta => (in_path("pasta"), "no pasta"),
             Self::Containerd => {
                 let all = ["containerd", "ctr", "containerd-shim-runc-v2"];
                 (all.into_iter().all(in_path), "no containerd, no ctr or no shim")

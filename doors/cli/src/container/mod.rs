@@ -100,6 +100,9 @@ fn all_at_once(
         show(name, open().and_then(|engine| action(&engine, name)), ui)?;
         return Ok(exit);
     }
+    // Whoever is not root enters its namespace by the first one, which needs a process of one
+    // thread. A failure is each one's own.
+    drop(open());
     std::thread::scope(|scope| {
         for _ in 0..names.len().min(WORKERS) {
             let results = results.clone();

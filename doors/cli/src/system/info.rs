@@ -24,8 +24,7 @@ impl Command for InfoArgs {
     const ARGS: Arity = Arity::None;
 
     fn run(self, _args: Vec<String>, call: &Call<'_>, ui: &mut Ui) -> io::Result<Exit> {
-        let root = call.globals.root.clone().unwrap_or_else(Engine::default_root);
-        let facts = match call.engine().and_then(|engine| facts(&engine, &root.to_string_lossy())) {
+        let facts = match call.engine().and_then(|engine| facts(&engine)) {
             Ok(facts) => facts,
             Err(error) => return ui.report(&error),
         };
@@ -36,6 +35,7 @@ impl Command for InfoArgs {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
+        let mut options = String::new();
         let mut out = ui.out();
         writeln!(out, "Client:\n Version:    {}\n Context:    default", text("ServerVersion"))?;
         writeln!(out, "\nServer:")?;
@@ -59,12 +59,23 @@ impl Command for InfoArgs {
             ("Total Memory", "MemTotal"),
             ("Name", "Name"),
             ("Docker Root Dir", "DockerRootDir"),
+            ("Security Options", "SecurityOptions"),
         ] {
             let value = match name {
+                "SecurityOptions" => {
+                    for option in facts[name].as_array().into_iter().flatten() {
+                        let option = option.as_str().unwrap_or_default();
+                        let option = option.strip_prefix("name=").unwrap_or(option);
+                        options.push_str("\n  ");
+                        options.push_str(&option.replace(",profile=", "\n   Profile: "));
+                    }
+                    std::mem::take(&mut options)
+                }
                 "MemTotal" => memory(facts[name].as_u64().unwrap_or(0)),
                 _ => text(name),
             };
-            writeln!(out, " {title}: {value}")?;
+            let blank = if value.starts_with('\n') { "" } else { " " };
+            writeln!(out, " {title}:{blank}{value}")?;
         }
         Ok(Exit::Success)
     }
@@ -87,7 +98,7 @@ pub(crate) fn print_one(format: &str, value: &Value, ui: &mut Ui) -> io::Result<
 }
 
 /// Names and order are those of the Engine API's `GET /info`.
-fn facts(engine: &Engine, root: &str) -> Result<Value, EngineError> {
+fn facts(engine: &Engine) -> Result<Value, EngineError> {
     let all = ListContainers { all: true, ..ListContainers::default() };
     let containers = engine.list_containers(&all)?;
     let images = engine.list_images(&ListImages::default())?.len();
@@ -120,12 +131,22 @@ fn facts(engine: &Engine, root: &str) -> Result<Value, EngineError> {
         "Architecture": system.machine().to_string_lossy(),
         "NCPU": std::thread::available_parallelism().map_or(1, usize::from),
         "MemTotal": memory.totalram * u64::from(memory.mem_unit),
-        "DockerRootDir": root,
+        "DockerRootDir": engine.root().to_string_lossy(),
         "Name": system.nodename().to_string_lossy(),
         "ServerVersion": env!("CARGO_PKG_VERSION"),
+        "SecurityOptions": security_options(engine.is_rootless()),
         "Runtimes": { "kista": { "path": "kista" } },
         "DefaultRuntime": "kista",
     }))
+}
+
+/// As Docker's daemon names them.
+fn security_options(rootless: bool) -> Vec<&'static str> {
+    let mut options = vec!["name=seccomp,profile=builtin", "name=cgroupns"];
+    if rootless {
+        options.push("name=rootless");
+    }
+    options
 }
 
 /// `2` where the unified hierarchy is all there is.

@@ -141,6 +141,6 @@ fn parent(layer: BorrowedFd<'_>, path: &str) -> std::io::Result<(OwnedFd, CStrin
 /// Whether a folder hides what lies below it: then it is a change even when it is empty.
 fn is_opaque(folder: &OwnedFd, name: &CString) -> bool {
     let Ok(opened) = crate::tree::open_folder(folder.as_fd(), name) else { return true };
-    let mark = sys::fs::get_xattr(opened.as_fd(), c"trusted.overlay.opaque");
+    let mark = sys::fs::get_xattr(opened.as_fd(), sys::overlay::opaque());
     !matches!(mark, Ok(None)) || list(opened.as_fd()).is_ok_and(|names| !names.is_empty())
 }

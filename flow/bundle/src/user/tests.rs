@@ -97,6 +97,24 @@ fn numbers_out_of_range_are_refused_even_if_the_image_has_such_a_name() {
 }
 
 #[test]
+fn ids_that_are_not_there_are_named() {
+    let accounts = Accounts::new(Some(b"web:x:33:33::/w:\n"), Some(b"adm:x:4:web,root\n")).unwrap();
+    let on = |spec, add: &[String], ids| accounts.identify_on(spec, add, ids).map(|id| id.user);
+    let wheel = ["adm".to_owned()];
+    assert_eq!(on("web", &wheel, (34, 34)).unwrap().additional_gids, [33, 4]);
+    assert_eq!(on("0", &[], (1, 1)).unwrap().additional_gids, [0; 0]);
+    for (spec, add, ids, wanted) in [
+        ("web", &[][..], (33, 34), "user 33"),
+        ("0:33", &[], (1, 33), "group 33"),
+        ("0", &wheel, (1, 1), "group 4"),
+        ("0", &wheel, (4, 4), "group 4"),
+    ] {
+        let error = on(spec, add, ids).unwrap_err().to_string();
+        assert!(error.contains(wanted) && error.contains("/etc/subuid"), "{spec}: {error}");
+    }
+}
+
+#[test]
 fn a_group_alone_is_roots() {
     let (uid, gid, groups, _) = identify(":34", &[]).unwrap();
     assert_eq!((uid, gid, groups), (0, 34, vec![34]));

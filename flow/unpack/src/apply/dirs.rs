@@ -287,7 +287,7 @@ fn open(root: &Dir, path: &[u8]) -> Result<Dir, Errno> {
 
 /// Marks a directory as hiding everything that lower layers have in it.
 pub(super) fn set_opaque(dir: &Dir) -> Result<(), Fault> {
-    rustix::fs::fsetxattr(&dir.fd, c"trusted.overlay.opaque", b"y", XattrFlags::empty())
+    rustix::fs::fsetxattr(&dir.fd, sys::overlay::opaque(), b"y", XattrFlags::empty())
         .map_err(|errno| Fault::System("mark a directory as opaque", errno))
 }
 

@@ -258,6 +258,12 @@ impl Applier<'_> {
 }
 
 fn owner_fault(errno: Errno) -> Fault {
+    if errno == Errno::INVAL {
+        return Fault::Refused(
+            "its owner is none of the ids that this user has: give more, in /etc/subuid and \
+             /etc/subgid",
+        );
+    }
     Fault::System("set the owner", errno)
 }
 

@@ -64,7 +64,11 @@ impl Default for ApplyOptions {
         Self {
             limits: Limits::default(),
             whiteouts: Whiteouts::default(),
-            devices: Devices::default(),
+            // In a user namespace nobody may make one, and none would be of use.
+            devices: match sys::namespace::is_initial_user() {
+                true => Devices::Make,
+                false => Devices::Skip,
+            },
             owners: true,
         }
     }

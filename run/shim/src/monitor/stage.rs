@@ -438,8 +438,16 @@ pub(crate) fn start_time(pid: Pid) -> Option<u64> {
     ProcStat::of(pid).ok().map(|stat| stat.start_time)
 }
 
-/// The id mappings of a process's user namespace; empty where ids are the host's.
+/// The id mappings of a process's user namespace; empty where its ids are ours.
 fn id_maps(pid: Pid) -> io::Result<(Vec<IdMapping>, Vec<IdMapping>)> {
+    let namespace = |process: &str| rustix::fs::stat(format!("/proc/{process}/ns/user"));
+    let theirs = namespace(&pid.as_raw_nonzero().to_string())?;
+    // The map of our own namespace tells what ids are in the one above, as an ordinary user's.
+    if namespace("self")
+        .is_ok_and(|ours| (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino))
+    {
+        return Ok(Default::default());
+    }
     let read = |kind| -> io::Result<Vec<IdMapping>> {
         let text = std::fs::read_to_string(format!("/proc/{}/{kind}", pid.as_raw_nonzero()))?;
         Ok(text.lines().filter_map(mapping).collect())

@@ -1,0 +1,79 @@
+//! An ordinary user of the test's own: in no file of the machine, and with ids that nobody has.
+//!
+//! Its commands run in a mount namespace in which the machine's lists of users have it. Each
+//! has one of its own, so that nothing but files and processes is shared between them.
+
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// A user without any rights, with or without subordinate ids.
+#[derive(Debug)]
+pub struct User {
+    folder: TempDir,
+}
+
+impl User {
+    /// Its user and group id.
+    pub const ID: u32 = 61_234;
+    /// Its first subordinate id: 1 in its containers.
+    pub const FIRST: u32 = 700_000;
+    /// How many it has of those.
+    pub const COUNT: u32 = 65_536;
+
+    /// One with subordinate ids.
+    pub fn new() -> Self {
+        let (first, count) = (Self::FIRST, Self::COUNT);
+        Self::with_ids(&format!("kistatest:{first}:{count}\n"))
+    }
+
+    /// One whose lines in /etc/subuid and /etc/subgid are these.
+    pub fn with_ids(subordinate: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("kista-user-").tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::write(path("sub"), subordinate).unwrap();
+        std::fs::write(path("kista"), "").unwrap();
+        std::fs::create_dir(path("home")).unwrap();
+        chown(path("home"), Some(Self::ID), Some(Self::ID)).unwrap();
+        let home = path("home").display().to_string();
+        let add = |list: &str, line: String| {
+            let all = std::fs::read_to_string(format!("/etc/{list}")).unwrap() + &line;
+            std::fs::write(path(list), all).unwrap();
+        };
+        add("passwd", format!("kistatest:x:{0}:{0}::{home}:/bin/sh\n", Self::ID));
+        add("group", format!("kistatest:x:{}:\n", Self::ID));
+        Self { folder }
+    }
+
+    /// Its home directory.
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    /// `program` with arguments, to be run by this user. It is found under another path, since
+    /// the user may not be able to reach where it is.
+    pub fn command(&self, program: &Path, arguments: &[&str]) -> Command {
+        let script = "set -e; for list in passwd group; do mount --bind $1/$list /etc/$list; done; \
+            for list in subuid subgid; do mount --bind $1/sub /etc/$list; done; \
+            mount --bind \"$2\" $1/kista; id=$3; own=$1/kista; shift 3; \
+            exec setpriv --reuid $id --regid $id --clear-groups -- $own \"$@\"";
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "--propagation", "slave", "sh", "-c", script, "sh"])
+            .arg(self.folder.path())
+            .arg(program)
+            .arg(Self::ID.to_string())
+            .args(arguments)
+            .current_dir(self.home());
+        command
+    }
+}
+
+impl Default for User {
+    fn default() -> Self {
+        Self::new()
+    }
+}
