@@ -242,6 +242,7 @@ fn kind_of_transfer(error: &transfer::TransferError) -> Kind {
         | TransferError::BadCredentials { .. }
         | TransferError::Authentication { .. }
         | TransferError::Blocked { .. }
+        | TransferError::Untrusted { .. }
         | TransferError::Helper { .. } => Kind::Denied,
         TransferError::Connect { .. }
         | TransferError::Broken { .. }

@@ -1,30 +1,40 @@
 //! Who asks, and what he may do.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http1::Fields;
 
 use crate::names::Name;
 use crate::reply::Refusal;
+use crate::watch::Watched;
 use crate::{Access, RegistryConfig, RegistryError, Verb};
 
 /// The users and the rules.
 #[derive(Debug)]
 pub(crate) struct Gate {
     /// Names and bcrypt hashes; `None` if there are no users.
-    users: Option<HashMap<String, Hash>>,
+    users: Option<Users>,
     rules: Vec<Access>,
     /// Whether those who say no name may push where no rule speaks.
     anonymous_push: bool,
-    /// Passwords that were compared before, as salted digests: bcrypt takes 60 ms by design.
-    seen: Mutex<HashMap<String, [u8; 32]>>,
+    /// Passwords that were compared before, as salted digests, with what they were compared with:
+    /// bcrypt takes 60 ms by design.
+    seen: Mutex<HashMap<String, ([u8; 32], Hash)>>,
     salt: String,
 }
 
+/// The file with the users, and what it says now.
+#[derive(Debug)]
+struct Users {
+    path: PathBuf,
+    known: Watched<Arc<HashMap<String, Hash>>>,
+}
+
 /// `$2y$10$` and 53 letters.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Hash {
     cost: u32,
     salt: [u8; 16],
@@ -49,13 +59,7 @@ impl Gate {
     pub(crate) fn open(config: &RegistryConfig) -> Result<Self, RegistryError> {
         let users = match &config.htpasswd {
             None => None,
-            Some(path) => {
-                let text =
-                    std::fs::read_to_string(path).map_err(RegistryError::io("read", path))?;
-                let users =
-                    parse(&text).map_err(|why| RegistryError::File { path: path.clone(), why })?;
-                Some(users)
-            }
+            Some(path) => Some(Users::open(path)?),
         };
         Ok(Self {
             anonymous_push: users.is_none() && config.listen.ip().is_loopback(),
@@ -66,6 +70,15 @@ impl Gate {
         })
     }
 
+    /// Reads the users again if their file is another now; whether it was. After an error those
+    /// that were known before are.
+    pub(crate) fn refresh(&self) -> Result<bool, RegistryError> {
+        match &self.users {
+            Some(users) => users.known.refresh(|| read(&users.path)),
+            None => Ok(false),
+        }
+    }
+
     /// Who sent these fields. A name that is not known or a wrong password is refused.
     pub(crate) fn identify(&self, fields: &Fields) -> Result<Principal, Refusal> {
         let Some(users) = &self.users else { return Ok(Principal::Anonymous) };
@@ -73,9 +86,12 @@ impl Gate {
         let pair = basic(value).ok_or_else(|| unauthorized("the credentials are malformed"))?;
         let (name, password) = pair.split_once(':').unwrap_or((&pair, ""));
         let digest = self.digest(name, password);
+        let users = users.known.get();
         let known = {
             let seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            seen.get(name).copied()
+            // Of a user who is gone or has another password by now it says nothing.
+            let current = seen.get(name).filter(|(_, hash)| users.get(name) == Some(hash));
+            current.map(|(digest, _)| *digest)
         };
         if known.is_some_and(|known| equal(&known, &digest)) {
             return Ok(Principal::User(name.to_owned()));
@@ -87,7 +103,7 @@ impl Gate {
         };
         if hash.fits(password) && exists {
             let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            seen.insert(name.to_owned(), digest);
+            seen.insert(name.to_owned(), (digest, hash.clone()));
             return Ok(Principal::User(name.to_owned()));
         }
         std::thread::sleep(PENALTY);
@@ -153,6 +169,19 @@ impl Gate {
 fn unauthorized(message: &str) -> Refusal {
     Refusal::new(401, "UNAUTHORIZED", message)
         .with("WWW-Authenticate", "Basic realm=\"kista registry\"")
+}
+
+impl Users {
+    fn open(path: &Path) -> Result<Self, RegistryError> {
+        let known = Watched::new(vec![path.to_owned()], || read(path))?;
+        Ok(Self { path: path.to_owned(), known })
+    }
+}
+
+fn read(path: &Path) -> Result<Arc<HashMap<String, Hash>>, RegistryError> {
+    let text = std::fs::read_to_string(path).map_err(RegistryError::io("read", path))?;
+    let users = parse(&text).map_err(|why| RegistryError::File { path: path.to_owned(), why })?;
+    Ok(Arc::new(users))
 }
 
 /// `name:hash` lines; blank ones and those that begin with `#` are left out.
@@ -265,8 +294,9 @@ mod tests {
             prefix: prefix.into(),
             allow: allow.to_vec(),
         };
+        let empty = tempfile::NamedTempFile::new().unwrap();
         let gate = Gate {
-            users: Some(HashMap::new()),
+            users: Some(Users::open(empty.path()).unwrap()),
             rules: vec![
                 rule("ann", "team", &[Verb::Pull, Verb::Push, Verb::Delete]),
                 rule("*", "team/public", &[Verb::Pull]),

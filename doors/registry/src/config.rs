@@ -15,8 +15,8 @@ pub struct RegistryConfig {
     pub listen: SocketAddr,
     /// Where it keeps everything.
     pub root: PathBuf,
-    /// PEM files with its certificates and its key; in clear if `None`.
-    pub tls: Option<(PathBuf, PathBuf)>,
+    /// How it shows who it is; in clear if `None`.
+    pub tls: Option<TlsFiles>,
     /// Whether it may be in clear on an address that others reach.
     pub plain_http: bool,
     /// Users and their passwords, as `htpasswd -B` writes them.
@@ -35,6 +35,17 @@ pub struct RegistryConfig {
     pub gc_grace: Duration,
     /// Connections at once.
     pub max_connections: usize,
+}
+
+/// PEM files. They are read again when they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The server's certificates, its own first.
+    pub certificate: PathBuf,
+    /// The key of the first.
+    pub key: PathBuf,
+    /// Who signs certificates of clients; nobody is asked for one if `None`.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// What somebody may do with repositories whose name begins like this. The first rule that fits a

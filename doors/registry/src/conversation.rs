@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http1::{Body, HttpError, RequestHead};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ServerConfig, ServerConnection};
+use transfer::wire::Wire;
 
 use crate::Registry;
 use crate::reply::{Refusal, Reply, ReplyBody};
@@ -22,11 +23,8 @@ pub(crate) struct Request<'a> {
     received: u64,
 }
 
-/// In clear, or over TLS.
-pub(crate) enum Stream {
-    Clear(TcpStream),
-    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
-}
+/// A client's end of the conversation.
+type Stream = Wire<ServerConnection>;
 
 /// Larger reads go past the buffer.
 const BUFFER: usize = 32 << 10;
@@ -47,14 +45,15 @@ pub(crate) fn converse(
     tcp.set_read_timeout(Some(IDLE))?;
     tcp.set_write_timeout(Some(IDLE))?;
     let stream = match tls {
-        None => Stream::Clear(tcp),
+        None => Wire::Clear(tcp),
         Some(config) => {
-            let connection = ServerConnection::new(config).map_err(io::Error::other)?;
-            let mut tls = StreamOwned::new(connection, tcp);
-            while tls.conn.is_handshaking() {
-                tls.conn.complete_io(&mut tls.sock)?;
+            if is_in_clear(&tcp)? {
+                let text = "this registry speaks TLS alone: ask it by https";
+                let refusal = Refusal::new(400, "UNSUPPORTED", text);
+                return send(&mut Wire::Clear(tcp), refusal.into_reply(), "GET", false).map(drop);
             }
-            Stream::Tls(Box::new(tls))
+            let connection = ServerConnection::new(config).map_err(io::Error::other)?;
+            Wire::encrypt(connection, tcp)?
         }
     };
     let mut reader = BufReader::with_capacity(BUFFER, stream);
@@ -78,6 +77,12 @@ pub(crate) fn converse(
         }
     }
     Ok(())
+}
+
+/// Whether what comes is a request as it is: a handshake begins with 22, a method with a letter.
+fn is_in_clear(tcp: &TcpStream) -> io::Result<bool> {
+    let mut first = [0; 1];
+    Ok(tcp.peek(&mut first)? == 1 && first[0].is_ascii_uppercase())
 }
 
 /// Whether the connection can be used again.
@@ -147,15 +152,7 @@ fn send(stream: &mut Stream, mut reply: Reply, method: &str, goes_on: bool) -> i
         ReplyBody::File { mut file, start, length } => {
             stream.write_all(&head)?;
             file.seek(SeekFrom::Start(start))?;
-            let mut part = file.take(length);
-            let sent = match stream {
-                // sendfile(2): the bytes never come here.
-                Stream::Clear(tcp) => io::copy(&mut part, tcp)?,
-                Stream::Tls(tls) => io::copy(&mut part, tls)?,
-            };
-            if sent != length {
-                return Err(io::Error::other("a blob is shorter than it was"));
-            }
+            stream.send_file(&mut file, length)?;
         }
     }
     stream.flush()?;
@@ -205,30 +202,5 @@ impl Read for Request<'_> {
         let count = self.body.read(self.reader, buffer)?;
         self.received += count as u64;
         Ok(count)
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Clear(stream) => stream.read(buffer),
-            Self::Tls(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Clear(stream) => stream.write(bytes),
-            Self::Tls(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Clear(stream) => stream.flush(),
-            Self::Tls(stream) => stream.flush(),
-        }
     }
 }

@@ -41,10 +41,11 @@ mod tags;
 mod tls;
 mod uploads;
 mod upstream;
+mod watch;
 
 use std::sync::atomic::AtomicBool;
 
-pub use config::{Access, RegistryConfig, Verb};
+pub use config::{Access, RegistryConfig, TlsFiles, Verb};
 pub use error::RegistryError;
 pub use listen::{Listening, bind};
 

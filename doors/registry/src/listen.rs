@@ -8,16 +8,17 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustls::ServerConfig;
 
 use crate::conversation::converse;
-use crate::{Registry, RegistryConfig, RegistryError, tls};
+use crate::reply::with_causes;
+use crate::tls::Tls;
+use crate::{Registry, RegistryConfig, RegistryError};
 
 /// A registry that is bound to its address. Nothing is accepted before [`Listening::run`].
 #[derive(Debug)]
 pub struct Listening {
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<Tls>>,
     registry: Arc<Registry>,
     address: SocketAddr,
 }
@@ -45,7 +46,7 @@ const STACK: usize = 256 << 10;
 pub fn bind(config: RegistryConfig, log: fn(&str)) -> Result<Listening, RegistryError> {
     config.check()?;
     let tls = match &config.tls {
-        Some((certificate, key)) => Some(tls::configure(certificate, key)?),
+        Some(files) => Some(Arc::new(Tls::open(files)?)),
         None => None,
     };
     let address = config.listen;
@@ -74,9 +75,10 @@ impl Listening {
         let ended = Arc::new(AtomicBool::new(false));
         let housekeeper = {
             let (registry, ended) = (Arc::clone(&registry), Arc::clone(&ended));
+            let tls = self.tls.clone();
             std::thread::Builder::new()
                 .name("housekeeper".into())
-                .spawn(move || keep_house(&registry, &ended))?
+                .spawn(move || keep_house(&registry, tls.as_deref(), &ended))?
         };
         let served = self.accept(stop, &connections);
         registry.is_stopping.store(true, Ordering::SeqCst);
@@ -129,7 +131,8 @@ impl Listening {
             return;
         };
         metrics.connections.fetch_add(1, Ordering::Relaxed);
-        let (registry, tls) = (Arc::clone(&self.registry), self.tls.clone());
+        let registry = Arc::clone(&self.registry);
+        let tls = self.tls.as_ref().map(|tls| tls.config());
         let (all, own) = (Arc::clone(connections), Arc::clone(&connection));
         let spawned = std::thread::Builder::new().stack_size(STACK).spawn(move || {
             // How a connection ends is its client's affair: it has the answers that it has.
@@ -175,13 +178,25 @@ impl Connections {
     }
 }
 
-/// Collects garbage and forgets uploads that nobody goes on with.
-fn keep_house(registry: &Registry, ended: &AtomicBool) {
+/// Collects garbage, forgets uploads that nobody goes on with, and reads again what has changed.
+fn keep_house(registry: &Registry, tls: Option<&Tls>, ended: &AtomicBool) {
     let interval = registry.config.gc_interval;
     let mut last = Instant::now();
     while !ended.load(Ordering::SeqCst) {
         std::thread::park_timeout(ROUND);
         registry.uploads.forget_old();
+        let certificates = tls.map_or(Ok(false), Tls::refresh);
+        for (what, outcome) in [("certificates", certificates), ("users", registry.gate.refresh())]
+        {
+            match outcome {
+                Ok(false) => {}
+                Ok(true) => (registry.log)(&format!("the {what} were read again")),
+                Err(error) => (registry.log)(&format!(
+                    "the {what} stay as they were: {}",
+                    with_causes(&error)
+                )),
+            }
+        }
         if !interval.is_zero() && last.elapsed() >= interval {
             registry.collect();
             last = Instant::now();

@@ -35,8 +35,10 @@ impl Upstream {
         let docker_config = std::env::var_os("DOCKER_CONFIG")
             .map(std::path::PathBuf::from)
             .or_else(|| home.map(|home| std::path::Path::new(&home).join(".docker")));
-        let settings = Settings { docker_config, ..Settings::default() };
-        Ok(Self { client: Client::new(settings), registry: registry.to_owned() })
+        Ok(Self {
+            client: Client::new(Settings::of_user(docker_config)),
+            registry: registry.to_owned(),
+        })
     }
 
     /// Brings a manifest here, if it has to be.

@@ -77,11 +77,11 @@ pub struct RegistryLogin {
 }
 
 impl Registries {
-    /// With the credentials in Docker's client configuration in `docker_config`, and the machine's
-    /// settings.
+    /// With the credentials in Docker's client configuration in `docker_config`, and the settings of
+    /// the machine and the user.
     pub fn new(docker_config: Option<PathBuf>) -> Self {
         let folder = docker_config.clone();
-        Self { client: Client::new(Settings { docker_config, ..Settings::default() }), folder }
+        Self { client: Client::new(Settings::of_user(docker_config)), folder }
     }
 
     pub(crate) fn client(&self) -> &Client {

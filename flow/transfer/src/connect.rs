@@ -2,18 +2,19 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Mutex;
 
 use http1::{Body, Origin, Scheme};
+use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, StreamOwned};
 
 use crate::server::Trust;
 use crate::settings::Timeouts;
 use crate::tls::Configurations;
 use crate::tunnel::Proxies;
+use crate::wire::Wire;
 
 /// Larger reads go past the buffer, so that a blob's bytes are copied once.
 const BUFFER: usize = 16 << 10;
@@ -33,15 +34,9 @@ pub(crate) struct Pool {
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: BufReader<Stream>,
+    stream: BufReader<Wire<ClientConnection>>,
     /// Whether an exchange was made over it: it may have been closed since.
     pub(crate) is_used: bool,
-}
-
-#[derive(Debug)]
-enum Stream {
-    Clear(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
 impl Pool {
@@ -73,18 +68,13 @@ impl Pool {
         let tcp = connect(self.proxies.first_hop(origin), timeouts)?;
         self.proxies.open(origin, &tcp)?;
         let stream = match origin.scheme {
-            Scheme::Http => Stream::Clear(tcp),
+            Scheme::Http => Wire::Clear(tcp),
             Scheme::Https => {
                 let name = ServerName::try_from(origin.bare_host().to_owned())
                     .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-                let mut tls = StreamOwned::new(
-                    ClientConnection::new(self.tls.of(trust)?, name).map_err(io::Error::other)?,
-                    tcp,
-                );
-                while tls.conn.is_handshaking() {
-                    tls.conn.complete_io(&mut tls.sock)?;
-                }
-                Stream::Tls(Box::new(tls))
+                let connection =
+                    ClientConnection::new(self.tls.of(trust)?, name).map_err(io::Error::other)?;
+                Wire::encrypt(connection, tcp)?
             }
         };
         Ok(Connection { stream: BufReader::with_capacity(BUFFER, stream), is_used: false })
@@ -134,8 +124,7 @@ impl Connection {
         stream.flush()
     }
 
-    /// Sends the `length` bytes of a file, and tells how many have gone. In clear the kernel moves
-    /// them.
+    /// Sends the `length` bytes of a file, and tells how many have gone.
     pub(crate) fn send_file(
         &mut self,
         file: &mut File,
@@ -144,19 +133,9 @@ impl Connection {
     ) -> io::Result<()> {
         let mut sent = 0;
         while sent < length {
-            let mut part = (&mut *file).take(PART.min(length - sent));
-            let count = match self.stream.get_mut() {
-                Stream::Clear(tcp) => io::copy(&mut part, tcp)?,
-                Stream::Tls(tls) => {
-                    let count = io::copy(&mut part, tls)?;
-                    tls.flush()?;
-                    count
-                }
-            };
-            if count == 0 {
-                return Err(io::Error::other("a blob is shorter than it was"));
-            }
-            sent += count;
+            let part = PART.min(length - sent);
+            self.stream.get_mut().send_file(file, part)?;
+            sent += part;
             tell(sent);
         }
         Ok(())
@@ -183,30 +162,5 @@ pub(crate) fn stalled(error: io::Error) -> io::Error {
             io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed too early")
         }
         _ => error,
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Clear(stream) => stream.read(buffer),
-            Self::Tls(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Clear(stream) => stream.write(bytes),
-            Self::Tls(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Clear(stream) => stream.flush(),
-            Self::Tls(stream) => stream.flush(),
-        }
     }
 }

@@ -25,6 +25,18 @@ pub enum TransferError {
         /// The cause.
         source: io::Error,
     },
+    /// Whoever answers does not show that he is the registry, or wants us to show who we are.
+    #[error("registry {registry} at {origin} is not trusted: {why}")]
+    Untrusted {
+        /// As in the reference.
+        registry: String,
+        /// Who was asked.
+        origin: String,
+        /// What is wrong, and what to do.
+        why: String,
+        /// The cause.
+        source: io::Error,
+    },
     /// The connection broke or fell silent, more often than is tried again.
     #[error(
         "{what} of {repository} broke off {times} times: try again later, what is complete is kept"
@@ -232,6 +244,7 @@ impl TransferError {
         matches!(
             self,
             Self::Connect { .. }
+                | Self::Untrusted { .. }
                 | Self::Broken { .. }
                 | Self::Protocol { .. }
                 | Self::Redirect { .. }

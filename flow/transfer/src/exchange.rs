@@ -15,6 +15,7 @@ use std::time::Duration;
 use http1::{Body, Challenge, Fields, HttpError, RequestHead, ResponseHead, Scheme, Url};
 
 use crate::auth::Authorization;
+use crate::certificate::{explain, is_of_tls};
 use crate::connect::{Connection, stalled};
 use crate::server::{Server, Trust};
 use crate::{Client, TransferError};
@@ -196,6 +197,16 @@ impl Client {
                     asked
                 }
                 Ok(response) => return Ok(response),
+                Err(Failure::Connect(source) | Failure::Broken(source))
+                    if explain(&source, &url.origin).is_some() =>
+                {
+                    return Err(TransferError::Untrusted {
+                        registry: server.registry.clone(),
+                        origin: url.origin.to_string(),
+                        why: explain(&source, &url.origin).unwrap_or_default(),
+                        source,
+                    });
+                }
                 Err(Failure::Connect(source)) => {
                     return Err(TransferError::Connect {
                         registry: server.registry.clone(),
@@ -306,21 +317,26 @@ impl Client {
             scope: None,
             is_repeatable: false,
         };
+        // Whether he is believed; `None` if nobody answers who could be a registry.
         let answers = |server: &Server| {
             let request = request(server);
             match self.once(server, &request, &request.url, None) {
                 // What a TLS server says to those who come without.
-                Ok(response) => response.status != 400,
-                Err(_) => false,
+                Ok(response) if response.status == 400 => None,
+                Ok(_) => Some(true),
+                Err(Failure::Connect(error) | Failure::Broken(error)) => {
+                    is_of_tls(&error).then_some(false)
+                }
+                Err(_) => None,
             }
         };
-        let is_verified = server.trust.verify;
-        match is_verified {
-            true if answers(&clear) => clear,
-            true if answers(&server) => server,
+        match server.trust.verify {
+            true if answers(&clear).is_some() => clear,
+            // Also one that is not believed: the first real request will say why.
+            true if answers(&server).is_some() => server,
             // Nobody is there, which the first real request will say.
             true => clear,
-            false if answers(&server) => server,
+            false if answers(&server) == Some(true) => server,
             false => clear,
         }
     }

@@ -27,6 +27,7 @@
 mod auth;
 mod base64;
 mod blob;
+mod certificate;
 mod connect;
 mod credentials;
 mod document;
@@ -44,6 +45,7 @@ mod settings;
 mod tls;
 mod tunnel;
 mod upload;
+pub mod wire;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

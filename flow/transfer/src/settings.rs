@@ -11,6 +11,10 @@
 //! /etc/containers/registries.conf, registries.conf.d/*.conf      [[registry]] with mirrors
 //! ```
 //!
+//! A user has his own below `~/.config`: `docker/certs.d` and `containers/certs.d` count beside the
+//! machine's, `docker/daemon.json` and `containers/registries.conf` in their place, as with
+//! rootless Docker and Podman.
+//!
 //! Short names are resolved as Docker does, whatever `registries.conf` says about them.
 
 mod containerd;
@@ -83,6 +87,29 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The machine's settings with those of the user whose environment this is.
+    pub fn of_user(docker_config: Option<PathBuf>) -> Self {
+        let variable = |name| std::env::var_os(name).filter(|text| !text.is_empty());
+        let own = variable("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| {
+            let home = variable("HOME").map(PathBuf::from);
+            home.map(|home| home.join(".config"))
+        });
+        let mut settings = Self { docker_config, ..Self::default() };
+        // Relative ones would change with the working directory.
+        let Some(own) = own.filter(|folder| folder.is_absolute()) else { return settings };
+        for kind in ["docker", "containers"] {
+            settings.certs_dirs.push(own.join(kind).join("certs.d"));
+        }
+        let instead = |machines: &mut PathBuf, users: PathBuf| {
+            if users.exists() {
+                *machines = users;
+            }
+        };
+        instead(&mut settings.daemon_json, own.join("docker/daemon.json"));
+        instead(&mut settings.registries_conf, own.join("containers/registries.conf"));
+        settings
+    }
+
     /// Settings that read no file of this machine, for tests.
     pub fn isolated() -> Self {
         let nowhere = PathBuf::from("/nonexistent");

@@ -2,16 +2,15 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::client::WebPkiServerVerifier;
+use rustls::{ClientConfig, RootCertStore};
 
+use crate::certificate::Believed;
 use crate::server::Trust;
+use crate::wire::{certificates, in_file, private_key};
 
 /// Where distributions keep the authorities that they trust.
 const BUNDLES: [&str; 5] = [
@@ -48,15 +47,26 @@ fn configure(trust: &Trust) -> io::Result<ClientConfig> {
     let builder = match trust.verify {
         true => {
             let mut roots = system_roots().clone();
+            let mut named = Vec::new();
             for path in &trust.authorities {
                 for certificate in certificates(path)? {
-                    roots.add(certificate).map_err(|error| in_file(path, error))?;
+                    roots.add(certificate.clone()).map_err(|error| in_file(path, error))?;
+                    named.push(certificate);
                 }
             }
-            builder.with_root_certificates(roots)
+            if roots.is_empty() {
+                // Nobody is trusted, which is for the handshake to say.
+                builder.with_root_certificates(roots)
+            } else {
+                let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider);
+                let verifier = verifier.build().map_err(io::Error::other)?;
+                let believed = Believed::Trusted(verifier, named);
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(believed))
+            }
         }
         false => {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody { provider }))
+            let believed = Believed::Anybody(provider);
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(believed))
         }
     };
     // One pair is shown; the first, if there are several.
@@ -83,61 +93,4 @@ fn system_roots() -> &'static RootCertStore {
         }
         roots
     })
-}
-
-fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
-    CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|error| in_file(path, error))
-}
-
-fn private_key(path: &Path) -> io::Result<PrivateKeyDer<'static>> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| in_file(path, error))
-}
-
-fn in_file(path: &Path, error: impl std::fmt::Display) -> io::Error {
-    io::Error::other(format!("{}: {error}", path.display()))
-}
-
-/// Takes any certificate: for servers that the configuration calls insecure by their name.
-#[derive(Debug)]
-struct Anybody {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
 }

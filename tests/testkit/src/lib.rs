@@ -16,6 +16,7 @@
 )]
 
 pub mod audit;
+pub mod certificates;
 pub mod host;
 pub mod image;
 mod kista;

@@ -47,6 +47,8 @@ pub enum Need {
     Dockerd,
     /// Debian's registry.
     DockerRegistry,
+    /// openssl, which makes certificates.
+    Openssl,
     /// podman and conmon.
     Podman,
     /// newuidmap and newgidmap (package uidmap), and a kernel that lets users make namespaces.
@@ -81,6 +83,7 @@ impl Need {
             Self::SystemdNotify => (in_path("systemd-notify"), "no systemd-notify"),
             Self::Dockerd => (in_path("dockerd") && in_path("docker"), "no dockerd or no docker"),
             Self::DockerRegistry => (in_path("docker-registry"), "no docker-registry"),
+            Self::Openssl => (in_path("openssl"), "no openssl"),
             Self::Podman => (in_path("podman") && in_path("conmon"), "no podman or no conmon"),
             Self::Uidmap => (
                 in_path("newuidmap") && in_path("newgidmap") && in_path("setpriv"),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 
+use crate::certificates::Pair;
 use crate::wait::wait_until;
 
 /// A registry that runs until it is dropped.
@@ -16,6 +17,7 @@ pub struct Registry {
     root: tempfile::TempDir,
     port: u16,
     kind: Kind,
+    tls: Option<Pair>,
     child: Option<Child>,
     arguments: Vec<String>,
 }
@@ -29,15 +31,25 @@ enum Kind {
 impl Registry {
     /// `kista registry serve` with these flags besides.
     pub fn kista(arguments: &[&str]) -> Self {
-        Self::start(Kind::Kista, arguments)
+        Self::start(Kind::Kista, arguments, None)
+    }
+
+    /// The same over TLS.
+    pub fn kista_tls(pair: &Pair, arguments: &[&str]) -> Self {
+        Self::start(Kind::Kista, arguments, Some(pair.clone()))
     }
 
     /// Debian's `docker-registry`. Needs [`Need::DockerRegistry`](crate::Need::DockerRegistry).
     pub fn docker() -> Self {
-        Self::start(Kind::Docker, &[])
+        Self::start(Kind::Docker, &[], None)
     }
 
-    fn start(kind: Kind, arguments: &[&str]) -> Self {
+    /// The same over TLS.
+    pub fn docker_tls(pair: &Pair) -> Self {
+        Self::start(Kind::Docker, &[], Some(pair.clone()))
+    }
+
+    fn start(kind: Kind, arguments: &[&str], tls: Option<Pair>) -> Self {
         let root = tempfile::Builder::new().prefix("kista-registry-").tempdir().unwrap();
         let mut registry = Self {
             root,
@@ -47,6 +59,7 @@ impl Registry {
                 Kind::Docker => free_port(),
             },
             kind,
+            tls,
             child: None,
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
         };
@@ -93,6 +106,10 @@ impl Registry {
                 command.args(["registry", "serve", "--listen"]).arg(self.host());
                 command.arg("--root").arg(self.root.path().join("store"));
                 command.args(&self.arguments);
+                if let Some(pair) = &self.tls {
+                    command.arg("--tls-cert").arg(&pair.certificate);
+                    command.arg("--tls-key").arg(&pair.key);
+                }
                 command
             }
             Kind::Docker => {
@@ -112,7 +129,11 @@ impl Registry {
                 address.parse::<SocketAddr>().ok().map(|address| address.port())
             });
         }
-        wait_until("the registry answers", || self.get("/v2/"));
+        wait_until("the registry answers", || match &self.tls {
+            // What it says over TLS is for the test to find out.
+            Some(_) => TcpStream::connect(self.address()).ok().map(drop),
+            None => self.get("/v2/").map(drop),
+        });
         assert!(child.try_wait().unwrap().is_none(), "somebody else answers in its place");
         self.child = Some(child);
     }
@@ -120,10 +141,14 @@ impl Registry {
     fn docker_configuration(&self) -> PathBuf {
         let path = self.root.path().join("config.yml");
         let store = self.root.path().join("store");
+        let tls = self.tls.as_ref().map_or(String::new(), |pair| {
+            let (certificate, key) = (pair.certificate.display(), pair.key.display());
+            format!(", tls: {{certificate: {certificate}, key: {key}}}")
+        });
         let text = format!(
             "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage:\n  \
              filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\n\
-             http: {{addr: \"{}\"}}\n",
+             http: {{addr: \"{}\"{tls}}}\n",
             store.display(),
             self.host()
         );

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use registry::RegistryConfig;
+use registry::{RegistryConfig, TlsFiles};
 
 use crate::command::{Arity, Call, Command};
 use crate::flags::{Integer, Switch, Text, flags, long};
@@ -37,6 +37,8 @@ flags! {
         root: Text = long("root"),
         /// Certificates in PEM
         tls_cert: Text = long("tls-cert"),
+        /// Authorities in PEM; clients must show a certificate of one
+        tls_client_ca: Text = long("tls-client-ca"),
         /// Key of the certificate in PEM
         tls_key: Text = long("tls-key"),
     }
@@ -93,8 +95,11 @@ impl ServeArgs {
             config.listen = address(text)?;
         }
         config.tls = match (path(&self.tls_cert), path(&self.tls_key)) {
-            (Some(certificate), Some(key)) => Some((certificate, key)),
-            (None, None) => None,
+            (Some(certificate), Some(key)) => {
+                Some(TlsFiles { certificate, key, client_ca: path(&self.tls_client_ca) })
+            }
+            (None, None) if self.tls_client_ca.text().is_empty() => None,
+            (None, None) => return Err("--tls-client-ca needs --tls-cert and --tls-key".into()),
             _ => return Err("--tls-cert and --tls-key belong together".into()),
         };
         if let Some(path) = path(&self.config) {

@@ -8,4 +8,5 @@ mod contents;
 mod hostile;
 mod proxy;
 mod server;
+mod tls;
 mod uploads;

@@ -18,6 +18,7 @@ mod ps;
 mod pull;
 mod races;
 mod registry;
+mod registry_tls;
 mod rootless;
 mod run;
 mod runtimes;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use testkit::{Image, Kista, Registry, needs, wait_until};
 
-fn run(command: &mut Command) -> Output {
+pub(crate) fn run(command: &mut Command) -> Output {
     let out = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(out.status.success(), "{command:?}\n{}{}", text(&out.stdout), text(&out.stderr));
@@ -82,7 +82,7 @@ fn podman_pushes_and_pulls() {
 }
 
 /// A daemon that ends with the test.
-struct Daemon(Child);
+pub(crate) struct Daemon(Child);
 
 impl Drop for Daemon {
     fn drop(&mut self) {
@@ -98,11 +98,51 @@ impl Drop for Daemon {
     }
 }
 
-fn daemon(command: &mut Command, socket: &Path) -> Daemon {
+pub(crate) fn daemon(command: &mut Command, socket: &Path) -> Daemon {
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let daemon = Daemon(child.unwrap());
     wait_until("the daemon listens", || socket.exists().then_some(()));
     daemon
+}
+
+/// Docker's daemon, and its client.
+pub(crate) struct Dockerd {
+    socket: std::path::PathBuf,
+    _daemon: Daemon,
+    _folder: tempfile::TempDir,
+}
+
+impl Dockerd {
+    /// Starts one with these variables in its environment.
+    pub(crate) fn start(variables: &[(&str, &Path)]) -> Self {
+        let folder = tempfile::Builder::new().prefix("kd-").tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let socket = at("docker.sock");
+        let mut command = Command::new("dockerd");
+        command.arg("--data-root").arg(at("data")).arg("--exec-root").arg(at("exec"));
+        command.arg("--pidfile").arg(at("pid"));
+        command.arg("--host").arg(format!("unix://{}", socket.display()));
+        command.args(["--bridge=none", "--iptables=false", "--storage-driver=vfs"]);
+        command.envs(variables.iter().copied());
+        let started = daemon(&mut command, &socket);
+        let dockerd = Self { socket, _daemon: started, _folder: folder };
+        wait_until("docker answers", || {
+            let out = dockerd.command(&["version"]).output();
+            out.ok().filter(|out| out.status.success())
+        });
+        dockerd
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("docker");
+        command.env("DOCKER_HOST", format!("unix://{}", self.socket.display())).args(arguments);
+        command
+    }
+
+    /// Runs a command that must succeed.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        run(&mut self.command(arguments))
+    }
 }
 
 #[test]
@@ -110,27 +150,8 @@ fn docker_pushes_and_pulls() {
     needs!(Root, Busybox, Dockerd);
     let registry = Registry::kista(&[]);
     let (name, image) = pushed(&registry.host());
-    let folder = tempfile::Builder::new().prefix("kd-").tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    let socket = at("docker.sock");
-    let mut command = Command::new("dockerd");
-    command.arg("--data-root").arg(at("data")).arg("--exec-root").arg(at("exec"));
-    command
-        .arg("--pidfile")
-        .arg(at("pid"))
-        .arg("--host")
-        .arg(format!("unix://{}", socket.display()));
-    command.args(["--bridge=none", "--iptables=false", "--storage-driver=vfs"]);
-    let _daemon = daemon(&mut command, &socket);
-    let docker = |arguments: &[&str]| {
-        let mut command = Command::new("docker");
-        run(command.env("DOCKER_HOST", format!("unix://{}", socket.display())).args(arguments))
-    };
-    wait_until("docker answers", || {
-        let mut version = Command::new("docker");
-        version.env("DOCKER_HOST", format!("unix://{}", socket.display())).arg("version");
-        version.output().ok().filter(|out| out.status.success())
-    });
+    let dockerd = Dockerd::start(&[]);
+    let docker = |arguments: &[&str]| dockerd.run(arguments);
     let copied = format!("{}/by/docker:1", registry.host());
     docker(&["pull", "-q", &name]);
     let id = docker(&["image", "inspect", "--format", "{{.Id}}", &name]).stdout;
