@@ -338,7 +338,7 @@ impl Engine {
     /// What dead writers left, and what nothing names.
     fn check_store(&self, repair: bool, report: &mut CheckReport) -> Result<(), EngineError> {
         let Some(lock) = StoreLock::try_exclusive(self.root())? else { return Ok(()) };
-        let live = self.live()?;
+        let live = self.live(&lock)?;
         let blobs: Vec<_> = self
             .content()?
             .list()?

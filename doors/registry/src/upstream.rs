@@ -90,13 +90,19 @@ impl Upstream {
     ) -> Result<(), Refusal> {
         let reference = self.reference(name).with_digest(digest.clone());
         let repository = self.client.repository(&reference).map_err(|error| bad_gateway(&error))?;
-        let _lock = shelf.lock()?;
-        match repository.fetch_blob(&shelf.content, digest) {
-            Ok(_) => shelf
-                .link_blob(name, digest)
-                .map_err(|error| Refusal::internal(with_causes(&error))),
-            Err(TransferError::NoBlob { .. }) => Err(Refusal::blob_unknown()),
-            Err(error) => Err(bad_gateway(&error)),
+        loop {
+            let fetched = match repository.fetch_blob(&shelf.content, digest) {
+                Ok(fetched) => fetched,
+                Err(TransferError::NoBlob { .. }) => return Err(Refusal::blob_unknown()),
+                Err(error) => return Err(bad_gateway(&error)),
+            };
+            // Only now: a collection does not wait for the network.
+            let _lock = shelf.lock()?;
+            if fetched.publish(&shelf.content, digest)? {
+                return shelf
+                    .link_blob(name, digest)
+                    .map_err(|error| Refusal::internal(with_causes(&error)));
+            }
         }
     }
 

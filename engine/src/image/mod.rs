@@ -121,6 +121,8 @@ pub struct Pruned {
     pub images: Vec<ImageDeleteResponse>,
     /// Bytes.
     pub reclaimed_bytes: u64,
+    /// Whether the images' space is given back later, since somebody is adding something.
+    pub is_deferred: bool,
 }
 
 impl Engine {

@@ -1,10 +1,11 @@
 //! `rmi` and `image prune`, by Docker's rules, and the collection of what nothing names.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
-use content::{ExclusiveLock, StoreLock};
+use content::{ExclusiveLock, Leased, StoreLock};
 use dockerapi::ImageDeleteResponse;
-use images::{ImageRecord, ImagesError};
+use images::{Change, ImageRecord, ImagesError};
 use metadata::Phase;
 use oci::{Digest, Reference};
 
@@ -12,6 +13,9 @@ use super::list::created_or_stored;
 use super::{Pruned, RemoveImage};
 use crate::container::Record;
 use crate::{Engine, EngineError, Filters};
+
+/// How long a prune waits for those who add something.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A container that stands in the way of a removal.
 struct User {
@@ -87,7 +91,9 @@ impl Engine {
             }
             _ => {}
         }
-        self.delete_image(&record, &mut done)?;
+        let mut change = self.images()?.change()?;
+        delete_image(&mut change, &record, &mut done)?;
+        change.finish()?;
         drop(store);
         self.collect_garbage()?;
         Ok(done)
@@ -100,10 +106,13 @@ impl Engine {
         let all = filters.flag("dangling")?.map_or(all, |dangling| !dangling);
         let until = filters.until()?;
         let mut pruned = Pruned::default();
-        // Alone: an image that is just coming has no name yet, and one that a container is just
-        // being made of no user.
-        let alone = StoreLock::exclusive(self.root())?;
+        // Alone, if that can be had soon: one that a container is just being made of has no user
+        // yet. Who builds is not waited for to the end. Without the lock images go as with `rmi`,
+        // and what they consist of with the next collection.
+        let alone = self.alone_soon()?;
         let users = self.image_users()?;
+        // Nobody gives or takes a name meanwhile: an image that is just written has its names.
+        let mut change = self.images()?.change()?;
         for (record, names) in self.images()?.list()? {
             let old = until.is_none_or(|until| created_or_stored(&record) < until);
             let free = !users.contains_key(&record.id.to_string());
@@ -113,28 +122,26 @@ impl Engine {
                     .resolve_image(&record.id.to_string())
                     .is_ok_and(|image| filters.labels_match(&image.config.config.labels));
             if free && old && labels_fit && (all || names.is_empty()) {
-                self.delete_image(&record, &mut pruned.images)?;
+                delete_image(&mut change, &record, &mut pruned.images)?;
             }
         }
-        pruned.reclaimed_bytes = self.collect_alone(alone)?;
+        change.finish()?;
+        match alone {
+            Some(alone) => pruned.reclaimed_bytes = self.collect_alone(alone)?,
+            None => pruned.is_deferred = true,
+        }
         Ok(pruned)
     }
 
-    fn delete_image(
-        &self,
-        record: &ImageRecord,
-        done: &mut Vec<ImageDeleteResponse>,
-    ) -> Result<(), EngineError> {
-        let names = match self.images()?.remove_record(&record.id) {
-            // Somebody else was faster.
-            Err(ImagesError::NotFound { .. }) => {
-                return Err(EngineError::NoImage { name: record.id.to_string() });
+    /// The collector's lock, unless somebody adds for longer than a moment.
+    fn alone_soon(&self) -> Result<Option<ExclusiveLock>, EngineError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match StoreLock::try_exclusive(self.root())? {
+                None if Instant::now() < deadline => std::thread::sleep(PATIENCE / 100),
+                found => return Ok(found),
             }
-            names => names?,
-        };
-        done.extend(names.iter().map(untagged));
-        done.push(deleted(&record.id));
-        Ok(())
+        }
     }
 
     /// Removes every blob that no image needs and every layer that no image and no container
@@ -149,7 +156,7 @@ impl Engine {
     }
 
     fn collect_alone(&self, lock: ExclusiveLock) -> Result<u64, EngineError> {
-        let live = self.live()?;
+        let live = self.live(&lock)?;
         let blobs = self.content()?.collect(&live.blobs, &lock)?;
         let layers = self.snapshots()?.collect(&live.layers, &lock)?;
         drop(lock);
@@ -157,9 +164,9 @@ impl Engine {
         Ok(blobs.freed_bytes + layers.freed_bytes)
     }
 
-    /// What images and containers need.
-    pub(crate) fn live(&self) -> Result<Live, EngineError> {
-        let mut live = Live::default();
+    /// What images and containers need, and those who are adding some.
+    pub(crate) fn live(&self, lock: &ExclusiveLock) -> Result<Leased, EngineError> {
+        let mut live = Leased::all(self.root(), lock)?;
         for (record, _) in self.images()?.list()? {
             live.blobs.extend(record.blobs().cloned());
             live.layers.extend(record.diff_ids.iter().cloned());
@@ -202,11 +209,21 @@ impl Engine {
     }
 }
 
-/// What must not be collected.
-#[derive(Debug, Default)]
-pub(crate) struct Live {
-    pub(crate) blobs: HashSet<Digest>,
-    pub(crate) layers: HashSet<Digest>,
+fn delete_image(
+    change: &mut Change,
+    record: &ImageRecord,
+    done: &mut Vec<ImageDeleteResponse>,
+) -> Result<(), EngineError> {
+    let names = match change.remove_record(&record.id) {
+        // Somebody else was faster.
+        Err(ImagesError::NotFound { .. }) => {
+            return Err(EngineError::NoImage { name: record.id.to_string() });
+        }
+        names => names?,
+    };
+    done.extend(names.iter().map(untagged));
+    done.push(deleted(&record.id));
+    Ok(())
 }
 
 /// The name among `names` that `text` stands for; `None` if it stands for an id.

@@ -17,7 +17,6 @@ impl Engine {
         writer: &mut dyn Write,
         request: &SaveImages,
     ) -> Result<(), EngineError> {
-        let _store = self.store_lock()?;
         let known = self.images()?.list()?;
         let mut wanted: Vec<ImageToSave> = Vec::new();
         let mut add = |id: &oci::Digest, name: Option<Reference>| {

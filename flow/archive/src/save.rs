@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read, Write};
 
-use content::{ContentError, Hasher, StoreLock};
+use content::{ContentError, Hasher, Lease, StoreLock};
 use images::ImageRecord;
 use oci::{Descriptor, Digest, Index, Reference, media_type};
 use serde::Serialize;
@@ -43,15 +43,18 @@ struct Item {
 /// Writes an archive of `images` to `writer`, which is not flushed.
 ///
 /// Every blob is verified on its way; a damaged one is [`ContentError::Corrupt`], and what was
-/// written until then no archive. Holds the store's shared lock.
+/// written until then no archive. Has a lease of what it writes.
 pub fn save(
     writer: impl Write,
     stores: &Stores,
     images: &[ImageToSave],
 ) -> Result<(), ArchiveError> {
-    let _lock = StoreLock::shared(stores.content.root())?;
+    let lock = StoreLock::shared(stores.content.root())?;
     let records: Vec<ImageRecord> =
         images.iter().map(|image| stores.images.get(&image.id)).collect::<Result<_, _>>()?;
+    let blobs = records.iter().flat_map(ImageRecord::blobs);
+    let _lease = Lease::take(stores.content.root(), blobs, [], &lock)?;
+    drop(lock);
     let mut tar = Writer::new(writer);
     let mut folders = HashSet::new();
     let mut written: HashSet<&Digest> = HashSet::new();

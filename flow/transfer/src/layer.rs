@@ -13,7 +13,7 @@ use std::io::{self, Read};
 use std::sync::atomic::AtomicBool;
 
 use archive::Stores;
-use content::{Content, ContentError, Durability, Hasher};
+use content::{Content, ContentError, Durability, Hasher, Staged};
 use oci::{Algorithm, Descriptor, Digest};
 use unpack::tar::TarError;
 use unpack::{Expected, Limits, UnpackError};
@@ -149,16 +149,42 @@ impl Layer<'_> {
     }
 }
 
+/// A blob that was brought, or was here.
+#[derive(Debug)]
+pub struct FetchedBlob {
+    /// How many bytes it has.
+    pub size_bytes: u64,
+    /// To be published; `None` if it was here.
+    staged: Option<Staged>,
+    /// Those who want the same one wait until it has its name.
+    _lock: FetchLock,
+}
+
+impl FetchedBlob {
+    /// Names it. The caller holds the store's lock until he has written down what needs it.
+    ///
+    /// `false` if it was here and has been collected since: it is to be fetched then.
+    pub fn publish(self, content: &Content, digest: &Digest) -> Result<bool, ContentError> {
+        match self.staged {
+            Some(staged) => content.publish([staged], Durability::Power).map(|()| true),
+            None => content.contains(digest),
+        }
+    }
+}
+
 impl Repository {
-    /// Brings a blob of any kind into a store, if it is not there; returns its size.
+    /// Brings a blob of any kind to a store, if it is not there.
     ///
     /// Compared with its digest, resumed where it is cut, and fetched once by all who want it at
-    /// the same time. Unnamed: the caller holds the store's lock until he has written down what
-    /// needs it.
-    pub fn fetch_blob(&self, content: &Content, digest: &Digest) -> Result<u64, TransferError> {
-        let _lock = FetchLock::take(content.root(), digest, || {})?;
+    /// the same time. No lock of the store is needed while it comes.
+    pub fn fetch_blob(
+        &self,
+        content: &Content,
+        digest: &Digest,
+    ) -> Result<FetchedBlob, TransferError> {
+        let lock = FetchLock::take(content.root(), digest, || {})?;
         match content.size(digest) {
-            Ok(size) => return Ok(size),
+            Ok(size_bytes) => return Ok(FetchedBlob { size_bytes, staged: None, _lock: lock }),
             Err(ContentError::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -174,10 +200,7 @@ impl Repository {
             return Err(error);
         }
         match ingest.stage(Some(digest), Some(size)) {
-            Ok(staged) => {
-                content.publish([staged], Durability::Power)?;
-                Ok(size)
-            }
+            Ok(staged) => Ok(FetchedBlob { size_bytes: size, staged: Some(staged), _lock: lock }),
             Err(ContentError::Mismatch { actual, .. }) => Err(TransferError::Mismatch {
                 what: "blob",
                 repository: self.name.clone(),

@@ -53,6 +53,7 @@ use std::sync::{Arc, Mutex};
 pub use credentials::{CredentialStore, Credentials, StoredIn};
 pub use document::{Document, Fetched};
 pub use error::TransferError;
+pub use layer::FetchedBlob;
 pub use login::{LoggedIn, Login};
 pub use progress::{LayerState, Progress, Silent};
 pub use pull::{PullRequest, Pulled, pull, tags};

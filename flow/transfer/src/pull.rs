@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use archive::Stores;
-use content::StoreLock;
+use content::{Lease, StoreLock};
 use images::ImageRecord;
 use oci::{Descriptor, Digest, ImageConfig, Manifest, Platform, Reference, Timestamp, media_type};
 
@@ -49,9 +49,9 @@ pub fn tags(client: &Client, reference: &Reference) -> Result<Vec<String>, Trans
 
 /// Brings an image into the stores, and gives it its name and that by its digest.
 ///
-/// Holds the store's shared lock throughout. Nothing has a name before all of it is there and
-/// durable. After an error, what was complete stays for the next attempt, and is garbage until
-/// then.
+/// Has a lease of what the image needs while it comes, and the store's lock only before and after.
+/// Nothing has a name before all of it is there and durable. After an error, what was complete
+/// stays for the next attempt, and is garbage until then.
 pub fn pull(
     client: &Client,
     stores: &Stores,
@@ -64,19 +64,28 @@ pub fn pull(
         None => reference.clone(),
     };
     let repository = client.repository(&reference)?;
-    let _lock = StoreLock::shared(stores.content.root())?;
     let top = repository.manifest(&reference)?;
     let digest = top.descriptor.digest.clone();
     let (found, manifest) = image_of(&repository, top, request.platform.as_ref())?;
     let by_digest = reference.with_digest(digest.clone());
     let id = manifest.config.digest.clone();
-    if is_here(stores, &manifest, &found.descriptor, [&name, &by_digest])? {
-        return Ok(Pulled { name, digest, id, is_new: false });
+    {
+        let _lock = StoreLock::shared(stores.content.root())?;
+        if is_here(stores, &manifest, &found.descriptor, [&name, &by_digest])? {
+            return Ok(Pulled { name, digest, id, is_new: false });
+        }
     }
     let config_bytes = config_of(&repository, stores, &manifest)?;
     let config = check(&repository, &manifest, &config_bytes, request.platform.as_ref())?;
+    let lease = {
+        let lock = StoreLock::shared(stores.content.root())?;
+        let blobs = manifest.layers.iter().map(|layer| &layer.digest);
+        let blobs = blobs.chain([&found.descriptor.digest, &id]);
+        Lease::take(stores.content.root(), blobs, &config.rootfs.diff_ids, &lock)?
+    };
     layers(&repository, stores, &manifest, &config.rootfs.diff_ids, progress)?;
 
+    let _lock = StoreLock::shared(stores.content.root())?;
     stores.content.put(&config_bytes)?;
     stores.content.put(&found.bytes)?;
     stores.snapshots.sync(&config.rootfs.diff_ids)?;
@@ -86,6 +95,7 @@ pub fn pull(
     change.tag(&by_digest, &id)?;
     change.tag(&name, &id)?;
     change.finish()?;
+    drop(lease);
     Ok(Pulled { name, digest, id, is_new: true })
 }
 

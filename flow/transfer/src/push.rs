@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use archive::Stores;
-use content::StoreLock;
+use content::{Lease, StoreLock};
+use images::ImagesError;
 use oci::{Descriptor, Digest, Reference};
 
 use crate::document::MAX_BYTES;
@@ -45,8 +46,11 @@ pub fn push(
 ) -> Result<Pushed, TransferError> {
     let name = request.name.clone().with_default_tag();
     let repository = client.repository(&name)?;
-    let _lock = StoreLock::shared(stores.content.root())?;
+    // So that nothing is taken from under us, and nobody waits for us.
+    let lock = StoreLock::shared(stores.content.root())?;
     let record = stores.images.get(&request.id)?;
+    let lease = Lease::take(stores.content.root(), record.blobs(), [], &lock)?;
+    drop(lock);
     let manifest = stores.content.read(&record.manifest.digest, MAX_BYTES)?;
     let mut seen = HashSet::new();
     let layers: Vec<&Descriptor> =
@@ -101,7 +105,12 @@ pub fn push(
     let kind = &record.manifest.media_type;
     repository.put_manifest(tag, kind, &manifest, &record.manifest.digest)?;
     let digest = record.manifest.digest;
-    stores.images.tag(&name.with_digest(digest.clone()), &request.id)?;
+    drop(lease);
+    match stores.images.tag(&name.with_digest(digest.clone()), &request.id) {
+        // Somebody removed it here while it went there.
+        Ok(_) | Err(ImagesError::NoRecord { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
     Ok(Pushed { digest, size_bytes: manifest.len() as u64 })
 }
 

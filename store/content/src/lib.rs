@@ -6,6 +6,7 @@
 //! <root>/blobs/sha512/<hex>         the same; only there if somebody uses it
 //! <root>/ingest/<32 random digits>  being written, under its writer's flock(2); without one: garbage
 //! <root>/store.lock                 between adders and collectors: [`StoreLock`]
+//! <root>/leases/<32 random digits>  what adders need who take long: [`Lease`]
 //! ```
 //!
 //! [`Content::ingest`] hashes what is written to it. [`Ingest::stage`] compares digest and size and
@@ -18,6 +19,7 @@
 mod collect;
 mod hash;
 mod ingest;
+mod lease;
 mod lock;
 
 use std::ffi::CStr;
@@ -34,6 +36,7 @@ use rustix::io::Errno;
 pub use collect::{Collected, Swept};
 pub use hash::{Hasher, sha256};
 pub use ingest::{Ingest, Staged};
+pub use lease::{Lease, Leased};
 pub use lock::{ExclusiveLock, SharedLock, StoreLock};
 
 /// Why a blob could not be stored, found or read.

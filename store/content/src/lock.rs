@@ -6,11 +6,14 @@
 //! collector  exclusive  before it computes what is alive, until it has removed the rest
 //! ```
 //!
+//! Whoever adds for long (over a network) does not hold it all the while but has a
+//! [`Lease`](crate::Lease), which the collector heeds.
+//!
 //! So nobody's half-added image is collected, and nothing that somebody found is taken from under
 //! him. Deletion of trees happens after the lock is given back: they are in the trash by then.
 //!
 //! It is a flock(2) on `<root>/store.lock`, which ends with its holder however that dies. Whoever
-//! removes something in passing ([`StoreLock::try_exclusive`]) does not wait for a long pull but
+//! removes something in passing ([`StoreLock::try_exclusive`]) does not wait for a long build but
 //! leaves the garbage for the next one who passes.
 
 use std::os::fd::OwnedFd;

@@ -54,6 +54,13 @@ impl Command for PruneArgs {
             writeln!(out)?;
         }
         writeln!(out, "Total reclaimed space: {}", human_size(pruned.reclaimed_bytes, 4))?;
+        drop(out);
+        if pruned.is_deferred {
+            writeln!(
+                ui.err(),
+                "a build or a load is going on: space is given back by the next removal after it"
+            )?;
+        }
         Ok(Exit::Success)
     }
 }

@@ -186,6 +186,8 @@ fn large_blobs_pass_whole_and_in_part() {
     let reference = format!("{}/a:1", server.host()).parse().unwrap();
     let repository = client.repository(&reference).unwrap();
     let digest = content::sha256(&bytes);
-    assert_eq!(repository.fetch_blob(&store, &digest).unwrap(), bytes.len() as u64);
+    let fetched = repository.fetch_blob(&store, &digest).unwrap();
+    assert_eq!(fetched.size_bytes, bytes.len() as u64);
+    assert!(fetched.publish(&store, &digest).unwrap());
     assert!(store.read(&digest, 10 << 20).unwrap() == bytes);
 }

@@ -208,3 +208,47 @@ fn two_commands_fetch_a_layer_once() {
     // Busybox, two layers, and a configuration for each.
     assert!(proxy.passed_bytes() < 7_500_000, "{} bytes", proxy.passed_bytes());
 }
+
+#[test]
+fn a_prune_does_not_wait_for_a_pull_and_takes_nothing_from_it() {
+    needs!(Root, Busybox);
+    let registry = Registry::kista(&[]);
+    let image = pushed(&registry.host(), 3, 1_500_000);
+    // The last layer waits until the test lets it go.
+    let manifest = registry.get("/v2/a/b/manifests/1").unwrap().1;
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    let last = manifest["layers"][3]["digest"].as_str().unwrap().to_owned();
+    let gate = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let open = std::sync::Arc::clone(&gate);
+    let proxy = Proxy::new(registry.address(), move |_, path, _| {
+        while path.ends_with(&last) && !open.load(std::sync::atomic::Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        None
+    });
+    let name = format!("{}/a/b:1", proxy.host());
+    let kista = Kista::on_this_machine();
+    kista.load(&Image::busybox("garbage"));
+    let child = kista.command(&["pull", "-q", &name]).spawn();
+    let layers = kista.root().join("layers");
+    testkit::wait_until("the other layers are here", || {
+        let unpacked = std::fs::read_dir(&layers).ok()?.flatten();
+        let count = unpacked.filter(|e| !e.file_name().to_string_lossy().starts_with('.')).count();
+        (count >= 3).then_some(())
+    });
+    let out = kista.run(&["image", "prune", "--all", "--force"]);
+    assert_eq!(out.code, 0, "{}", out.stderr);
+    assert!(out.stdout.contains("untagged: garbage:latest"), "{}", out.stdout);
+    assert_eq!(out.stderr, "", "it had to wait for somebody");
+    let blobs = std::fs::read_dir(kista.root().join("blobs/sha256")).unwrap().count();
+    assert!(blobs >= 3, "{blobs}: what is coming was taken away");
+    gate.store(true, std::sync::atomic::Ordering::SeqCst);
+    let out = child.wait_with_output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(kista.format("{{.Id}}", &name), image.id());
+    assert_eq!(kista.ok(&["run", "--rm", &name, "sh", "-c", "ls / | grep -c '^f[0-2]$'"]), "3");
+    // Nothing came twice, and the layer of the removed image, which this one has too, stayed.
+    let fetched = proxy.seen().iter().filter(|line| line.contains("/blobs/")).count();
+    assert_eq!(fetched, 4, "{:?}", proxy.seen());
+    assert_eq!(std::fs::read_dir(kista.root().join("leases")).unwrap().count(), 0);
+}
