@@ -7,7 +7,7 @@ use network::{
 };
 use networks::{Guard, Network};
 
-use super::options::BridgeOptions;
+use super::options::{BridgeOptions, Driver};
 use crate::{Engine, EngineError};
 
 /// What the alias of each of our bridges begins with.
@@ -27,6 +27,22 @@ impl Engine {
 
     pub(crate) fn table(&self) -> Result<Table, EngineError> {
         Ok(Table::open(&self.own_prefix("_"))?)
+    }
+
+    /// Makes sure that what a network's containers are connected to is there: its bridge and the
+    /// table, or the link that they share.
+    pub(crate) fn ready_link(
+        &self,
+        network: &Network,
+        driver: &Driver,
+        routes: &mut Routes,
+        table: &mut Table,
+        guard: &Guard,
+    ) -> Result<Link, EngineError> {
+        match driver {
+            Driver::Bridge(options) => self.ready_bridge(network, options, routes, table, guard),
+            Driver::Lan(options) => self.ready_parent(network, options, routes, guard),
+        }
     }
 
     /// Makes sure that a network's bridge is there and the table whole. Cheap when they are.
@@ -77,8 +93,8 @@ impl Engine {
     ) -> Result<(Vec<NetworkRules>, Vec<Published>), EngineError> {
         let mut networks = Vec::new();
         for network in self.networks()?.list()? {
-            if network.driver == "bridge" {
-                networks.push(BridgeOptions::of(&network)?.rules(&network));
+            if let Driver::Bridge(options) = Driver::of(&network)? {
+                networks.push(options.rules(&network));
             }
         }
         let mut published = Vec::new();

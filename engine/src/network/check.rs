@@ -26,6 +26,7 @@ impl Engine {
         }
         self.check_states(repair, report)?;
         self.check_bridges(&networks, repair, report)?;
+        self.check_parents(repair, report)?;
         self.check_table(repair, report)?;
         if repair {
             self.networks()?.sweep()?;
@@ -137,6 +138,32 @@ impl Engine {
                 Ok(Routes::open()?.delete_link(&link.name)?)
             });
             report.add("bridge", link.name.clone(), format!("there is no network {owner}"), mend);
+        }
+        Ok(())
+    }
+
+    /// Links that were made to be shared, and no network shares.
+    fn check_parents(&self, repair: bool, report: &mut CheckReport) -> Result<(), EngineError> {
+        let is_used = |link: &str| -> Result<bool, EngineError> {
+            Ok(self.lan_networks()?.iter().any(|(_, options)| options.parent == link))
+        };
+        for link in Routes::open()?.links()? {
+            if !self.is_own_parent(&link) {
+                continue;
+            }
+            report.checked += 1;
+            if is_used(&link.name)? {
+                continue;
+            }
+            let mend = repair.then(|| -> Result<(), EngineError> {
+                let _guard = self.networks()?.lock()?;
+                // Used meanwhile.
+                if is_used(&link.name)? {
+                    return Ok(());
+                }
+                Ok(Routes::open()?.delete_link(&link.name)?)
+            });
+            report.add("link", link.name.clone(), "no network shares it", mend);
         }
         Ok(())
     }

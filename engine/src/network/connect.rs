@@ -8,9 +8,8 @@ use network::Routes;
 use rustix::fs::{CWD, Mode, OFlags};
 
 use super::DEFAULT;
-use super::options::BridgeOptions;
-use super::sandbox;
 use super::wish::{self, Wish, is_networked};
+use super::{sandbox, wire};
 use crate::container::{Held, Record, is_up};
 use crate::{Engine, EngineError};
 
@@ -117,7 +116,6 @@ impl Engine {
         status: &metadata::Status,
         wish: Wish,
     ) -> Result<(), EngineError> {
-        let options = BridgeOptions::of(&wish.network)?;
         let mut state = container.network_state()?.unwrap_or_default();
         let namespace = network_of(status.pid)?;
         let mut endpoint = EndpointState {
@@ -134,35 +132,34 @@ impl Engine {
             gw_priority: wish.settings.gw_priority,
             driver_opts: wish.settings.driver_opts.clone(),
         };
-        endpoint.host_interface = format!("veth{}", &endpoint.id[..11]);
+        if wish.driver.bridge().is_some() {
+            endpoint.host_interface = format!("veth{}", &endpoint.id[..11]);
+        }
         if wish.network.name != DEFAULT {
             let hostname = &record.config.hostname;
             endpoint.names =
                 sandbox::names(&status.name, container.id(), hostname, &endpoint.aliases);
         }
         let mut routes = Routes::open()?;
-        let bridge = {
+        let link = {
             let guard = self.networks()?.lock()?;
-            self.lease(container.id(), &wish, &options, &mut endpoint, &guard)?;
+            self.lease(container.id(), &wish, &mut endpoint, &guard)?;
             state.endpoints.push(endpoint.clone());
             container.set_network_state(&state)?;
             let mut table = self.table()?;
-            self.ready_bridge(&wish.network, &options, &mut routes, &mut table, &guard)
+            self.ready_link(&wish.network, &wish.driver, &mut routes, &mut table, &guard)
         };
         use std::os::fd::AsFd;
-        let connected = bridge
-            .and_then(|bridge| {
-                let namespace = namespace.as_fd();
-                self.plug(&endpoint, &wish, &options, &bridge, namespace, &mut routes)
-            })
+        let connected = link
+            .and_then(|link| wire::plug(&endpoint, &wish, &link, namespace.as_fd(), &mut routes))
             .and_then(|()| self.announce(container.id(), &endpoint))
-            .and_then(|()| self.route_again(&state, namespace.as_fd()))
+            .and_then(|()| wire::route(&state, namespace.as_fd(), false))
             .and_then(|()| self.rewrite_files(container, record, &state));
         match connected {
             Ok(()) => Ok(()),
             Err(error) => {
                 // The wire first, then what stands for it.
-                let _ = routes.delete_link(&endpoint.host_interface);
+                let _ = wire::unplug(&endpoint, namespace.as_fd(), &mut routes);
                 self.forget_endpoint(container, &mut state, &endpoint)?;
                 Err(error)
             }
@@ -183,9 +180,9 @@ impl Engine {
         let namespace = network_of(status.pid)?;
         let mut routes = Routes::open()?;
         self.networks()?.withdraw(network, container.id(), &endpoint.names)?;
-        routes.delete_link(&endpoint.host_interface)?;
+        wire::unplug(&endpoint, namespace.as_fd(), &mut routes)?;
         self.forget_endpoint(container, &mut state, &endpoint)?;
-        self.route_again(&state, namespace.as_fd())?;
+        wire::route(&state, namespace.as_fd(), false)?;
         self.rewrite_files(container, &record, &state)
     }
 
@@ -214,33 +211,6 @@ impl Engine {
             self.networks()?.give_back(&endpoint.network, container.id(), prefix.address)?;
         }
         Ok(container.set_network_state(state)?)
-    }
-
-    /// Makes the default routes what they are to be with the ends that there are now.
-    fn route_again(
-        &self,
-        state: &NetworkState,
-        namespace: std::os::fd::BorrowedFd<'_>,
-    ) -> Result<(), EngineError> {
-        let mut ends: Vec<&EndpointState> = state.endpoints.iter().collect();
-        ends.sort_by_key(|endpoint| std::cmp::Reverse(endpoint.gw_priority));
-        Ok(network::in_namespace(namespace, || {
-            let mut inside = Routes::open()?;
-            for is_ipv4 in [true, false] {
-                let by = ends.iter().find_map(|endpoint| {
-                    Some((endpoint.gateway(is_ipv4)?, endpoint.interface.as_str()))
-                });
-                match by {
-                    Some((gateway, interface)) => {
-                        if let Some(link) = inside.link(interface)? {
-                            inside.set_default_route(link.index, gateway)?;
-                        }
-                    }
-                    None => inside.delete_default_route(is_ipv4)?,
-                }
-            }
-            Ok(())
-        })?)
     }
 }
 

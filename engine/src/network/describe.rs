@@ -103,8 +103,10 @@ fn fill(settings: &mut EndpointSettings, endpoint: &EndpointState) {
     settings.aliases.clone_from(&endpoint.aliases);
     settings.dns_names.clone_from(&endpoint.names);
     settings.gw_priority = endpoint.gw_priority;
-    let gateway =
-        |is_ipv4| endpoint.gateway(is_ipv4).map(|address| address.to_string()).unwrap_or_default();
+    let gateway = |is_ipv4| {
+        let router = endpoint.gateway(is_ipv4).filter(|router| !router.is_unspecified());
+        router.map(|address| address.to_string()).unwrap_or_default()
+    };
     settings.gateway = gateway(true);
     settings.ipv6_gateway = gateway(false);
     if let Some(prefix) = endpoint.address(true) {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use metadata::{Container, NetworkState};
 
 use super::sandbox::{RESOLVER, Sandbox};
+use super::wish;
 use crate::container::Record;
 use crate::{Engine, EngineError};
 
@@ -39,7 +40,11 @@ impl Engine {
         };
         Ok(NetworkFiles {
             addresses: sandbox.addresses(),
-            host_gateway: sandbox.host_address(),
+            host_gateway: match sandbox.host_address() {
+                Some(address) => Some(address),
+                // Docker's, too, although the container has no way there.
+                None => self.default_network()?.gateway(true).map(|gateway| gateway.address),
+            },
             resolver: sandbox.has_resolver().then_some(IpAddr::V4(RESOLVER)),
             others: self.linked(record)?,
         })
@@ -53,14 +58,25 @@ impl Engine {
         state: &NetworkState,
     ) -> Result<(), EngineError> {
         let prefixes = state.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
-        let gateways = state.endpoints.iter().flat_map(|endpoint| &endpoint.gateways);
         let network = NetworkFiles {
             addresses: prefixes.map(|prefix| prefix.address).collect(),
-            host_gateway: gateways.copied().next().or(Some(IpAddr::from([127, 0, 0, 1]))),
+            host_gateway: self.host_address(state)?,
             resolver: state.has_resolver.then_some(IpAddr::V4(RESOLVER)),
             others: self.linked(record)?,
         };
         self.write_files(container, record, &network).map(drop)
+    }
+
+    /// The host's address in the first network of a running container that has one, or else in the
+    /// default network.
+    fn host_address(&self, state: &NetworkState) -> Result<Option<IpAddr>, EngineError> {
+        for endpoint in &state.endpoints {
+            let wish = wish::wish(self.find_network(&endpoint.network)?, Default::default())?;
+            if let Some(address) = wish.host_address() {
+                return Ok(Some(address));
+            }
+        }
+        Ok(self.default_network()?.gateway(true).map(|gateway| gateway.address))
     }
 
     /// The containers that `--link` names in the default network, as lines of `/etc/hosts`.

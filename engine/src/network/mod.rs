@@ -7,6 +7,7 @@
 //!             hosts, resolv.conf                                  files
 //!             launch -> the shim's stage makes the process
 //!             bridge, table, veth, names                          bridge, sandbox
+//!             or a share of a link of the host                    lan
 //!             connected -> the program starts
 //! end         ports, names, addresses; network.json goes last     release
 //! ```
@@ -21,11 +22,13 @@ mod connect;
 mod create;
 mod describe;
 mod files;
+mod lan;
 mod options;
 mod port;
 mod release;
 mod sandbox;
 mod verbs;
+mod wire;
 mod wish;
 pub(crate) mod zone;
 

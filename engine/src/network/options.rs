@@ -1,12 +1,92 @@
-//! The options of the bridge driver, by Docker's names.
+//! The options of networks, by Docker's names: what a driver is to do.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use network::NetworkRules;
 use networks::Network;
 
+use super::lan::LanOptions;
 use crate::EngineError;
 use crate::network::DEFAULT;
+
+/// What makes a network, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Driver {
+    /// A bridge of our own.
+    Bridge(BridgeOptions),
+    /// A link of the host's.
+    Lan(LanOptions),
+}
+
+impl Driver {
+    /// Reads the options of a network that is to be.
+    pub(crate) fn parse(
+        driver: &str,
+        name: &str,
+        id: &str,
+        internal: bool,
+        options: &std::collections::BTreeMap<String, String>,
+    ) -> Result<Self, EngineError> {
+        match driver {
+            "bridge" => BridgeOptions::parse(name, id, internal, options).map(Self::Bridge),
+            "macvlan" | "ipvlan" => {
+                LanOptions::parse(driver, name, id, internal, options).map(Self::Lan)
+            }
+            driver => Err(EngineError::Unsupported {
+                message: format!(
+                    "network driver {driver:?} of network {name} is not supported: there are \
+                     bridge, macvlan and ipvlan"
+                ),
+            }),
+        }
+    }
+
+    pub(crate) fn of(network: &Network) -> Result<Self, EngineError> {
+        Self::parse(&network.driver, &network.name, &network.id, network.internal, &network.options)
+    }
+
+    /// By which router of a family containers leave the network; an unspecified address is none,
+    /// but the way out is the link itself.
+    pub(crate) fn way_out(&self, network: &Network, is_ipv4: bool) -> Option<IpAddr> {
+        if network.internal {
+            return None;
+        }
+        match self {
+            Self::Lan(options) if options.is_routed() => Some(match is_ipv4 {
+                true => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                false => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            }),
+            Self::Lan(_) => network.gateway(is_ipv4).map(|prefix| prefix.address),
+            Self::Bridge(options) => options.host_address(network, is_ipv4),
+        }
+    }
+
+    /// Whether containers reach each other only, although the user did not say so.
+    pub(crate) fn leads_nowhere(&self) -> bool {
+        matches!(self, Self::Lan(options) if options.is_dummy)
+    }
+
+    /// Whether it is for one container alone.
+    pub(crate) fn is_exclusive(&self) -> bool {
+        matches!(self, Self::Lan(options) if options.is_exclusive())
+    }
+
+    /// The bridge, if it is one.
+    pub(crate) fn bridge(&self) -> Option<&BridgeOptions> {
+        match self {
+            Self::Bridge(options) => Some(options),
+            Self::Lan(_) => None,
+        }
+    }
+
+    /// Whether a container has a hardware address of its own.
+    pub(crate) fn has_mac(&self) -> bool {
+        match self {
+            Self::Bridge(_) => true,
+            Self::Lan(options) => options.has_mac(),
+        }
+    }
+}
 
 /// A bridge network's options, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,9 +133,7 @@ impl BridgeOptions {
             gateway_modes: [GatewayMode::Nat; 2],
         };
         for (key, value) in options {
-            let bad = || EngineError::Invalid {
-                message: format!("invalid value {value:?} of option {key} for network {name}"),
-            };
+            let bad = || bad_value(name, key, value);
             let flag = || match value.as_str() {
                 "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
                 "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
@@ -84,10 +162,7 @@ impl BridgeOptions {
                 }
                 Some("bridge.gateway_mode_ipv4") => parsed.gateway_modes[0] = mode()?,
                 Some("bridge.gateway_mode_ipv6") => parsed.gateway_modes[1] = mode()?,
-                Some("driver.mtu") => {
-                    let mtu = value.parse().ok().filter(|mtu| (68..=65_535).contains(mtu));
-                    parsed.mtu = mtu.ok_or_else(bad)?;
-                }
+                Some("driver.mtu") => parsed.mtu = parse_mtu(name, key, value)?,
                 Some("bridge.default_bridge") if name == DEFAULT => {}
                 _ => {
                     return Err(EngineError::Unsupported {
@@ -97,10 +172,6 @@ impl BridgeOptions {
             }
         }
         Ok(parsed)
-    }
-
-    pub(crate) fn of(network: &Network) -> Result<Self, EngineError> {
-        Self::parse(&network.name, &network.id, network.internal, &network.options)
     }
 
     /// What the table has to know.
@@ -126,10 +197,27 @@ impl BridgeOptions {
     pub(crate) fn has_gateway(&self, is_ipv4: bool) -> bool {
         self.gateway_modes[usize::from(!is_ipv4)] != GatewayMode::Isolated
     }
+
+    /// The host's address of a family in the network, if it has one.
+    pub(crate) fn host_address(&self, network: &Network, is_ipv4: bool) -> Option<IpAddr> {
+        let gateway = network.gateway(is_ipv4)?;
+        self.has_gateway(is_ipv4).then_some(gateway.address)
+    }
+}
+
+fn bad_value(network: &str, key: &str, value: &str) -> EngineError {
+    EngineError::Invalid {
+        message: format!("invalid value {value:?} of option {key} for network {network}"),
+    }
+}
+
+pub(crate) fn parse_mtu(network: &str, key: &str, value: &str) -> Result<u32, EngineError> {
+    let mtu = value.parse().ok().filter(|mtu| (68..=65_535).contains(mtu));
+    mtu.ok_or_else(|| bad_value(network, key, value))
 }
 
 /// Whether the kernel takes it as the name of a link, and it cannot be a path in `/proc/sys`.
-fn is_link_name(name: &str) -> bool {
+pub(crate) fn is_link_name(name: &str) -> bool {
     (1..=15).contains(&name.len())
         && !matches!(name, "." | ".." | "all" | "default" | "lo")
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))

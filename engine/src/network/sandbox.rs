@@ -1,23 +1,21 @@
 //! A container's network: its namespace, its addresses and ports, and the wires.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread::JoinHandle;
 
 use dockerapi::HostConfig;
 use ip::Prefix;
 use metadata::{Container, EndpointState, NetworkState};
-use network::{Endpoint, Link, MacAddress, NetworkError, Routes, Setting};
+use network::{Link, MacAddress, Routes};
 use networks::{Guard, NetworksError};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use shim::client::Session;
 use shim::network::Purpose;
 
-use super::options::BridgeOptions;
 use super::port::{self, TakenPort};
 use super::wish::Wish;
-use super::{DEFAULT, wish};
+use super::{DEFAULT, wire, wish};
 use crate::container::{Record, not_launched};
 use crate::{Engine, EngineError};
 
@@ -54,7 +52,7 @@ pub(crate) struct Sandbox {
     pub(crate) state: NetworkState,
     /// `None` if the container's first process is to make its own.
     namespace: Option<OwnedFd>,
-    ends: Vec<(Wish, BridgeOptions)>,
+    ends: Vec<Wish>,
     ports: Vec<TakenPort>,
     /// What the user should know.
     pub(crate) warnings: Vec<String>,
@@ -79,10 +77,7 @@ impl Sandbox {
 
     /// The host's address in the first of its networks where the host has one.
     pub(crate) fn host_address(&self) -> Option<IpAddr> {
-        self.ends.iter().find_map(|(wish, options)| {
-            let gateway = wish.network.gateway(true).or(wish.network.gateway(false))?;
-            options.has_gateway(gateway.address.is_ipv4()).then_some(gateway.address)
-        })
+        self.ends.iter().find_map(Wish::host_address)
     }
 }
 
@@ -99,21 +94,16 @@ impl Engine {
         early: Option<EarlyNamespace>,
         is_fresh: bool,
     ) -> Result<Option<Sandbox>, EngineError> {
-        let wishes = self.wishes(container, record)?;
+        let ends = self.wishes(container, record)?;
         if !is_fresh {
             // Of a run that was killed.
             self.release_network(container)?;
         }
-        if wishes.is_empty() {
+        if ends.is_empty() {
             // Disconnected from all, it has a namespace of its own and nothing in it.
             return Ok(None);
         }
-        let mut ends = Vec::new();
-        for wish in wishes {
-            let options = BridgeOptions::of(&wish.network)?;
-            ends.push((wish, options));
-        }
-        let has_resolver = ends.iter().any(|(wish, _)| wish.network.name != DEFAULT);
+        let has_resolver = ends.iter().any(|wish| wish.network.name != DEFAULT);
         let exposed = record.config.exposed_ports.keys().map(|key| match key.contains('/') {
             true => key.clone(),
             false => format!("{key}/tcp"),
@@ -157,12 +147,12 @@ impl Engine {
     fn take_addresses(
         &self,
         id: &str,
-        ends: &[(Wish, BridgeOptions)],
+        ends: &[Wish],
         is_fresh: bool,
         state: &mut NetworkState,
     ) -> Result<(), EngineError> {
         let guard = self.networks()?.lock()?;
-        for (index, (wish, options)) in ends.iter().enumerate() {
+        for (index, wish) in ends.iter().enumerate() {
             if !is_fresh {
                 self.sweep_own(&wish.network.name, id, state)?;
             }
@@ -180,11 +170,13 @@ impl Engine {
                 gw_priority: wish.settings.gw_priority,
                 driver_opts: wish.settings.driver_opts.clone(),
             };
-            endpoint.host_interface = format!("veth{}", &endpoint.id[..11]);
+            if wish.driver.bridge().is_some() {
+                endpoint.host_interface = format!("veth{}", &endpoint.id[..11]);
+            }
             // In the list first: what was taken is given back by it.
             state.endpoints.push(endpoint);
             let endpoint = state.endpoints.last_mut().expect("pushed just now");
-            self.lease(id, wish, options, endpoint, &guard)?;
+            self.lease(id, wish, endpoint, &guard)?;
         }
         Ok(())
     }
@@ -194,12 +186,21 @@ impl Engine {
         &self,
         id: &str,
         wish: &Wish,
-        options: &BridgeOptions,
         endpoint: &mut EndpointState,
         guard: &Guard,
     ) -> Result<(), EngineError> {
         let networks = self.networks()?;
         let network = &wish.network;
+        if wish.driver.is_exclusive()
+            && let Some(name) = self.live_users(network, guard)?.into_iter().next()
+        {
+            return Err(EngineError::Conflict {
+                message: format!(
+                    "network {} is for one container at a time in mode passthru, and {name} has it",
+                    network.name
+                ),
+            });
+        }
         for (is_ipv4, has) in [(true, network.ipv4), (false, network.ipv6)] {
             if !has {
                 continue;
@@ -218,12 +219,10 @@ impl Engine {
             };
             let length = network.pool_of(address).map_or(0, |pool| pool.subnet.length);
             endpoint.addresses.push(Prefix { address, length });
-            if !network.internal
-                && options.has_gateway(is_ipv4)
-                && let Some(gateway) = network.gateway(is_ipv4)
-            {
-                endpoint.gateways.push(gateway.address);
-            }
+            endpoint.gateways.extend(wish.driver.way_out(network, is_ipv4));
+        }
+        if !wish.driver.has_mac() {
+            return Ok(());
         }
         let mac = wish.mac.unwrap_or_else(|| match endpoint.address(true).map(|it| it.address) {
             Some(IpAddr::V4(address)) => MacAddress::of(address),
@@ -262,7 +261,7 @@ impl Engine {
         &self,
         record: &Record,
         name: &str,
-        ends: &[(Wish, BridgeOptions)],
+        ends: &[Wish],
         state: &mut NetworkState,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<TakenPort>, EngineError> {
@@ -270,10 +269,15 @@ impl Engine {
         if !wants {
             return Ok(Vec::new());
         }
-        let outward =
-            ends.iter().zip(&state.endpoints).find(|((wish, _), _)| !wish.network.internal);
-        let Some(((_, options), endpoint)) = outward else {
-            warnings.push("Published ports are discarded: the network is internal".into());
+        let outward = ends.iter().zip(&state.endpoints).find_map(|(wish, endpoint)| {
+            let options = wish.driver.bridge().filter(|_| !wish.network.internal)?;
+            Some((options, endpoint))
+        });
+        let Some((options, endpoint)) = outward else {
+            warnings.push(
+                "Published ports are discarded: they are for bridge networks that are not internal"
+                    .into(),
+            );
             return Ok(Vec::new());
         };
         let default = options.host_binding.or(self.settings()?.default_publish_address);
@@ -292,7 +296,7 @@ impl Engine {
         session: &mut Session,
     ) -> Result<(), EngineError> {
         let mut routes = Routes::open()?;
-        self.publish(container, sandbox, &mut routes)?;
+        let links = self.publish(container, sandbox, &mut routes)?;
         let made;
         let namespace = match sandbox.namespace() {
             Some(namespace) => namespace,
@@ -304,14 +308,15 @@ impl Engine {
                 made.as_fd()
             }
         };
-        for (endpoint, (wish, options)) in sandbox.state.endpoints.iter().zip(&sandbox.ends) {
-            let link = routes.link(&options.bridge)?.ok_or_else(|| gone(&options.bridge))?;
-            self.plug(endpoint, wish, options, &link, namespace, &mut routes)?;
+        for ((endpoint, wish), link) in
+            sandbox.state.endpoints.iter().zip(&sandbox.ends).zip(&links)
+        {
+            wire::plug(endpoint, wish, link, namespace, &mut routes)?;
             self.announce(container.id(), endpoint)?;
         }
-        self.route(sandbox, namespace)?;
+        wire::route(&sandbox.state, namespace, true)?;
         if sandbox.has_resolver() {
-            for socket in resolver_sockets(namespace)? {
+            for socket in wire::resolver_sockets(namespace)? {
                 session.hand_over(&Purpose::Resolver, socket.as_fd())?;
             }
         }
@@ -324,81 +329,29 @@ impl Engine {
         Ok(session.connected()?)
     }
 
+    /// Makes sure of what the ends are connected to, one link for each; leads ports there.
     fn publish(
         &self,
         container: &Container,
         sandbox: &Sandbox,
         routes: &mut Routes,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Vec<Link>, EngineError> {
         let guard = self.networks()?.lock()?;
         let mut table = self.table()?;
-        for (wish, options) in &sandbox.ends {
-            self.ready_bridge(&wish.network, options, routes, &mut table, &guard)?;
+        let mut links = Vec::new();
+        for wish in &sandbox.ends {
+            links.push(self.ready_link(&wish.network, &wish.driver, routes, &mut table, &guard)?);
         }
         let published = port::published(&sandbox.state, container.id());
         if published.is_empty() {
-            return Ok(());
+            return Ok(links);
         }
         table.publish(&published)?;
         network::forget_datagrams(&published)?;
-        for (_, options) in &sandbox.ends {
+        for options in sandbox.ends.iter().filter_map(|wish| wish.driver.bridge()) {
             self.open_loopback(&options.bridge, &published)?;
         }
-        Ok(())
-    }
-
-    /// Makes the wire of one end.
-    pub(crate) fn plug(
-        &self,
-        endpoint: &EndpointState,
-        wish: &Wish,
-        options: &BridgeOptions,
-        bridge: &Link,
-        namespace: BorrowedFd<'_>,
-        routes: &mut Routes,
-    ) -> Result<(), EngineError> {
-        let mac = MacAddress::parse(&endpoint.mac).unwrap_or_else(MacAddress::random);
-        routes.create_endpoint(&Endpoint {
-            host_name: &endpoint.host_interface,
-            name: &endpoint.interface,
-            index: 0,
-            mac,
-            mtu: options.mtu,
-            bridge,
-            namespace,
-            isolated: options.isolates_ports(),
-        })?;
-        // A port has no address of its own, and a host with a thousand of them has time to lose.
-        Setting::DisableIpv6(&endpoint.host_interface, true).apply()?;
-        let has_ipv6 = wish.network.ipv6;
-        Ok(network::in_namespace(namespace, || {
-            let mut inside = Routes::open()?;
-            let link = inside.link(&endpoint.interface)?.ok_or_else(|| NetworkError::Answer {
-                action: format!("make link {}", endpoint.interface),
-            })?;
-            Setting::DisableIpv6(&endpoint.interface, !has_ipv6).apply()?;
-            if has_ipv6 {
-                Setting::AcceptRouters(&endpoint.interface, false).apply()?;
-            }
-            inside.configure(link.index, &endpoint.addresses, &[])
-        })?)
-    }
-
-    /// Makes the default routes: of each family by the first end that has a gateway of it.
-    fn route(&self, sandbox: &Sandbox, namespace: BorrowedFd<'_>) -> Result<(), EngineError> {
-        Ok(network::in_namespace(namespace, || {
-            let mut inside = Routes::open()?;
-            for is_ipv4 in [true, false] {
-                let by = sandbox.state.endpoints.iter().find_map(|endpoint| {
-                    Some((endpoint.gateway(is_ipv4)?, endpoint.interface.as_str()))
-                });
-                let Some((gateway, interface)) = by else { continue };
-                if let Some(link) = inside.link(interface)? {
-                    inside.set_default_route(link.index, gateway)?;
-                }
-            }
-            Ok(())
-        })?)
+        Ok(links)
     }
 
     /// Makes a container answer to its names.
@@ -411,18 +364,9 @@ impl Engine {
     }
 }
 
-fn gone(bridge: &str) -> EngineError {
-    EngineError::Conflict { message: format!("bridge {bridge} was removed while it was connected") }
-}
-
 /// The names that a container answers to in each network that has a resolver.
-fn name_endpoints(
-    record: &Record,
-    name: &str,
-    ends: &[(Wish, BridgeOptions)],
-    state: &mut NetworkState,
-) {
-    for (endpoint, (wish, _)) in state.endpoints.iter_mut().zip(ends) {
+fn name_endpoints(record: &Record, name: &str, ends: &[Wish], state: &mut NetworkState) {
+    for (endpoint, wish) in state.endpoints.iter_mut().zip(ends) {
         if wish.network.name != DEFAULT {
             endpoint.names = names(name, &record.id, &record.config.hostname, &endpoint.aliases);
         }
@@ -439,31 +383,4 @@ pub(crate) fn names(name: &str, id: &str, hostname: &str, aliases: &[String]) ->
         }
     }
     names
-}
-
-/// The sockets at which the resolver is asked, for UDP and TCP, inside a container's network.
-fn resolver_sockets(namespace: BorrowedFd<'_>) -> Result<[OwnedFd; 2], EngineError> {
-    let failed = |errno: rustix::io::Errno| NetworkError::Kernel {
-        action: "open the resolver's sockets".into(),
-        source: errno.into(),
-    };
-    Ok(network::in_namespace(namespace, || {
-        let open = |kind: SocketType| -> Result<(OwnedFd, u16), NetworkError> {
-            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            let socket =
-                rustix::net::socket_with(AddressFamily::INET, kind, flags, None).map_err(failed)?;
-            let address = SocketAddr::new(IpAddr::V4(RESOLVER), 0);
-            rustix::net::bind(&socket, &address).map_err(failed)?;
-            if kind == SocketType::STREAM {
-                rustix::net::listen(&socket, 64).map_err(failed)?;
-            }
-            let bound = rustix::net::getsockname(&socket).map_err(failed)?;
-            let port = SocketAddr::try_from(bound).map_or(0, |bound| bound.port());
-            Ok((socket, port))
-        };
-        let (udp, udp_port) = open(SocketType::DGRAM)?;
-        let (tcp, tcp_port) = open(SocketType::STREAM)?;
-        network::redirect_resolver(RESOLVER, udp_port, tcp_port)?;
-        Ok([udp, tcp])
-    })?)
 }

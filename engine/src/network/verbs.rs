@@ -7,7 +7,7 @@ use dockerapi::{EndpointResource, Ipam, IpamConfig, NetworkInspect};
 use ip::Prefix;
 use networks::{Guard, Network, NewNetwork, WantedPool};
 
-use super::options::BridgeOptions;
+use super::options::{BridgeOptions, Driver};
 use super::{DEFAULT, PREDEFINED};
 use crate::{Engine, EngineError, Filters};
 
@@ -99,19 +99,10 @@ impl Engine {
                 message: format!("operation is not permitted on predefined {name} network"),
             });
         }
-        match request.driver.as_str() {
-            "" | "bridge" => {}
-            driver @ ("macvlan" | "ipvlan") => {
-                return unsupported(format!(
-                    "network driver {driver} is not supported yet: use bridge"
-                ));
-            }
-            driver => {
-                return unsupported(format!(
-                    "network driver {driver:?} is not supported: use bridge"
-                ));
-            }
-        }
+        let driver = match request.driver.as_str() {
+            "" => "bridge",
+            driver => driver,
+        };
         if !matches!(request.ipam_driver.as_str(), "" | "default") {
             return unsupported(format!(
                 "IPAM driver {:?} is not supported: there is the default one",
@@ -125,15 +116,17 @@ impl Engine {
             return Err(EngineError::Invalid { message: "IPv4 or IPv6 must be enabled".into() });
         }
         // Before anything is made; the bridge's name is checked once the id is known.
-        BridgeOptions::parse(name, &"0".repeat(64), request.internal, &request.options)?;
+        let options = &request.options;
+        let parsed = Driver::parse(driver, name, &"0".repeat(64), request.internal, options)?;
         let pools = request.pools.iter().map(NetworkPool::wanted).collect::<Result<_, _>>()?;
         let new = NewNetwork {
             name: name.to_owned(),
-            driver: "bridge".into(),
+            driver: driver.to_owned(),
             ipv4: request.ipv4,
             ipv6: request.ipv6,
-            internal: request.internal,
+            internal: request.internal || parsed.leads_nowhere(),
             attachable: request.attachable,
+            has_router: matches!(parsed, Driver::Lan(_)),
             pools,
             options: request.options.clone(),
             ipam_options: request.ipam_options.clone(),
@@ -154,10 +147,18 @@ impl Engine {
     }
 
     fn set_network_up(&self, network: &Network) -> Result<(), EngineError> {
-        let options = BridgeOptions::of(network)?;
+        let driver = Driver::of(network)?;
         let guard = self.networks()?.lock()?;
-        self.refuse_second_owner(network, &options)?;
         let mut routes = network::Routes::open()?;
+        let options = match &driver {
+            Driver::Lan(options) => {
+                self.check_parent(network, options)?;
+                self.ready_parent(network, options, &mut routes, &guard)?;
+                return Ok(());
+            }
+            Driver::Bridge(options) => options,
+        };
+        self.refuse_second_owner(network, options)?;
         if let Some(link) = routes.link(&options.bridge)?
             && self.network_of_bridge(&link).is_some_and(|owner| owner != network.name)
         {
@@ -166,7 +167,7 @@ impl Engine {
             });
         }
         let mut table = self.table()?;
-        self.ready_bridge(network, &options, &mut routes, &mut table, &guard)?;
+        self.ready_bridge(network, options, &mut routes, &mut table, &guard)?;
         Ok(table.add_network(&options.rules(network))?)
     }
 
@@ -177,7 +178,10 @@ impl Engine {
         options: &BridgeOptions,
     ) -> Result<(), EngineError> {
         for other in self.networks()?.list()? {
-            if other.id != network.id && BridgeOptions::of(&other)?.bridge == options.bridge {
+            if other.id == network.id {
+                continue;
+            }
+            if Driver::of(&other)?.bridge().is_some_and(|theirs| theirs.bridge == options.bridge) {
                 return Err(EngineError::Conflict {
                     message: format!(
                         "bridge {} belongs to network {}: choose another name",
@@ -189,13 +193,16 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes the bridge and what the table has of a network away.
+    /// Takes the bridge and what the table has of a network away, or the link that it shared.
     pub(crate) fn take_network_down(
         &self,
         network: &Network,
-        _guard: &Guard,
+        guard: &Guard,
     ) -> Result<(), EngineError> {
-        let options = BridgeOptions::of(network)?;
+        let options = match Driver::of(network)? {
+            Driver::Bridge(options) => options,
+            Driver::Lan(options) => return self.drop_parent(network, &options, guard),
+        };
         let mut routes = network::Routes::open()?;
         if let Some(link) = routes.link(&options.bridge)?
             && self.network_of_bridge(&link) == Some(&network.name)
@@ -342,7 +349,11 @@ impl Engine {
     }
 
     /// The names of the containers that have an address of a network now; the dead lose theirs.
-    fn live_users(&self, network: &Network, guard: &Guard) -> Result<Vec<String>, EngineError> {
+    pub(crate) fn live_users(
+        &self,
+        network: &Network,
+        guard: &Guard,
+    ) -> Result<Vec<String>, EngineError> {
         let mut with_dead = |owner: &str, release: &mut dyn FnMut()| self.with_dead(owner, release);
         self.networks()?.reclaim(&network.name, &mut with_dead, guard)?;
         let mut names = Vec::new();

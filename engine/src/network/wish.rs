@@ -8,6 +8,7 @@ use metadata::Container;
 use networks::Network;
 
 use super::DEFAULT;
+use super::options::Driver;
 use crate::container::Record;
 use crate::{Engine, EngineError};
 
@@ -15,10 +16,19 @@ use crate::{Engine, EngineError};
 #[derive(Debug, Clone)]
 pub(crate) struct Wish {
     pub(crate) network: Network,
+    pub(crate) driver: Driver,
     pub(crate) settings: EndpointSettings,
     /// The address that it asks for, of each family.
     pub(crate) addresses: [Option<IpAddr>; 2],
     pub(crate) mac: Option<network::MacAddress>,
+}
+
+impl Wish {
+    /// The host's address in the network, if it has one there.
+    pub(crate) fn host_address(&self) -> Option<IpAddr> {
+        let options = self.driver.bridge()?;
+        [true, false].into_iter().find_map(|is_ipv4| options.host_address(&self.network, is_ipv4))
+    }
 }
 
 /// Whether a mode stands for networks, and not for the lack of one or for somebody else's.
@@ -93,11 +103,7 @@ impl Engine {
 /// Checks what is wished for in a network.
 pub(crate) fn wish(network: Network, settings: EndpointSettings) -> Result<Wish, EngineError> {
     let invalid = |message: String| EngineError::Invalid { message };
-    if network.driver != "bridge" {
-        return Err(EngineError::Unsupported {
-            message: format!("network {} has the driver {:?}", network.name, network.driver),
-        });
-    }
+    let driver = Driver::of(&network)?;
     let ipam = settings.ipam_config.clone().unwrap_or_default();
     let mut addresses = [None, None];
     for (at, text) in [ipam.ipv4_address, ipam.ipv6_address].into_iter().enumerate() {
@@ -155,5 +161,12 @@ pub(crate) fn wish(network: Network, settings: EndpointSettings) -> Result<Wish,
                 .ok_or_else(|| invalid(format!("{text} is not a valid mac address")))?,
         ),
     };
-    Ok(Wish { network, settings, addresses, mac })
+    if mac.is_some() && !driver.has_mac() {
+        return Err(invalid(format!(
+            "containers of network {} have the hardware address of the link that they share, and \
+             none of their own",
+            network.name
+        )));
+    }
+    Ok(Wish { network, driver, settings, addresses, mac })
 }

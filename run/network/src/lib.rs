@@ -23,6 +23,7 @@
 mod conntrack;
 pub mod dns;
 mod error;
+mod lan;
 mod link;
 mod namespace;
 mod netlink;
@@ -34,6 +35,7 @@ mod sysctl;
 
 pub use conntrack::forget_datagrams;
 pub use error::NetworkError;
+pub use lan::{IpvlanFlag, IpvlanMode, LanEndpoint, MacvlanMode, NewParent, Sharing};
 pub use link::{BridgeLink, Endpoint, Link, MacAddress};
 pub use namespace::{in_namespace, open_own as own_namespace};
 pub use nft::redirect::redirect_resolver;

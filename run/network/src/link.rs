@@ -9,20 +9,20 @@ use crate::NetworkError;
 use crate::netlink::{ACK, Attributes, CREATE, DUMP, EXCLUSIVE, Request};
 use crate::route::Routes;
 
-const NEW_LINK: u16 = 16;
+pub(crate) const NEW_LINK: u16 = 16;
 const DEL_LINK: u16 = 17;
 const GET_LINK: u16 = 18;
-const SET_LINK: u16 = 19;
+pub(crate) const SET_LINK: u16 = 19;
 
-const ADDRESS: u16 = 1;
-const NAME: u16 = 3;
-const MTU: u16 = 4;
+pub(crate) const ADDRESS: u16 = 1;
+pub(crate) const NAME: u16 = 3;
+pub(crate) const MTU: u16 = 4;
 const MASTER: u16 = 10;
-const LINK_INFO: u16 = 18;
-const ALIAS: u16 = 20;
-const NAMESPACE_FD: u16 = 28;
-const INFO_KIND: u16 = 1;
-const INFO_DATA: u16 = 2;
+pub(crate) const LINK_INFO: u16 = 18;
+pub(crate) const ALIAS: u16 = 20;
+pub(crate) const NAMESPACE_FD: u16 = 28;
+pub(crate) const INFO_KIND: u16 = 1;
+pub(crate) const INFO_DATA: u16 = 2;
 const INFO_SLAVE_KIND: u16 = 4;
 const INFO_SLAVE_DATA: u16 = 5;
 const VETH_PEER: u16 = 1;
@@ -32,7 +32,7 @@ const PORT_STATE: u16 = 1;
 const PORT_FLUSH: u16 = 24;
 const PORT_ISOLATED: u16 = 33;
 
-const UP: u32 = 1;
+pub(crate) const UP: u32 = 1;
 const HEADER_BYTES: usize = 16;
 
 /// A hardware address.
@@ -131,7 +131,7 @@ pub(crate) fn add_up(request: &mut Request, link: u32) {
 }
 
 /// `struct ifinfomsg`.
-fn header(index: u32, flags: u32, change: u32) -> [u8; HEADER_BYTES] {
+pub(crate) fn header(index: u32, flags: u32, change: u32) -> [u8; HEADER_BYTES] {
     let mut bytes = [0; HEADER_BYTES];
     bytes[4..8].copy_from_slice(&index.to_ne_bytes());
     bytes[8..12].copy_from_slice(&flags.to_ne_bytes());
@@ -155,7 +155,8 @@ impl Routes {
         Ok(answers.iter().filter_map(|answer| read(&answer.payload)).collect())
     }
 
-    /// Makes a bridge, which is down; `None` if there is a link of that name.
+    /// Makes a bridge, which is down; `None` if there is a link of that name, which the caller has
+    /// not seen.
     pub fn create_bridge(&mut self, bridge: &BridgeLink<'_>) -> Result<Option<Link>, NetworkError> {
         let name = bridge.name;
         let mut request = Request::new(NEW_LINK, CREATE | EXCLUSIVE, &header(0, 0, 0));
@@ -166,17 +167,15 @@ impl Routes {
             request.u32(MTU, bridge.mtu);
         }
         request.nest(LINK_INFO, |request| request.text(INFO_KIND, "bridge"));
+        // In one go, so that no moment is left in which it is nobody's.
+        request.add(SET_LINK, 0, &header(0, 0, 0));
+        request.text(NAME, name);
+        request.text(ALIAS, bridge.alias);
         match self.socket.perform(request, &|| format!("make bridge {name}")) {
             Err(error) if error.errno() == Some(Errno::EXIST) => return Ok(None),
             made => made?,
         }
-        let link = self.link(name)?;
-        if let Some(link) = &link {
-            let mut request = Request::new(SET_LINK, 0, &header(link.index, 0, 0));
-            request.text(ALIAS, bridge.alias);
-            self.socket.perform(request, &|| format!("mark bridge {name}"))?;
-        }
-        Ok(link)
+        self.link(name)
     }
 
     /// Brings a link up, or down.

@@ -62,7 +62,8 @@ impl Routes {
         self.socket.perform(request, &|| format!("give link {link} the address {address}"))
     }
 
-    /// Brings a link up, gives it addresses, and makes a default route by way of each gateway.
+    /// Brings a link up, gives it addresses, and makes a default route by way of each gateway, or by
+    /// the link itself for one that is unspecified.
     ///
     /// One request and one wait for all of it.
     pub fn configure(
@@ -85,7 +86,8 @@ impl Routes {
         })
     }
 
-    /// Makes the default route of `gateway`'s family one by way of it, instead of what there is.
+    /// Makes the default route of `gateway`'s family one by way of it, or by the link itself if it is
+    /// unspecified, instead of what there is.
     pub fn set_default_route(&mut self, link: u32, gateway: IpAddr) -> Result<(), NetworkError> {
         let mut request = Request::default();
         add_default_route(&mut request, link, gateway);
@@ -157,8 +159,11 @@ fn add_address(request: &mut Request, link: u32, address: Prefix) {
 }
 
 fn add_default_route(request: &mut Request, link: u32, gateway: IpAddr) {
-    request.add(NEW_ROUTE, CREATE | REPLACE, &route_header(family(gateway), 0, 0));
-    request.attribute(GATEWAY, &octets(gateway));
+    let scope = if gateway.is_unspecified() && gateway.is_ipv4() { SCOPE_LINK } else { 0 };
+    request.add(NEW_ROUTE, CREATE | REPLACE, &route_header(family(gateway), 0, scope));
+    if !gateway.is_unspecified() {
+        request.attribute(GATEWAY, &octets(gateway));
+    }
     request.u32(OUTPUT, link);
 }
 

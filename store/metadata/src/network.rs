@@ -51,11 +51,12 @@ pub struct EndpointState {
     /// The name of its far end on the host; empty if there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub host_interface: String,
-    /// The hardware address.
+    /// The hardware address; empty if it is that of the link that it shares.
     pub mac: String,
     /// Its addresses with their networks, IPv4 first.
     pub addresses: Vec<Prefix>,
-    /// By which routers the network is left; empty for an internal one.
+    /// By which routers the network is left; an unspecified address is none but the link itself.
+    /// Empty for an internal one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gateways: Vec<IpAddr>,
     /// Further names, as the user gave them.

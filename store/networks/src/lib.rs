@@ -104,6 +104,8 @@ pub struct NewNetwork {
     pub internal: bool,
     /// Docker's flag.
     pub attachable: bool,
+    /// Whether a gateway is a router of somebody else's, so that none is chosen here.
+    pub has_router: bool,
     /// Where its addresses are to come from; a family that has none gets one.
     pub pools: Vec<WantedPool>,
     /// The driver's options.

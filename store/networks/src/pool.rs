@@ -34,7 +34,7 @@ pub struct WantedPool {
     pub subnet: Option<Prefix>,
     /// As in [`Pool`].
     pub range: Option<Prefix>,
-    /// The first address if `None`.
+    /// The first address if `None` and the gateway is the host.
     pub gateway: Option<IpAddr>,
     /// As in [`Pool`].
     pub reserved: BTreeMap<String, IpAddr>,
@@ -85,7 +85,7 @@ pub(crate) fn decide(
             continue;
         };
         check_subnet(subnet, others, &pools)?;
-        pools.push(complete(wanted, subnet, false)?);
+        pools.push(complete(wanted, subnet, false, new.has_router)?);
     }
     for (is_ipv4, has_family) in [(true, new.ipv4), (false, new.ipv6)] {
         let has_pool = pools.iter().any(|pool| pool.subnet.address.is_ipv4() == is_ipv4);
@@ -102,7 +102,7 @@ pub(crate) fn decide(
         };
         let nothing = WantedPool::default();
         let wanted = if is_ipv4 { chosen.pop().unwrap_or(&nothing) } else { &nothing };
-        pools.push(complete(wanted, subnet, true)?);
+        pools.push(complete(wanted, subnet, true, new.has_router)?);
     }
     Ok(pools)
 }
@@ -135,8 +135,13 @@ fn check_subnet(subnet: Prefix, others: &[Network], own: &[Pool]) -> Result<(), 
     Ok(())
 }
 
-/// Checks what was asked for besides the subnet, and fills the gateway in.
-fn complete(wanted: &WantedPool, subnet: Prefix, chosen: bool) -> Result<Pool, NetworksError> {
+/// Checks what was asked for besides the subnet, and fills the gateway in if that is the host.
+fn complete(
+    wanted: &WantedPool,
+    subnet: Prefix,
+    chosen: bool,
+    has_router: bool,
+) -> Result<Pool, NetworksError> {
     let inside = |what: &str, address: IpAddr| match subnet.contains(address) {
         true => Ok(()),
         false => Err(bad(format!(
@@ -171,7 +176,7 @@ fn complete(wanted: &WantedPool, subnet: Prefix, chosen: bool) -> Result<Pool, N
         reserved: wanted.reserved.clone(),
         chosen,
     };
-    if pool.gateway.is_none() {
+    if pool.gateway.is_none() && !has_router {
         let places = (0..).map_while(|place| subnet.nth(place));
         pool.gateway = places.take(1024).find(|address| pool.kept_for(*address).is_none());
     }

@@ -29,6 +29,11 @@ pub enum Need {
     Compressors,
     /// nft(8), to look at what the kernel has.
     Nftables,
+    /// Links of these kinds in the kernel.
+    Macvlan,
+    Ipvlan,
+    Vlan,
+    Dummy,
     /// The memory controller on a cgroup v1 hierarchy.
     CgroupV1,
     /// Control groups of version 2 alone, as in the guests of `cargo xtask guest`.
@@ -95,6 +100,10 @@ impl Need {
                 (all.into_iter().all(in_path), "no containerd, no ctr or no shim")
             }
             Self::Nftables => (in_path("nft"), "no nft"),
+            Self::Macvlan => (has_links("macvlan"), "no macvlan links in the kernel"),
+            Self::Ipvlan => (has_links("ipvlan"), "no ipvlan links in the kernel"),
+            Self::Vlan => (has_links("vlan"), "no VLANs in the kernel"),
+            Self::Dummy => (has_links("dummy"), "no dummy links in the kernel"),
             Self::CgroupV1 => {
                 (Path::new("/sys/fs/cgroup/memory/tasks").exists(), "no v1 memory hierarchy")
             }
@@ -151,6 +160,25 @@ fn in_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let sbin = ["/usr/sbin", "/sbin"].map(std::path::PathBuf::from);
     std::env::split_paths(&path).chain(sbin).any(|folder| folder.join(program).exists())
+}
+
+/// Whether a host of the test's own can have links of this kind.
+fn has_links(kind: &str) -> bool {
+    let Some(host) = crate::Host::new() else { return false };
+    let add = ["ip", "link", "add"];
+    let base = ["wire0", "type", "veth", "peer", "name", "wire1"];
+    host.succeeds(&[&add[..], &base].concat())
+        && match kind {
+            "dummy" => host.succeeds(&[&add[..], &["one0", "type", kind]].concat()),
+            "vlan" => {
+                let words = ["link", "wire0", "name", "one0", "type", kind, "id", "7"];
+                host.succeeds(&[&add[..], &words].concat())
+            }
+            _ => {
+                let words = ["link", "wire0", "name", "one0", "type", kind];
+                host.succeeds(&[&add[..], &words].concat())
+            }
+        }
 }
 
 fn has_hugetlb() -> bool {

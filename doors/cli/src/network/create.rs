@@ -24,9 +24,9 @@ flags! {
         config_from: Refused = long("config-from").refused(refused::SWARM, &[""]),
         /// Make a configuration only
         config_only: RefusedSwitch = long("config-only").refused(refused::SWARM, &["false"]),
-        /// Driver: bridge
+        /// Driver: bridge, macvlan or ipvlan
         driver: Text = long("driver").short('d'),
-        /// Address of the host in the network
+        /// Address of the host in the network, or of the router of one on the host's wire
         gateway: Words = long("gateway"),
         /// Make a swarm's way in
         ingress: RefusedSwitch = long("ingress").refused(refused::SWARM, &["false"]),

@@ -10,6 +10,7 @@ mod exec;
 mod ids;
 mod images;
 mod inspect;
+mod lan;
 mod lifecycle;
 mod limits;
 mod logs;
