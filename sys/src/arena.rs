@@ -15,8 +15,9 @@ use std::cell::UnsafeCell;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How much is cut at most. Pages that were never touched cost nothing.
-const ARENA_BYTES: usize = 1 << 20;
+/// How much is cut at most: enough for a list of thousands. Pages that were never touched cost
+/// nothing.
+const ARENA_BYTES: usize = 8 << 20;
 /// Larger allocations are the system's: a buffer that grows would be copied through the arena.
 const LARGEST: usize = 16 << 10;
 
