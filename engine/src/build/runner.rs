@@ -4,6 +4,7 @@
 //! is no record of it: it ends with its command, or with the process that builds.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,7 @@ use dockerapi::{ContainerConfig, HostConfig};
 use dockerfile::{NetworkMode, SecurityMode};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
-use shim::client::{Incoming, Session};
+use shim::client::{Incoming, Pending, Session};
 use shim::frame::Frame;
 use shim::log::LogPlan;
 use shim::{Early, Kind, Launch, Plan, ShimError, Streams};
@@ -22,10 +23,13 @@ use sys::fresh::FreshDirectory;
 
 use super::BuildImage;
 use crate::launch::ForHooks;
+use crate::network::{EarlyNamespace, NetworkFiles, STEPS, StepNetwork};
 use crate::{Engine, EngineError, names};
 
 /// What a killed command ends with.
 const KILL: u8 = 9;
+/// Where a step without an address finds itself, and one of the host's network the host.
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Runs commands for builds below one data directory.
 pub(super) struct StepRunner {
@@ -39,19 +43,20 @@ pub(super) struct StepRunner {
 impl StepRunner {
     pub(super) fn new(engine: &Engine, build: &BuildImage) -> Result<Self, EngineError> {
         use std::os::unix::fs::DirBuilderExt;
-        let path = engine.root().join("build").join("runs");
+        let path = engine.root().join(STEPS);
         let failed = |error| EngineError::io("create", &path)(error);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
         let folder: OwnedFd = std::fs::File::open(&path).map_err(failed)?.into();
         // What builders that were killed have left.
         sys::fresh::sweep(folder.as_fd()).map_err(failed)?;
+        engine.reclaim_steps()?;
         let network = match build.host.network_mode.as_str() {
-            "" | "default" | "none" => "none",
-            "host" => "host",
+            "" | "default" => engine.build_network()?,
+            mode @ ("none" | "host" | "bridge") => mode,
             other => {
                 return Err(EngineError::Unsupported {
                     message: format!(
-                        "network {other:?} is not supported for builds: use none or host"
+                        "network mode {other:?} is not supported for builds: use default, none or host"
                     ),
                 });
             }
@@ -83,6 +88,7 @@ impl StepRunner {
         id: String,
         request: &RunRequest<'_>,
         directory: &FreshDirectory,
+        network: Option<&StepNetwork<'_>>,
     ) -> Result<Launch, EngineError> {
         let mut host = self.host.clone();
         self.network_of(request.network).clone_into(&mut host.network_mode);
@@ -98,8 +104,8 @@ impl StepRunner {
             working_dir: request.directory.to_owned(),
             ..ContainerConfig::default()
         };
-        let path = self.root.join("build").join("runs").join(directory.name());
-        let files = self.write_files(directory, &path, &host)?;
+        let path = self.root.join(STEPS).join(directory.name());
+        let files = self.write_files(directory, &path, &host, network)?;
         let (passwd, group) = accounts(engine, request)?;
         let cgroup = engine.cgroup_path(&id, &host.cgroup_parent)?;
         let devices = |path: &str| crate::launch::host_devices(path);
@@ -115,7 +121,10 @@ impl StepRunner {
                 resolv_conf: Some(&files.1),
                 init: None,
             },
-            joined: Joined::default(),
+            joined: Joined {
+                made_network: network.map(|_| shim::network::HANDED_NETWORK),
+                ..Joined::default()
+            },
             userns: Userns::Unavailable("builds with ids of their own come with a later version"),
             devices: &devices,
             cgroups_path: &cgroup,
@@ -159,7 +168,7 @@ impl StepRunner {
             cgroup: crate::launch::cgroup_plan(&cgroup, Some(resources)),
             make_cwd: Some((0, 0)),
             foreign: None,
-            network: false,
+            network: network.is_some(),
         })
     }
 
@@ -169,20 +178,33 @@ impl StepRunner {
         directory: &FreshDirectory,
         path: &std::path::Path,
         host: &HostConfig,
+        network: Option<&StepNetwork<'_>>,
     ) -> Result<(String, String), EngineError> {
+        let network = match network {
+            Some(network) => network.files(),
+            None if host.network_mode == "host" => {
+                NetworkFiles { host_gateway: Some(LOOPBACK), ..NetworkFiles::default() }
+            }
+            None => NetworkFiles::default(),
+        };
+        // Its own name is one that it can always look up.
+        let addresses = match network.addresses.as_slice() {
+            [] => &[LOOPBACK],
+            own => own,
+        };
         let hosts = bundle::hosts_file(&HostsFile {
             hostname: "buildkitsandbox",
             domainname: "",
-            addresses: &[],
+            addresses,
             extra_hosts: &host.extra_hosts,
-            host_gateway: None,
+            host_gateway: network.host_gateway,
             others: &[],
         })?;
         let resolv_conf = bundle::resolv_conf(&ResolvConf {
             host_file: &std::fs::read("/etc/resolv.conf").unwrap_or_default(),
-            servers: &[],
-            search: &[],
-            options: &[],
+            servers: &host.dns,
+            search: &host.dns_search,
+            options: &host.dns_options,
             host_network: host.network_mode == "host",
             resolver: None,
         })?;
@@ -214,18 +236,25 @@ impl Runner for StepRunner {
         let engine = Engine::open(&self.root).map_err(other)?;
         engine.set_facts(self.facts.clone());
         let id = names::new_id();
+        let mode = self.network_of(request.network);
         let early = Early {
-            network: self.network_of(request.network) != "host",
+            network: mode == "none",
             cgroup: Some(engine.cgroup_path(&id, &self.host.cgroup_parent).map_err(other)?)
                 .filter(|path| !path.is_empty()),
         };
-        // It gets ready beside our own work.
+        // They get ready beside our own work.
         let shim = shim::client::spawn_early(&early).map_err(|error| other(error.into()))?;
+        let network = (mode == "bridge").then(EarlyNamespace::begin_one);
         let directory = FreshDirectory::create(self.folder.as_fd()).map_err(|error| {
             other(EngineError::io("create a directory in", "build/runs")(error))
         })?;
-        let launch = self.launch(&engine, id, request, &directory).map_err(other)?;
-        let mut session = shim.launch(&launch).map_err(|error| other(error.into()))?;
+        let network = network
+            .map(|early| engine.prepare_step(&directory, early))
+            .transpose()
+            .map_err(other)?;
+        let launch =
+            self.launch(&engine, id, request, &directory, network.as_ref()).map_err(other)?;
+        let mut session = start(&engine, shim, &launch, network.as_ref()).map_err(other)?;
         match session.started() {
             Ok(_) => {}
             Err(ShimError::Failed { exit_code, message }) => {
@@ -237,6 +266,23 @@ impl Runner for StepRunner {
         }
         follow(&mut session, stop, output)
     }
+}
+
+/// Hands the launch over, and connects the step's network while the shim makes the rest.
+fn start(
+    engine: &Engine,
+    shim: Pending,
+    launch: &Launch,
+    network: Option<&StepNetwork<'_>>,
+) -> Result<Session, EngineError> {
+    let Some(network) = network else { return Ok(shim.launch(launch)?) };
+    let sandbox = network.sandbox();
+    let mut session = match sandbox.namespace() {
+        Some(namespace) => shim.launch_in(launch, namespace)?,
+        None => shim.launch(launch)?,
+    };
+    engine.connect_sandbox(network.owner(), sandbox, &mut session)?;
+    Ok(session)
 }
 
 /// Passes output on until the command has ended.

@@ -184,7 +184,7 @@ impl Engine {
                     None => shim.launch(&launch)?,
                 };
                 // While the shim's stage makes the rest.
-                self.connect_sandbox(container, sandbox, &mut session)?;
+                self.connect_sandbox(container.id(), sandbox, &mut session)?;
                 session
             }
         };

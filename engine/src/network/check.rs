@@ -64,7 +64,10 @@ impl Engine {
             report.add(
                 "lease",
                 format!("{} of network {}", lease.address, network.name),
-                format!("container {} does not run", lease.owner),
+                match super::step::is_step(&lease.owner) {
+                    true => "the step of a build that had it has ended".to_owned(),
+                    false => format!("container {} does not run", lease.owner),
+                },
                 mend,
             );
         }

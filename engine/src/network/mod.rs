@@ -27,6 +27,7 @@ mod options;
 mod port;
 mod release;
 mod sandbox;
+mod step;
 mod verbs;
 mod wire;
 mod wish;
@@ -34,6 +35,7 @@ pub(crate) mod zone;
 
 pub(crate) use files::NetworkFiles;
 pub(crate) use sandbox::{EarlyNamespace, Sandbox};
+pub(crate) use step::{STEPS, StepNetwork};
 pub use verbs::{CreateNetwork, NetworkPool, is_in_subnet};
 pub(crate) use wish::is_networked;
 

@@ -38,8 +38,11 @@ impl Engine {
         Ok(container.clear_network_state()?)
     }
 
-    /// Calls `release` if the container of this id is dead, and keeps it so until that returns.
+    /// Calls `release` if the container of this id, or the step of a build, is dead, and keeps it so until that returns.
     pub(crate) fn with_dead(&self, id: &str, release: &mut dyn FnMut()) {
+        if super::step::is_step(id) {
+            return self.with_dead_step(id, release);
+        }
         match self.containers().get(id) {
             Ok(container) => {
                 let held = container.try_lock_operation();

@@ -32,10 +32,15 @@ impl EarlyNamespace {
     /// with ids of its own makes it itself.
     pub(crate) fn begin(host: &HostConfig) -> Option<Self> {
         let may = wish::is_networked(&host.network_mode) && host.userns_mode != "auto";
-        may.then(|| Self(std::thread::spawn(runtime::new_network)))
+        may.then(Self::begin_one)
     }
 
-    fn finish(self) -> Result<OwnedFd, EngineError> {
+    /// Begins.
+    pub(crate) fn begin_one() -> Self {
+        Self(std::thread::spawn(runtime::new_network))
+    }
+
+    pub(super) fn finish(self) -> Result<OwnedFd, EngineError> {
         match self.0.join() {
             Ok(made) => Ok(made?),
             Err(_) => Err(EngineError::Invalid {
@@ -51,9 +56,9 @@ pub(crate) struct Sandbox {
     /// As it is written down.
     pub(crate) state: NetworkState,
     /// `None` if the container's first process is to make its own.
-    namespace: Option<OwnedFd>,
-    ends: Vec<Wish>,
-    ports: Vec<TakenPort>,
+    pub(super) namespace: Option<OwnedFd>,
+    pub(super) ends: Vec<Wish>,
+    pub(super) ports: Vec<TakenPort>,
     /// What the user should know.
     pub(crate) warnings: Vec<String>,
 }
@@ -144,7 +149,7 @@ impl Engine {
         }
     }
 
-    fn take_addresses(
+    pub(super) fn take_addresses(
         &self,
         id: &str,
         ends: &[Wish],
@@ -248,7 +253,11 @@ impl Engine {
         Ok(())
     }
 
-    fn give_addresses_back(&self, id: &str, state: &NetworkState) -> Result<(), EngineError> {
+    pub(super) fn give_addresses_back(
+        &self,
+        id: &str,
+        state: &NetworkState,
+    ) -> Result<(), EngineError> {
         for endpoint in &state.endpoints {
             for prefix in &endpoint.addresses {
                 self.networks()?.give_back(&endpoint.network, id, prefix.address)?;
@@ -291,12 +300,12 @@ impl Engine {
     /// Connects the namespace, publishes, and hands to the shim what it is to keep.
     pub(crate) fn connect_sandbox(
         &self,
-        container: &Container,
+        id: &str,
         sandbox: &Sandbox,
         session: &mut Session,
     ) -> Result<(), EngineError> {
         let mut routes = Routes::open()?;
-        let links = self.publish(container, sandbox, &mut routes)?;
+        let links = self.publish(id, sandbox, &mut routes)?;
         let made;
         let namespace = match sandbox.namespace() {
             Some(namespace) => namespace,
@@ -312,7 +321,7 @@ impl Engine {
             sandbox.state.endpoints.iter().zip(&sandbox.ends).zip(&links)
         {
             wire::plug(endpoint, wish, link, namespace, &mut routes)?;
-            self.announce(container.id(), endpoint)?;
+            self.announce(id, endpoint)?;
         }
         wire::route(&sandbox.state, namespace, true)?;
         if sandbox.has_resolver() {
@@ -332,7 +341,7 @@ impl Engine {
     /// Makes sure of what the ends are connected to, one link for each; leads ports there.
     fn publish(
         &self,
-        container: &Container,
+        id: &str,
         sandbox: &Sandbox,
         routes: &mut Routes,
     ) -> Result<Vec<Link>, EngineError> {
@@ -342,7 +351,7 @@ impl Engine {
         for wish in &sandbox.ends {
             links.push(self.ready_link(&wish.network, &wish.driver, routes, &mut table, &guard)?);
         }
-        let published = port::published(&sandbox.state, container.id());
+        let published = port::published(&sandbox.state, id);
         if published.is_empty() {
             return Ok(links);
         }

@@ -89,6 +89,12 @@ pub enum BuildError {
         /// Why.
         message: String,
     },
+    /// A fault of Kista's own; where it is compiled to abort on one, the process has ended.
+    #[error("a fault in Kista ended the step: {message}")]
+    Fault {
+        /// What it says.
+        message: String,
+    },
     /// Another step failed.
     #[error("canceled")]
     Canceled,

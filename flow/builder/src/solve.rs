@@ -1,9 +1,11 @@
 //! Does the steps of a plan: those that are ready at the same time, those that are known not at
 //! all.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -144,7 +146,9 @@ pub fn solve(
     };
     let work = || {
         while let Some(step) = next(&shared) {
-            let done = tools.step(step);
+            // One that ended with a panic would be waited for by all others.
+            let done = catch_unwind(AssertUnwindSafe(|| tools.step(step)))
+                .unwrap_or_else(|panic| Err(fault(&*panic)));
             let mut state = shared.lock();
             state.left -= 1;
             match done {
@@ -190,6 +194,12 @@ pub fn solve(
         Some(error) => Err(error),
         None => Ok(Solved { results: state.results }),
     }
+}
+
+fn fault(panic: &(dyn Any + Send)) -> BuildError {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    BuildError::Fault { message: text.unwrap_or("it says nothing").to_owned() }
 }
 
 /// The next step to do; `None` when all are done or one has failed.
@@ -294,4 +304,55 @@ pub enum Export<'a> {
     Tar(&'a mut dyn Write),
     /// A directory.
     Directory(std::os::fd::BorrowedFd<'a>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::{BaseImage, BaseImages};
+    use crate::run::{RunFailure, RunRequest, Stream};
+
+    struct Nothing;
+
+    impl BaseImages for Nothing {
+        fn find(&self, name: &str, _: &oci::Platform) -> Result<BaseImage, BuildError> {
+            Err(BuildError::NoImage { name: name.to_owned() })
+        }
+    }
+
+    impl Runner for Nothing {
+        fn run(
+            &self,
+            _: &RunRequest<'_>,
+            _: &AtomicBool,
+            _: &mut dyn FnMut(Stream, &[u8]),
+        ) -> Result<(), RunFailure> {
+            Ok(())
+        }
+    }
+
+    impl EventSink for Nothing {
+        fn event(&self, event: Event) {
+            assert!(!matches!(event, Event::Started { .. }), "told of a step");
+        }
+    }
+
+    #[test]
+    fn a_panic_in_a_step_ends_the_build() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path().to_owned();
+        let stores = Stores {
+            content: content::Content::open(&root).unwrap(),
+            images: images::Images::open(&root).unwrap(),
+            snapshots: snapshots::Snapshots::open(&root).unwrap(),
+            root,
+        };
+        let text = "FROM scratch AS a\nRUN a\nFROM scratch AS b\nRUN b\n\
+                    FROM scratch\nCOPY --from=a / /\nCOPY --from=b / /\n";
+        let request = Request { dockerfile: text.into(), ..Request::default() };
+        let plan = crate::plan(&request, &Nothing).unwrap();
+        let stop = AtomicBool::new(false);
+        let failed = solve(&plan, &request, &stores, &Nothing, &Nothing, &stop).unwrap_err();
+        assert!(failed.error.to_string().contains("told of a step"), "{}", failed.error);
+    }
 }

@@ -1,7 +1,5 @@
 //! What is done again and what is not, and that the same comes out.
 
-use std::process::Stdio;
-
 use testkit::{Kista, needs};
 
 use super::Context;
@@ -152,8 +150,7 @@ fn two_builds_at_once_share_a_store() {
     let path = context.path().to_str().unwrap();
     let mut children = Vec::new();
     for name in ["one", "two", "three"] {
-        let mut command = kista.command(&["build", "-q", "-t", name, path]).into_command();
-        children.push(command.stdout(Stdio::piped()).spawn().unwrap());
+        children.push(kista.command(&["build", "-q", "-t", name, path]).spawn());
     }
     for child in children {
         assert!(child.wait_with_output().unwrap().status.success());
@@ -169,8 +166,7 @@ fn a_killed_build_leaves_nothing_that_runs_and_the_next_goes_on() {
     let kista = Kista::with_busybox();
     let context = Context::new("FROM busybox\nRUN echo 1 > /f\nRUN echo 2 && sleep 1000\n", &[]);
     let path = context.path().to_str().unwrap();
-    let mut command = kista.command(&["build", "--progress", "plain", path]).into_command();
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = kista.command(&["build", "--progress", "plain", path]).spawn();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
     assert!(lines.any(|line| line.unwrap().ends_with(" 2")), "the second step runs");
     child.kill().unwrap();

@@ -11,6 +11,7 @@ mod copies;
 mod hostile;
 mod instructions;
 mod mounts;
+mod network;
 mod output;
 mod real;
 
