@@ -48,10 +48,11 @@ pub use crate::network::{CreateNetwork, NetworkPool, is_in_subnet};
 pub use ::network::proxy::{NAME as PROXY, main as proxy};
 pub use ::rootless::{HOLDER, hold};
 pub use build::{
-    BuildAgent, BuildContext, BuildError, BuildEvent, BuildEvents, BuildFailure, BuildImage,
-    BuildOutcome, BuildOutput, BuildRequest, BuildSecret, BuildWarning, BuiltImage,
-    DockerfileSource, FetchImage, FoundDockerfile, PlannedBuild, PrunedCache, SecretSource,
-    open_context, open_named_context, read_dockerfile,
+    Annotation, AnnotationOf, ArchiveOutput, ArchiveTo, BuildAgent, BuildContext, BuildError,
+    BuildEvent, BuildEvents, BuildFailure, BuildImage, BuildOutcome, BuildOutput, BuildRequest,
+    BuildSecret, BuildWarning, BuiltDescriptor, BuiltImage, Compression, DockerfileSource,
+    Exported, FetchImage, FoundDockerfile, ImageOutput, OutputFile, PlannedBuild, PrunedCache,
+    SecretSource, StoredImage, Wrapping, open_context, open_named_context, read_dockerfile,
 };
 pub use bundle::{parse_bind, parse_mount};
 pub use container::{

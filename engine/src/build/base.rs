@@ -4,6 +4,7 @@ use builder::{BaseImage, BaseImages, BuildError};
 use oci::{Platform, Reference};
 
 use super::foreign;
+use crate::image::Image;
 use crate::{Engine, EngineError};
 
 /// Fetches an image by its name for a platform.
@@ -24,7 +25,16 @@ impl BaseImages for Base<'_> {
             true => Err(EngineError::NoImage { name: name.to_owned() }),
             false => self.engine.resolve_image(name),
         };
+        let serves = |image: &Image| {
+            let own = &image.config.platform;
+            own.os.is_empty() || own.satisfies(platform)
+        };
         let found = match here {
+            // Its registry may have one for that platform.
+            Ok(image) if !serves(&image) => match (self.fetch)(name, platform) {
+                Ok(()) => self.engine.resolve_image(name),
+                Err(_) => Ok(image),
+            },
             Err(EngineError::NoImage { .. }) => {
                 (self.fetch)(name, platform).map_err(|error| foreign(&full_name(name), error))?;
                 self.engine.resolve_image(name)
@@ -38,8 +48,8 @@ impl BaseImages for Base<'_> {
             }
             Err(error) => return Err(foreign(name, error)),
         };
-        let own = &image.config.platform;
-        if !own.os.is_empty() && !own.satisfies(platform) {
+        if !serves(&image) {
+            let own = &image.config.platform;
             return Err(BuildError::Invalid(format!(
                 "image {name} is for {own}, and the build is for {platform}: \
                  bring in one for {platform}, or build with --platform {own}"

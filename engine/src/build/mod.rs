@@ -6,18 +6,17 @@
 
 mod base;
 mod context;
+mod export;
+mod output;
+mod platforms;
 mod runner;
 
-use std::collections::BTreeMap;
-use std::io::Write;
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
-use builder::{BuildCache, Built, Export, ImageTarget, Plan, Stores};
+use builder::{BuildCache, Plan, Stores};
 use dockerapi::HostConfig;
-use oci::{Digest, Reference};
+use oci::Digest;
 
 pub use builder::{
     Agent as BuildAgent, BuildError, Context as BuildContext, Event as BuildEvent,
@@ -25,22 +24,26 @@ pub use builder::{
     Request as BuildRequest, Secret as BuildSecret, SecretSource,
 };
 
+pub use builder::{Built as StoredImage, Compression};
+
 pub use base::FetchImage;
 pub use context::{
     DockerfileSource, FoundDockerfile, open_context, open_named_context, read_dockerfile,
 };
 
-use crate::{Engine, EngineError, Filters};
+pub use export::{BuiltDescriptor, Exported};
+pub use output::{
+    Annotation, AnnotationOf, ArchiveOutput, ArchiveTo, BuildOutput, ImageOutput, OutputFile,
+    Wrapping,
+};
+
+use crate::{Engine, EngineError, Filters, Registries};
 
 /// A build: what to build, and how its commands are run.
 #[derive(Debug, Default)]
 pub struct BuildImage {
     /// What.
     pub request: BuildRequest,
-    /// The image's names.
-    pub names: Vec<String>,
-    /// Annotations of its manifest.
-    pub annotations: BTreeMap<String, String>,
     /// How commands are run: network (`default`, `none` or `host`), hosts, limits, cgroup. What a
     /// step decides itself is left as it is.
     pub host: HostConfig,
@@ -48,24 +51,11 @@ pub struct BuildImage {
     pub outputs: Vec<BuildOutput>,
 }
 
-/// Where the result of a build goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BuildOutput {
-    /// Into the store, under the names.
-    Image,
-    /// The files of the image into a directory, which is made.
-    Directory(PathBuf),
-    /// The files of the image as a tar; standard output if `None`.
-    Tar(Option<PathBuf>),
-}
-
 /// What came out of a build.
 #[derive(Debug, Default)]
 pub struct BuiltImage {
-    /// The image, if one was written.
-    pub image: Option<Built>,
-    /// The names that it was given.
-    pub names: Vec<String>,
+    /// The images, one for each output that is one.
+    pub images: Vec<BuiltDescriptor>,
     /// What the linter found.
     pub warnings: Vec<BuildWarning>,
 }
@@ -124,54 +114,45 @@ impl Engine {
         Ok(PlannedBuild { plan, warnings })
     }
 
-    /// Builds, and puts the result where it shall go.
+    /// Builds for each platform that there is a plan for, and puts the result where it shall go.
     ///
-    /// `stop` ends it early. `events` is told from several threads. `on_export` is called before
-    /// and after an output is written.
+    /// `stop` ends it early. `events` is told from several threads. `told` is called for each
+    /// thing that was done with the result.
     pub fn build_image(
         &self,
+        registries: &Registries,
         build: &BuildImage,
-        planned: PlannedBuild,
+        planned: Vec<PlannedBuild>,
         events: &dyn BuildEvents,
+        told: &dyn Fn(&Exported),
         stop: &AtomicBool,
     ) -> Result<BuiltImage, BuildFailure> {
         let internal =
             |error: EngineError| BuildFailure::from(foreign("the data directory", error));
-        let names = build.names.iter().map(|name| image_name(name)).collect::<Result<_, _>>()?;
         let stores = self.build_stores().map_err(internal)?;
         let runner = runner::StepRunner::new(self, build).map_err(internal)?;
-        let PlannedBuild { plan, warnings } = planned;
-        let solved = builder::solve(&plan, &build.request, &stores, &runner, events, stop)?;
-        let mut built = BuiltImage { warnings, ..BuiltImage::default() };
-        for output in &build.outputs {
-            match output {
-                BuildOutput::Image => {
-                    let target = ImageTarget {
-                        names: Vec::clone(&names),
-                        annotations: build.annotations.clone(),
-                    };
-                    built.image = Some(builder::write_image(&plan, &solved, &stores, &target)?);
-                    built.names = names.iter().map(Reference::familiar).collect();
-                }
-                BuildOutput::Directory(path) => {
-                    let folder = open_output(path)?;
-                    builder::export_tree(
-                        &plan,
-                        &solved,
-                        &stores,
-                        Export::Directory(folder.as_fd()),
-                    )?;
-                }
-                BuildOutput::Tar(path) => {
-                    let mut out: Box<dyn Write> = match path {
-                        None => Box::new(std::io::stdout()),
-                        Some(path) => {
-                            Box::new(std::fs::File::create(path).map_err(|error| io(path, error))?)
-                        }
-                    };
-                    builder::export_tree(&plan, &solved, &stores, Export::Tar(&mut *out))?;
+        let mut built = BuiltImage::default();
+        let several = planned.len() > 1;
+        let mut ready = Vec::new();
+        let mut first = 0;
+        for PlannedBuild { plan, warnings } in planned {
+            let shifted = platforms::Shifted {
+                events,
+                first,
+                platform: several.then(|| plan.platform().to_string()),
+            };
+            first += plan.names().count();
+            let solved = builder::solve(&plan, &build.request, &stores, &runner, &shifted, stop)?;
+            for warning in warnings {
+                if !built.warnings.contains(&warning) {
+                    built.warnings.push(warning);
                 }
             }
+            ready.push(export::Ready { plan, solved });
+        }
+        let exporter = export::Exporter { registries, stores: &stores, ready: &ready, told };
+        for output in &build.outputs {
+            built.images.extend(exporter.export(output)?);
         }
         Ok(built)
     }
@@ -222,26 +203,6 @@ fn warning(found: &dockerfile::lint::Warning) -> BuildWarning {
         message: found.message.clone(),
         lines: found.lines,
     }
-}
-
-fn image_name(name: &str) -> Result<Reference, BuildFailure> {
-    let invalid =
-        |why: &dyn std::fmt::Display| BuildError::Invalid(format!("invalid tag {name:?}: {why}"));
-    let parsed: Reference = name.parse().map_err(|error| invalid(&error))?;
-    if parsed.digest().is_some() {
-        return Err(invalid(&"a name with a digest cannot be given").into());
-    }
-    Ok(parsed.with_default_tag())
-}
-
-/// The directory of `--output`, made if it is missing.
-fn open_output(path: &Path) -> Result<std::fs::File, BuildError> {
-    std::fs::create_dir_all(path).map_err(|error| io(path, error))?;
-    std::fs::File::open(path).map_err(|error| io(path, error))
-}
-
-fn io(path: &Path, source: std::io::Error) -> BuildError {
-    BuildError::Io { action: "write", path: path.to_owned(), source }
 }
 
 /// An error of the engine's within a build.

@@ -6,7 +6,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use builder::{RunFailure, RunRequest, Runner, Stream};
@@ -22,6 +22,7 @@ use shim::{Early, Kind, Launch, Plan, ShimError, Streams};
 use sys::fresh::FreshDirectory;
 
 use super::BuildImage;
+use super::platforms::{BINFMT, is_runnable};
 use crate::launch::ForHooks;
 use crate::network::{EarlyNamespace, NetworkFiles, STEPS, StepNetwork};
 use crate::{Engine, EngineError, names};
@@ -176,7 +177,7 @@ impl StepRunner {
     fn write_files(
         &self,
         directory: &FreshDirectory,
-        path: &std::path::Path,
+        path: &Path,
         host: &HostConfig,
         network: Option<&StepNetwork<'_>>,
     ) -> Result<(String, String), EngineError> {
@@ -233,6 +234,13 @@ impl Runner for StepRunner {
         output: &mut dyn FnMut(Stream, &[u8]),
     ) -> Result<(), RunFailure> {
         let other = |error: EngineError| RunFailure::Other(with_causes(&error));
+        if !is_runnable(request.platform, Path::new(BINFMT)) {
+            return Err(RunFailure::Other(format!(
+                "this machine runs no programs for {}: register an interpreter for them \
+                 (qemu-user-static), or run the command in a stage with --platform=$BUILDPLATFORM",
+                request.platform
+            )));
+        }
         let engine = Engine::open(&self.root).map_err(other)?;
         engine.set_facts(self.facts.clone());
         let id = names::new_id();

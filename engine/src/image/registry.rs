@@ -195,7 +195,7 @@ impl Engine {
                 ),
             });
         }
-        let request = PushRequest { name, id: record.id };
+        let request = PushRequest { name, record, by_digest: false };
         let pushed = transfer::push(&registries.client, &self.stores()?, &request, progress)?;
         Ok(PushedImage { digest: pushed.digest, size_bytes: pushed.size_bytes })
     }

@@ -1,8 +1,10 @@
 //! `save`: images into an archive.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
-use archive::ImageToSave;
+use archive::{For, ImageToSave, Layout};
+use images::ImageRecord;
 use oci::Reference;
 
 use super::SaveImages;
@@ -19,9 +21,11 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let known = self.images()?.list()?;
         let mut wanted: Vec<ImageToSave> = Vec::new();
-        let mut add = |id: &oci::Digest, name: Option<Reference>| {
-            let at = wanted.iter().position(|image| image.id == *id).unwrap_or_else(|| {
-                wanted.push(ImageToSave { id: id.clone(), names: Vec::new() });
+        let mut add = |record: &ImageRecord, name: Option<Reference>| {
+            let same = |image: &ImageToSave| image.record.id == record.id;
+            let at = wanted.iter().position(same).unwrap_or_else(|| {
+                let record = record.clone();
+                wanted.push(ImageToSave { record, annotations: BTreeMap::new(), names: vec![] });
                 wanted.len() - 1
             });
             if let Some(name) = name.filter(|name| !wanted[at].names.contains(name)) {
@@ -38,7 +42,7 @@ impl Engine {
             for (record, names) in &known {
                 for name in names {
                     if name.tag().is_some() && repository.as_ref() == Some(&name.repository()) {
-                        add(&record.id, Some(name.clone()));
+                        add(record, Some(name.clone()));
                         found = true;
                     }
                 }
@@ -51,10 +55,9 @@ impl Engine {
             let name = reference.map(Reference::with_default_tag).filter(|name| {
                 name.tag().is_some() && of.is_some_and(|(_, names)| names.contains(name))
             });
-            add(&record.id, name);
+            add(&record, name);
         }
-        for image in &wanted {
-            let record = self.images()?.get(&image.id)?;
+        for ImageToSave { record, .. } in &wanted {
             if !request.platforms.is_empty()
                 && !request.platforms.iter().any(|wanted| record.platform.satisfies(wanted))
             {
@@ -67,6 +70,6 @@ impl Engine {
                 });
             }
         }
-        Ok(archive::save(writer, &self.stores()?, &wanted)?)
+        Ok(archive::save(writer, &self.stores()?, &Layout::new(&wanted, For::All))?)
     }
 }

@@ -35,7 +35,7 @@ pub use content::Durability;
 pub use error::ArchiveError;
 pub use import::{ImportOptions, Imported, from_layer, import};
 pub use load::{LoadOptions, Loaded, LoadedImage, load};
-pub use save::{ImageToSave, save};
+pub use save::{For, ImageToSave, Layout, save, save_directory};
 
 /// The stores of one data root.
 #[derive(Debug, Clone)]

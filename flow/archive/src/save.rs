@@ -10,7 +10,9 @@
 //! The same images give the same bytes.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::path::Path;
 
 use content::{ContentError, Hasher, Lease, StoreLock};
 use images::ImageRecord;
@@ -23,8 +25,10 @@ use crate::{ArchiveError, Stores, layout};
 /// One image that shall be saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageToSave {
-    /// The image's id.
-    pub id: Digest,
+    /// What is known of it. Its blobs are in the store; a record of it need not be.
+    pub record: ImageRecord,
+    /// Annotations of its entry in the index.
+    pub annotations: BTreeMap<String, String>,
     /// The names that the archive shall give it; the image need not have them. Those by digest
     /// are left out, since an archive cannot give them.
     pub names: Vec<Reference>,
@@ -40,26 +44,61 @@ struct Item {
     layers: Vec<String>,
 }
 
-/// Writes an archive of `images` to `writer`, which is not flushed.
+/// For whom a layout is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum For {
+    /// Docker too: with `manifest.json`.
+    All,
+    /// Who knows the OCI's image-spec alone.
+    Oci,
+}
+
+/// What a layout holds besides its blobs.
+#[derive(Debug)]
+pub struct Layout<'a> {
+    images: &'a [ImageToSave],
+    index: Index,
+    /// The list that `index` leads to, if there is one between.
+    list: Option<(Descriptor, Vec<u8>)>,
+    has_items: bool,
+}
+
+impl<'a> Layout<'a> {
+    /// Of images that have nothing to do with each other.
+    pub fn new(images: &'a [ImageToSave], who: For) -> Self {
+        let manifests = images.iter().flat_map(|image| {
+            let platform = Some(image.record.platform.clone());
+            let mut bare = Descriptor { platform, ..image.record.manifest.clone() };
+            bare.annotations.extend(image.annotations.clone());
+            named(bare, &image.names)
+        });
+        let index = index(manifests.collect());
+        Self { images, index, list: None, has_items: who == For::All }
+    }
+
+    /// Of one image for several platforms: `list` points at their index, which is `bytes`.
+    pub fn of_list(
+        images: &'a [ImageToSave],
+        list: Descriptor,
+        bytes: Vec<u8>,
+        names: &[Reference],
+    ) -> Self {
+        let index = index(named(list.clone(), names));
+        Self { images, index, list: Some((list, bytes)), has_items: false }
+    }
+}
+
+/// Writes an archive of images to `writer`, which is not flushed.
 ///
 /// Every blob is verified on its way; a damaged one is [`ContentError::Corrupt`], and what was
 /// written until then no archive. Has a lease of what it writes.
-pub fn save(
-    writer: impl Write,
-    stores: &Stores,
-    images: &[ImageToSave],
-) -> Result<(), ArchiveError> {
-    let lock = StoreLock::shared(stores.content.root())?;
-    let records: Vec<ImageRecord> =
-        images.iter().map(|image| stores.images.get(&image.id)).collect::<Result<_, _>>()?;
-    let blobs = records.iter().flat_map(ImageRecord::blobs);
-    let _lease = Lease::take(stores.content.root(), blobs, [], &lock)?;
-    drop(lock);
+pub fn save(writer: impl Write, stores: &Stores, layout: &Layout<'_>) -> Result<(), ArchiveError> {
+    let _lease = lease(stores, layout)?;
     let mut tar = Writer::new(writer);
     let mut folders = HashSet::new();
     let mut written: HashSet<&Digest> = HashSet::new();
     directory(&mut tar, "blobs/")?;
-    for digest in records.iter().flat_map(ImageRecord::blobs) {
+    for digest in layout.images.iter().flat_map(|image| image.record.blobs()) {
         if folders.insert(digest.algorithm()) {
             directory(&mut tar, &format!("blobs/{}/", digest.algorithm().name()))?;
         }
@@ -67,30 +106,73 @@ pub fn save(
             blob(&mut tar, stores, digest)?;
         }
     }
-    document(&mut tar, "index.json", &index(images, &records))?;
-    document(&mut tar, "manifest.json", &items(images, &records))?;
-    file(&mut tar, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    if let Some((list, bytes)) = &layout.list {
+        file(&mut tar, &path(&list.digest), bytes)?;
+    }
+    document(&mut tar, "index.json", &layout.index)?;
+    if layout.has_items {
+        document(&mut tar, "manifest.json", &items(layout.images))?;
+    }
+    file(&mut tar, "oci-layout", LAYOUT)?;
     tar.finish().map(drop).map_err(write_error)
 }
 
-fn index(images: &[ImageToSave], records: &[ImageRecord]) -> Index {
-    let mut manifests = Vec::new();
-    for (image, record) in images.iter().zip(records) {
-        let bare =
-            Descriptor { platform: Some(record.platform.clone()), ..record.manifest.clone() };
-        let names: Vec<Reference> = tags(image).collect();
-        for name in &names {
-            let mut named = bare.clone();
-            named.annotations.insert(layout::CONTAINERD_NAME.into(), name.to_string());
-            if let Some(tag) = name.tag() {
-                named.annotations.insert(layout::REF_NAME.into(), tag.to_owned());
-            }
-            manifests.push(named);
-        }
-        if names.is_empty() {
-            manifests.push(bare);
+/// Writes images into a directory, as an OCI layout that other programs read in place.
+///
+/// What is there of an earlier layout stays, but `index.json` is replaced.
+pub fn save_directory(
+    folder: &Path,
+    stores: &Stores,
+    layout: &Layout<'_>,
+) -> Result<(), ArchiveError> {
+    let _lease = lease(stores, layout)?;
+    let mut written: HashSet<&Digest> = HashSet::new();
+    let create = |path: &Path| std::fs::create_dir_all(path).map_err(write_error);
+    for digest in layout.images.iter().flat_map(|image| image.record.blobs()) {
+        create(&folder.join("blobs").join(digest.algorithm().name()))?;
+        if written.insert(digest) {
+            let mut source = verified(stores, digest)?;
+            let mut out = File::create(folder.join(path(digest))).map_err(write_error)?;
+            io::copy(&mut source, &mut out).map_err(write_error)?;
+            source.check(stores, digest)?;
         }
     }
+    let write =
+        |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).map_err(write_error);
+    if let Some((list, bytes)) = &layout.list {
+        write(&path(&list.digest), bytes)?;
+    }
+    write("oci-layout", LAYOUT)?;
+    write("index.json", &json("index.json", &layout.index)?)
+}
+
+/// So that nothing is taken from under us, and nobody waits for us.
+fn lease(stores: &Stores, layout: &Layout<'_>) -> Result<Lease, ArchiveError> {
+    let lock = StoreLock::shared(stores.content.root())?;
+    let blobs = layout.images.iter().flat_map(|image| image.record.blobs());
+    Ok(Lease::take(stores.content.root(), blobs, [], &lock)?)
+}
+
+const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// An entry for each name, or one without.
+fn named(bare: Descriptor, names: &[Reference]) -> Vec<Descriptor> {
+    let mut entries = Vec::new();
+    for name in tags(names) {
+        let mut named = bare.clone();
+        named.annotations.insert(layout::CONTAINERD_NAME.into(), name.to_string());
+        if let Some(tag) = name.tag() {
+            named.annotations.insert(layout::REF_NAME.into(), tag.to_owned());
+        }
+        entries.push(named);
+    }
+    if entries.is_empty() {
+        entries.push(bare);
+    }
+    entries
+}
+
+fn index(manifests: Vec<Descriptor>) -> Index {
     Index {
         schema_version: 2,
         media_type: Some(media_type::OCI_INDEX.into()),
@@ -101,20 +183,20 @@ fn index(images: &[ImageToSave], records: &[ImageRecord]) -> Index {
     }
 }
 
-fn items(images: &[ImageToSave], records: &[ImageRecord]) -> Vec<Item> {
-    let item = |(image, record): (&ImageToSave, &ImageRecord)| {
-        let names: Vec<String> = tags(image).map(|name| name.familiar()).collect();
+fn items(images: &[ImageToSave]) -> Vec<Item> {
+    let item = |image: &ImageToSave| {
+        let names: Vec<String> = tags(&image.names).map(|name| name.familiar()).collect();
         Item {
-            config: path(&record.id),
+            config: path(&image.record.id),
             repo_tags: (!names.is_empty()).then_some(names),
-            layers: record.layers.iter().map(|layer| path(&layer.digest)).collect(),
+            layers: image.record.layers.iter().map(|layer| path(&layer.digest)).collect(),
         }
     };
-    images.iter().zip(records).map(item).collect()
+    images.iter().map(item).collect()
 }
 
-fn tags(image: &ImageToSave) -> impl Iterator<Item = Reference> {
-    let tags = image.names.iter().filter(|name| name.digest().is_none());
+fn tags(names: &[Reference]) -> impl Iterator<Item = Reference> {
+    let tags = names.iter().filter(|name| name.digest().is_none());
     tags.map(|name| name.clone().with_default_tag())
 }
 
@@ -128,17 +210,14 @@ fn blob<W: Write>(
     digest: &Digest,
 ) -> Result<(), ArchiveError> {
     let size = stores.content.size(digest)?;
-    let mut source = Hashed {
-        inner: stores.content.open_blob(digest)?,
-        hasher: Hasher::new(digest.algorithm()),
-    };
+    let mut source = verified(stores, digest)?;
     append(tar, &path(digest), Kind::File, size, &mut source)?;
-    let actual = source.hasher.finish();
-    if actual == *digest {
-        return Ok(());
-    }
-    let path = stores.content.path_of(digest);
-    Err(ContentError::Corrupt { digest: digest.clone(), actual, path }.into())
+    source.check(stores, digest)
+}
+
+fn verified(stores: &Stores, digest: &Digest) -> Result<Hashed<File>, ArchiveError> {
+    let inner = stores.content.open_blob(digest)?;
+    Ok(Hashed { inner, hasher: Hasher::new(digest.algorithm()) })
 }
 
 fn document<W: Write>(
@@ -146,9 +225,12 @@ fn document<W: Write>(
     name: &str,
     value: &impl Serialize,
 ) -> Result<(), ArchiveError> {
-    let bytes = serde_json::to_vec(value)
-        .map_err(|source| ArchiveError::Syntax { what: name.to_owned(), source })?;
-    file(tar, name, &bytes)
+    file(tar, name, &json(name, value)?)
+}
+
+fn json(name: &str, value: &impl Serialize) -> Result<Vec<u8>, ArchiveError> {
+    serde_json::to_vec(value)
+        .map_err(|source| ArchiveError::Syntax { what: name.to_owned(), source })
 }
 
 fn file<W: Write>(tar: &mut Writer<W>, name: &str, bytes: &[u8]) -> Result<(), ArchiveError> {
@@ -186,5 +268,17 @@ impl<R: Read> Read for Hashed<R> {
         let count = self.inner.read(buffer)?;
         self.hasher.update(&buffer[..count]);
         Ok(count)
+    }
+}
+
+impl<R> Hashed<R> {
+    /// Whether what was read is the blob of that digest.
+    fn check(self, stores: &Stores, digest: &Digest) -> Result<(), ArchiveError> {
+        let actual = self.hasher.finish();
+        if actual == *digest {
+            return Ok(());
+        }
+        let path = stores.content.path_of(digest);
+        Err(ContentError::Corrupt { digest: digest.clone(), actual, path }.into())
     }
 }

@@ -95,6 +95,14 @@ pub enum BuildError {
         /// What it says.
         message: String,
     },
+    /// The directory of a layer is not what it was.
+    #[error("layer {layer} is damaged: its files make {actual} now")]
+    Damaged {
+        /// What it was.
+        layer: oci::Digest,
+        /// What it is.
+        actual: oci::Digest,
+    },
     /// Another step failed.
     #[error("canceled")]
     Canceled,

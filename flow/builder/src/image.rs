@@ -1,31 +1,54 @@
 //! From layers and a configuration to an image in the store.
 
-use std::collections::HashMap;
-use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::collections::BTreeMap;
+use std::io;
 
-use content::{Durability, Ingest, Staged};
+use content::{Durability, Staged};
 use images::ImageRecord;
 use oci::{
     Descriptor, Digest, History, ImageConfig, Manifest, Reference, RootFs, Timestamp, media_type,
 };
-use rustix::fs::{CWD, Mode, OFlags};
+use unpack::Compression;
 
+use crate::BuildError;
+use crate::blobs::Blobs;
 use crate::plan::{Plan, PlannedHistory};
 use crate::request::Stores;
 use crate::solve::Solved;
-use crate::{BuildError, seal};
 
 /// What a history entry says that made it; tools look for it.
 const COMMENT: &str = "buildkit.dockerfile.v0";
 
-/// Where an image goes.
+/// How an image is written.
 #[derive(Debug, Clone, Default)]
-pub struct ImageTarget {
-    /// Its names.
-    pub names: Vec<Reference>,
+pub struct ImageOptions {
     /// Annotations of its manifest.
-    pub annotations: std::collections::BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+    /// How its layers are compressed; as they are if `None`.
+    pub compression: Option<Compression>,
+    /// The compression's level; its own default if `None`.
+    pub level: Option<i32>,
+    /// Layers that are compressed in some other way, as those of base images, are compressed anew.
+    pub force: bool,
+    /// Documents and layers have Docker's media types and not those of the OCI.
+    pub docker_types: bool,
+}
+
+impl ImageOptions {
+    /// The media types of a manifest, a configuration, and a layer of some compression.
+    fn types(&self) -> (&'static str, &'static str) {
+        match self.docker_types {
+            true => (media_type::DOCKER_MANIFEST, media_type::DOCKER_CONFIG),
+            false => (media_type::OCI_MANIFEST, media_type::OCI_CONFIG),
+        }
+    }
+
+    fn is_default(&self) -> bool {
+        self.annotations.is_empty()
+            && self.compression.is_none()
+            && !self.force
+            && !self.docker_types
+    }
 }
 
 /// An image that was built.
@@ -47,59 +70,41 @@ pub fn write(
     plan: &Plan,
     solved: &Solved,
     stores: &Stores,
-    target: &ImageTarget,
+    options: &ImageOptions,
+    names: &[Reference],
 ) -> Result<Built, BuildError> {
-    let layers = solved.layers(plan.target).to_vec();
-    let config = config(plan, solved, layers.clone());
-    let bytes = json(&config)?;
-    let mut staged = vec![stores.content.stage(&bytes)?];
-    let config_blob = staged[0].digest().clone();
-    if let Some(built) = same_again(stores, &config_blob, target)? {
-        return Ok(built);
+    if options.is_default() {
+        let config = json(&config(plan, solved))?;
+        if let Some(built) = same_again(stores, &content::sha256(&config), names)? {
+            return Ok(built);
+        }
     }
-    let mut descriptors = Vec::new();
-    let known = known_blobs(stores)?;
-    for layer in &layers {
-        descriptors.push(layer_blob(stores, layer, &known, &mut staged)?);
-    }
-    let manifest = Manifest {
-        schema_version: 2,
-        media_type: Some(media_type::OCI_MANIFEST.into()),
-        artifact_type: None,
-        config: Descriptor::new(media_type::OCI_CONFIG, config_blob.clone(), bytes.len() as u64),
-        layers: descriptors.clone(),
-        subject: None,
-        annotations: target.annotations.clone(),
-    };
-    let manifest_bytes = json(&manifest)?;
-    let blob = stores.content.stage(&manifest_bytes)?;
-    let descriptor = Descriptor::new(
-        media_type::OCI_MANIFEST,
-        blob.digest().clone(),
-        manifest_bytes.len() as u64,
-    );
-    staged.push(blob);
-    let mut size_bytes: u64 = 0;
-    for layer in &layers {
-        size_bytes = size_bytes.saturating_add(stores.snapshots.usage(layer)?.bytes);
-    }
+    let (record, staged) = stage(plan, solved, stores, options)?;
     // One call brings layers and staged blobs to the disk; what is staged is then cheap to sync.
-    stores.snapshots.sync(&layers)?;
+    stores.snapshots.sync(&record.diff_ids)?;
     stores.content.publish(staged, Durability::Power)?;
-    let record = ImageRecord {
-        id: config_blob.clone(),
-        manifest: descriptor.clone(),
-        platform: config.platform.clone(),
-        created: config.created,
-        size_bytes,
-        stored_at: Timestamp::now(),
-        layers: descriptors,
-        diff_ids: layers,
-    };
+    name(stores, &record, names)
+}
+
+/// Writes the blobs of a plan's image, for somebody who takes them elsewhere before he lets go of
+/// the store's lock: the store gets no record of the image.
+pub fn assemble(
+    plan: &Plan,
+    solved: &Solved,
+    stores: &Stores,
+    options: &ImageOptions,
+) -> Result<ImageRecord, BuildError> {
+    let (record, staged) = stage(plan, solved, stores, options)?;
+    stores.content.publish(staged, Durability::Process)?;
+    Ok(record)
+}
+
+/// Gives an image its record and its names.
+fn name(stores: &Stores, record: &ImageRecord, names: &[Reference]) -> Result<Built, BuildError> {
     let mut change = stores.images.change()?;
-    change.record(&record)?;
+    change.record(record)?;
     let mut previous = Vec::new();
-    for name in &target.names {
+    for name in names {
         if let Some(before) = change.tag(name, &record.id)?
             && before != record.id
         {
@@ -107,25 +112,64 @@ pub fn write(
         }
     }
     change.finish()?;
-    Ok(Built { id: config_blob, manifest: descriptor, previous })
+    Ok(Built { id: record.id.clone(), manifest: record.manifest.clone(), previous })
+}
+
+/// The image's record, and its blobs as far as the store does not have them.
+fn stage(
+    plan: &Plan,
+    solved: &Solved,
+    stores: &Stores,
+    options: &ImageOptions,
+) -> Result<(ImageRecord, Vec<Staged>), BuildError> {
+    let config = config(plan, solved);
+    let layers = config.rootfs.diff_ids.clone();
+    let bytes = json(&config)?;
+    let mut blobs = Blobs::new(stores, options)?;
+    let (manifest_type, config_type) = options.types();
+    let config_blob = blobs.document(config_type, &bytes)?;
+    let descriptors: Vec<Descriptor> =
+        layers.iter().map(|layer| blobs.layer(layer)).collect::<Result<_, _>>()?;
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: Some(manifest_type.into()),
+        artifact_type: None,
+        config: config_blob.clone(),
+        layers: descriptors.clone(),
+        subject: None,
+        annotations: options.annotations.clone(),
+    };
+    let manifest = blobs.document(manifest_type, &json(&manifest)?)?;
+    let mut size_bytes: u64 = 0;
+    for layer in &layers {
+        size_bytes = size_bytes.saturating_add(stores.snapshots.usage(layer)?.bytes);
+    }
+    let record = ImageRecord {
+        id: config_blob.digest,
+        manifest,
+        platform: config.platform.clone(),
+        created: config.created,
+        size_bytes,
+        stored_at: Timestamp::now(),
+        layers: descriptors,
+        diff_ids: layers,
+    };
+    Ok((record, blobs.staged))
 }
 
 /// The image, if the store has it already under all of the names: then all of it is durable.
 fn same_again(
     stores: &Stores,
     id: &Digest,
-    target: &ImageTarget,
+    names: &[Reference],
 ) -> Result<Option<Built>, BuildError> {
-    if !target.annotations.is_empty() {
-        return Ok(None);
-    }
     let Ok(record) = stores.images.get(id) else { return Ok(None) };
     for blob in record.blobs() {
         if !stores.content.contains(blob)? {
             return Ok(None);
         }
     }
-    for name in &target.names {
+    for name in names {
         match stores.images.resolve(&name.to_string()) {
             Ok(named) if named.id == *id => {}
             _ => return Ok(None),
@@ -135,7 +179,8 @@ fn same_again(
 }
 
 /// The image's configuration with its layers and its history.
-fn config(plan: &Plan, solved: &Solved, layers: Vec<Digest>) -> ImageConfig {
+fn config(plan: &Plan, solved: &Solved) -> ImageConfig {
+    let layers = solved.layers(plan.target).to_vec();
     let mut config = plan.config.clone();
     let mut last: Option<Timestamp> = None;
     config.history = plan
@@ -173,59 +218,4 @@ fn config(plan: &Plan, solved: &Solved, layers: Vec<Digest>) -> ImageConfig {
 fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, BuildError> {
     serde_json::to_vec(value)
         .map_err(|error| BuildError::io("write", "a document of the image")(io::Error::from(error)))
-}
-
-/// The blobs that images have for their layers, by DiffID.
-fn known_blobs(stores: &Stores) -> Result<HashMap<Digest, Descriptor>, BuildError> {
-    let mut known = HashMap::new();
-    for (record, _) in stores.images.list()? {
-        known.extend(record.diff_ids.into_iter().zip(record.layers));
-    }
-    Ok(known)
-}
-
-/// The blob of a layer: an earlier one if some image has it, else the layer's tar as it is.
-fn layer_blob(
-    stores: &Stores,
-    layer: &Digest,
-    known: &HashMap<Digest, Descriptor>,
-    staged: &mut Vec<Staged>,
-) -> Result<Descriptor, BuildError> {
-    if let Some(staged) = staged.iter().find(|blob| blob.digest() == layer) {
-        return Ok(Descriptor::new(media_type::OCI_LAYER, layer.clone(), staged.size()));
-    }
-    if let Some(descriptor) = known.get(layer)
-        && stores.content.contains(&descriptor.digest)?
-    {
-        return Ok(descriptor.clone());
-    }
-    if let Ok(size) = stores.content.size(layer) {
-        return Ok(Descriptor::new(media_type::OCI_LAYER, layer.clone(), size));
-    }
-    let path = stores.snapshots.path_of(layer);
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = rustix::fs::openat(CWD, &path, flags, Mode::empty())
-        .map_err(BuildError::io("open", &path))?;
-    let mut out = io::BufWriter::with_capacity(256 << 10, Blob(stores.content.ingest()?));
-    seal::write(folder.as_fd(), None, true, &mut out)?;
-    let blob = out.into_inner().map_err(|error| {
-        BuildError::io("write", "a layer's blob")(io::Error::from(error.error().kind()))
-    })?;
-    let blob = blob.0.stage(Some(layer), None)?;
-    let descriptor = Descriptor::new(media_type::OCI_LAYER, layer.clone(), blob.size());
-    staged.push(blob);
-    Ok(descriptor)
-}
-
-/// A blob as something to write to.
-struct Blob(Ingest);
-
-impl Write for Blob {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

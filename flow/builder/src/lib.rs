@@ -33,6 +33,7 @@
 //!
 //! What runs a step is a [`Runner`], what finds base images is [`BaseImages`]: `engine` is both.
 
+mod blobs;
 mod cache;
 mod copy;
 mod digests;
@@ -54,10 +55,11 @@ mod tree;
 pub use cache::{BuildCache, CacheEntry, Pruned};
 pub use error::{BuildError, Located};
 pub use events::{Event, EventSink, Outcome, StepId};
-pub use image::{Built, ImageTarget, write as write_image};
+pub use image::{Built, ImageOptions, assemble as assemble_image, write as write_image};
 pub use plan::{Plan, plan};
 pub use request::{
     Agent, BaseImage, BaseImages, Context, Contexts, Request, Secret, SecretSource, Stores,
 };
 pub use run::{RunFailure, RunRequest, Runner, Stream};
 pub use solve::{Export, Solved, export_tree, solve};
+pub use unpack::Compression;

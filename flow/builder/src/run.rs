@@ -1,6 +1,6 @@
 //! What runs the command of a step: the seam to the runtime, which `engine` fills.
 
-use oci::{Digest, Mount};
+use oci::{Digest, Mount, Platform};
 
 /// Which of a process's outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct RunRequest<'a> {
     pub mounts: &'a [Mount],
     /// What the command's network is.
     pub network: dockerfile::NetworkMode,
+    /// What the command is for.
+    pub platform: &'a Platform,
     /// How it is confined.
     pub security: dockerfile::SecurityMode,
 }

@@ -57,7 +57,7 @@ pub use layer::FetchedBlob;
 pub use login::{LoggedIn, Login};
 pub use progress::{LayerState, Progress, Silent};
 pub use pull::{PullRequest, Pulled, pull, tags};
-pub use push::{PushRequest, Pushed, push};
+pub use push::{PushListRequest, PushRequest, Pushed, push, push_list};
 pub use repository::Repository;
 pub use settings::{Settings, Timeouts};
 

@@ -8,6 +8,7 @@
 pub mod tar;
 
 mod apply;
+mod compress;
 mod decompress;
 mod error;
 mod image;
@@ -16,6 +17,7 @@ mod limits;
 mod pipe;
 
 pub use apply::{Applied, ApplyOptions, Devices, Whiteouts, apply};
+pub use compress::Compressor;
 pub use decompress::{Bomb, Compression, Decompressed, decompress};
 pub use error::UnpackError;
 pub use image::{image, image_with};

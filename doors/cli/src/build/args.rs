@@ -2,14 +2,14 @@
 //!
 //! Flags, output and exit codes are `docker buildx build`'s: docs/compat/docker-cli.md.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::atomic::AtomicBool;
 
-use engine::{BuildImage, BuildOutput, BuiltImage, Engine, PushImage};
+use engine::{BuiltImage, Engine, Exported};
 
 use super::failure::{self, Failed};
 use super::progress::{Kind, Printer};
-use super::{check, wishes};
+use super::{check, report, wishes};
 use crate::command::{Arity, Call, Command};
 use crate::flags::{
     Bytes, Integer, List, Refused, RefusedSwitch, SwapBytes, Switch, Text, Ulimits, Words, flags,
@@ -31,7 +31,7 @@ flags! {
         add_host: Words = long("add-host"),
         /// Allow what a Dockerfile cannot take for itself (network.host, security.insecure)
         allow: List = long("allow"),
-        /// Annotate the image's manifest (KEY=VALUE)
+        /// Annotate the image ([manifest|manifest-descriptor|index|index-descriptor[PLATFORM]:]KEY=VALUE)
         annotation: List = long("annotation"),
         /// Attach attestations
         attest: Refused = long("attest").later(ATTESTATIONS, &[]),
@@ -88,9 +88,9 @@ flags! {
         no_cache: Switch = long("no-cache"),
         /// Use nothing of earlier builds for these stages
         no_cache_filter: Words = long("no-cache-filter"),
-        /// Where the result goes (type=image|local|tar|cacheonly[,dest=PATH], or a directory)
+        /// Where the result goes (type=image|registry|oci|docker|local|tar|cacheonly[,dest=PATH], or a directory)
         output: List = long("output").short('o'),
-        /// Platform to build for (os/arch[/variant])
+        /// Platforms to build for (os/arch[/variant])
         platform: Words = long("platform"),
         /// Evaluate a policy
         policy: Refused = long("policy").later("policies come with a later piece of work", &[]),
@@ -151,12 +151,9 @@ impl Command for BuildArgs {
             }
         };
         let files = (self.iidfile.clone(), self.metadata_file.clone());
-        let registry = Registry { pull: self.pull.is_on(), push: self.push.is_on() };
-        if registry.push && self.tag.0.is_empty() {
-            return ui.fail("ERROR: tag is needed when pushing to registry");
-        }
+        let pull = self.pull.is_on();
         let mut printer = Printer::new(kind, ui);
-        let wanted = match wishes::read(self, &args[0], &printer) {
+        let mut wanted = match wishes::read(self, &args[0], &printer) {
             Ok(wanted) => wanted,
             Err(error) => {
                 let failed = Failed { error: error.into(), file: None, output: None };
@@ -166,35 +163,24 @@ impl Command for BuildArgs {
         if only_check {
             return check::run(wanted, call, printer.into_ui());
         }
-        let wishes::Wanted { build, file } = wanted;
-        let built = match build_it(&build, &file, registry, call, &mut printer) {
+        let built = match build_it(&mut wanted, pull, call, &mut printer) {
             Ok(built) => built,
             Err(error) => {
                 let output = printer.last_failure();
-                let failed = Failed { error, file: Some(file), output };
+                let failed = Failed { error, file: Some(wanted.file), output };
                 return failure::show(failed, printer.into_ui());
             }
         };
         printer.warnings(&built.warnings);
         let ui = printer.into_ui();
-        report(&built, &files.0, &files.1, kind, ui)
+        report::write(&built.images, &files.0, &files.1, kind, ui)
     }
 }
 
-/// What is wanted of registries.
-#[derive(Debug, Clone, Copy)]
-struct Registry {
-    /// All base images anew.
-    pull: bool,
-    /// The result.
-    push: bool,
-}
-
-/// Plans and builds, and shows it.
+/// Plans and builds, and shows it. With `pull` all base images are fetched anew.
 fn build_it(
-    build: &BuildImage,
-    file: &engine::FoundDockerfile,
-    registry: Registry,
+    wanted: &mut wishes::Wanted,
+    pull: bool,
     call: &Call<'_>,
     printer: &mut Printer<'_>,
 ) -> Result<BuiltImage, engine::BuildFailure> {
@@ -205,45 +191,21 @@ fn build_it(
         }),
         lines: None,
     };
+    let wishes::Wanted { build, platforms, file } = wanted;
     let engine: Engine = call.engine().map_err(internal)?;
     let _lock = engine.lock_for_build().map_err(internal)?;
     let definition = format!("[internal] load build definition from {}", file.name);
     printer
         .internal(&definition, &format!("transferring dockerfile: {}B done", file.content.len()));
-    let fetch = fetcher(&engine, call, &*printer);
-    let planned = engine.plan_build(&build.request, &fetch, registry.pull)?;
-    let stop = AtomicBool::new(false);
-    let built = printer.follow(|events| engine.build_image(build, planned, events, &stop))?;
-    if let Some(image) = &built.image {
-        let mut lines =
-            vec!["exporting layers done".to_owned(), format!("writing image {} done", image.id)];
-        for name in &built.names {
-            lines.push(format!("naming to {} done", full_name(name)));
-        }
-        printer.internal("exporting to image", &lines.join("\n"));
+    let mut planned = Vec::new();
+    for platform in platforms {
+        let fetch = fetcher(&engine, call, &*printer);
+        build.request.platform = Some(platform.clone());
+        planned.push(engine.plan_build(&build.request, &fetch, pull)?);
     }
-    for output in &build.outputs {
-        match output {
-            BuildOutput::Image => {}
-            BuildOutput::Directory(path) => {
-                printer.internal("exporting to client directory", &path.display().to_string());
-            }
-            BuildOutput::Tar(_) => printer.internal("exporting to client tarball", "done"),
-        }
-    }
-    for name in built.names.iter().filter(|_| registry.push) {
-        let board = Board::new(Way::Push, Stream::Nowhere);
-        let request = PushImage { image: name.clone(), platform: None };
-        let pushed = engine.push_image(&call.registries(), &request, &board).map_err(|error| {
-            let name = format!("failed to push {}", full_name(name));
-            engine::BuildError::Image { name, source: Box::new(error) }
-        })?;
-        printer.internal(
-            &format!("pushing {}", full_name(name)),
-            &format!("pushing manifest for {}@{} done", full_name(name), pushed.digest),
-        );
-    }
-    Ok(built)
+    let (stop, registries) = (AtomicBool::new(false), call.registries());
+    let told = |exported: &Exported| report::tell(exported, printer);
+    printer.follow(|events| engine.build_image(&registries, build, planned, events, &told, &stop))
 }
 
 /// Fetches base images, and tells of it.
@@ -261,46 +223,4 @@ fn fetcher<'a>(
         );
         Ok(())
     }
-}
-
-fn full_name(name: &str) -> String {
-    name.parse::<oci::Reference>().map_or_else(|_| name.to_owned(), |name| name.to_string())
-}
-
-/// Writes the files that were asked for, and the id if that is all that is wanted.
-fn report(
-    built: &BuiltImage,
-    iidfile: &Text,
-    metadata_file: &Text,
-    kind: Kind,
-    ui: &mut Ui,
-) -> io::Result<Exit> {
-    if let Some(image) = &built.image {
-        if let Some(path) = iidfile.as_deref()
-            && let Err(error) = std::fs::write(path, image.id.to_string())
-        {
-            return ui.fail(crate::files::failed("write", path, &error));
-        }
-        if kind == Kind::Quiet {
-            writeln!(ui.out(), "{}", image.id)?;
-        }
-    }
-    if let Some(path) = metadata_file.as_deref() {
-        let mut facts = serde_json::Map::new();
-        if let Some(image) = &built.image {
-            facts.insert("containerimage.config.digest".into(), image.id.to_string().into());
-            facts.insert(
-                "containerimage.descriptor".into(),
-                serde_json::to_value(&image.manifest).unwrap_or_default(),
-            );
-            facts.insert("containerimage.digest".into(), image.manifest.digest.to_string().into());
-            let names: Vec<String> = built.names.iter().map(|name| full_name(name)).collect();
-            facts.insert("image.name".into(), names.join(",").into());
-        }
-        let text = serde_json::to_string_pretty(&facts).unwrap_or_default();
-        if let Err(error) = std::fs::write(path, text) {
-            return ui.fail(crate::files::failed("write", path, &error));
-        }
-    }
-    Ok(Exit::Success)
 }

@@ -10,8 +10,9 @@ use crate::ui::{Exit, Ui};
 
 /// Prints the findings; the exit code is 1 if there are any.
 pub(super) fn run(wanted: Wanted, call: &Call<'_>, ui: &mut Ui) -> io::Result<Exit> {
-    let Wanted { mut build, file } = wanted;
+    let Wanted { mut build, platforms, file } = wanted;
     build.request.all_stages = true;
+    build.request.platform = platforms.into_iter().next();
     let engine = match call.engine() {
         Ok(engine) => engine,
         Err(error) => return ui.report(&error),

@@ -3,8 +3,10 @@
 mod args;
 mod check;
 mod failure;
+mod outputs;
 mod progress;
 mod prune;
+mod report;
 mod wishes;
 
 pub(crate) use args::BuildArgs;

@@ -5,17 +5,20 @@ use std::path::{Path, PathBuf};
 
 use dockerapi::HostConfig;
 use engine::{
-    BuildAgent, BuildError, BuildImage, BuildOutput, BuildRequest, BuildSecret, DockerfileSource,
+    BuildAgent, BuildError, BuildImage, BuildRequest, BuildSecret, DockerfileSource,
     FoundDockerfile, SecretSource,
 };
 use oci::Platform;
 
 use super::args::BuildArgs;
+use super::outputs::Flags;
 use super::progress::Printer;
 
 /// A build, and the Dockerfile for messages.
 pub(super) struct Wanted {
     pub(super) build: BuildImage,
+    /// What to build for; one at least.
+    pub(super) platforms: Vec<Platform>,
     pub(super) file: FoundDockerfile,
 }
 
@@ -25,9 +28,9 @@ pub(super) fn read(
     context: &str,
     printer: &Printer<'_>,
 ) -> Result<Wanted, BuildError> {
+    let platforms = platforms(&args.platform.0)?;
     let mut request = BuildRequest {
         target: args.target.text().to_owned(),
-        platform: platform(&args.platform.0)?,
         no_cache: args.no_cache.is_on(),
         no_cache_stages: args.no_cache_filter.0.clone(),
         ..BuildRequest::default()
@@ -90,37 +93,43 @@ pub(super) fn read(
     }
     printer.internal("[internal] load .dockerignore", "transferring context: done");
     request.dockerfile.clone_from(&file.content);
-    let mut annotations = std::collections::BTreeMap::new();
-    for text in &args.annotation.0 {
-        let (key, value) = text.split_once('=').unwrap_or((text, ""));
-        let key = match key.split_once(':') {
-            None => key,
-            Some(("manifest", key)) => key,
-            Some((kind, _)) => {
-                return Err(BuildError::Unsupported {
-                    what: format!("an annotation of type {kind:?}"),
-                    instead: "annotate the manifest",
-                });
-            }
-        };
-        annotations.insert(key.to_owned(), value.to_owned());
-    }
-    let outputs = outputs(&args.output.0)?;
-    let names = args.tag.0;
-    Ok(Wanted { build: BuildImage { request, names, annotations, host, outputs }, file })
+    let flags = Flags {
+        outputs: &args.output.0,
+        tags: &args.tag.0,
+        annotations: &args.annotation.0,
+        load: args.load.is_on(),
+        push: args.push.is_on(),
+        several: platforms.len() > 1,
+    };
+    let outputs = flags.read()?;
+    Ok(Wanted { build: BuildImage { request, host, outputs }, platforms, file })
 }
 
-fn platform(given: &[String]) -> Result<Option<Platform>, BuildError> {
-    match given {
-        [] => Ok(None),
-        [one] => Platform::parse(one).map(Some).ok_or_else(|| {
-            BuildError::Invalid(format!("failed to parse platform {one:?}: want os/arch[/variant]"))
-        }),
-        _ => Err(BuildError::Unsupported {
-            what: "building for several platforms at once".into(),
-            instead: "build for each of them under a name of its own",
-        }),
+/// `--platform`; `DOCKER_DEFAULT_PLATFORM` if it is not given, else this machine's.
+fn platforms(given: &[String]) -> Result<Vec<Platform>, BuildError> {
+    let default = std::env::var("DOCKER_DEFAULT_PLATFORM").unwrap_or_default();
+    let given: Vec<&str> = match given {
+        [] => vec![default.as_str()],
+        given => given.iter().map(String::as_str).collect(),
+    };
+    let mut platforms = Vec::new();
+    for text in given.into_iter().filter(|text| !text.is_empty()) {
+        let platform = match text {
+            "local" => Platform::host(),
+            text => Platform::parse(text).ok_or_else(|| {
+                BuildError::Invalid(format!(
+                    "failed to parse platform {text:?}: want os/arch[/variant]"
+                ))
+            })?,
+        };
+        if !platforms.contains(&platform) {
+            platforms.push(platform);
+        }
     }
+    if platforms.is_empty() {
+        platforms.push(Platform::host());
+    }
+    Ok(platforms)
 }
 
 /// Opens the main context and finds the Dockerfile.
@@ -255,75 +264,9 @@ fn agent(text: &str) -> Result<BuildAgent, BuildError> {
     }
 }
 
-/// `--output`; an image in the store if there is none.
-fn outputs(given: &[String]) -> Result<Vec<BuildOutput>, BuildError> {
-    if given.is_empty() {
-        return Ok(vec![BuildOutput::Image]);
-    }
-    let mut outputs = Vec::new();
-    for text in given {
-        let invalid = |why: String| BuildError::Invalid(format!("invalid output {text:?}: {why}"));
-        let fields = dockerfile::csv_fields(text).map_err(invalid)?;
-        if let [only] = fields.as_slice()
-            && !only.contains('=')
-        {
-            outputs.push(match only.as_str() {
-                "-" => BuildOutput::Tar(None),
-                path => BuildOutput::Directory(path.into()),
-            });
-            continue;
-        }
-        let (mut kind, mut destination) = (String::new(), None);
-        for field in &fields {
-            match field.split_once('=') {
-                Some(("type", value)) => value.clone_into(&mut kind),
-                Some(("dest", value)) => destination = Some(value.to_owned()),
-                Some((key, _)) => {
-                    return Err(BuildError::Unsupported {
-                        what: format!("the attribute {key:?} of an output"),
-                        instead: "type and dest are there, and -t gives names",
-                    });
-                }
-                None => return Err(invalid(format!("{field:?} must be a key=value pair"))),
-            }
-        }
-        outputs.push(match (kind.as_str(), destination) {
-            ("image" | "docker", None) => BuildOutput::Image,
-            ("local", Some(path)) => BuildOutput::Directory(path.into()),
-            ("local", None) => return Err(invalid("dest is missing".into())),
-            ("tar", None) => BuildOutput::Tar(None),
-            ("tar", Some(path)) if path == "-" => BuildOutput::Tar(None),
-            ("tar", Some(path)) => BuildOutput::Tar(Some(path.into())),
-            ("cacheonly", None) => continue,
-            ("image" | "cacheonly", Some(_)) => return Err(invalid("dest makes no sense".into())),
-            ("oci" | "docker" | "registry", _) => {
-                return Err(BuildError::Unsupported {
-                    what: format!("output of type {kind}"),
-                    instead: "image, local, tar and cacheonly are there",
-                });
-            }
-            (other, _) => return Err(invalid(format!("unknown type {other:?}"))),
-        });
-    }
-    Ok(outputs)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn outputs_are_read() {
-        let read = |text: &str| outputs(&[text.to_owned()]).map_err(|error| error.to_string());
-        assert_eq!(outputs(&[]).unwrap(), [BuildOutput::Image]);
-        assert_eq!(read("out"), Ok(vec![BuildOutput::Directory("out".into())]));
-        assert_eq!(read("-"), Ok(vec![BuildOutput::Tar(None)]));
-        assert_eq!(read("type=tar,dest=a"), Ok(vec![BuildOutput::Tar(Some("a".into()))]));
-        assert_eq!(read("type=cacheonly"), Ok(vec![]));
-        for text in ["type=local", "type=x", "type=oci,dest=a", "type=image,push=true", "a,b"] {
-            assert!(read(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn secrets_are_read() {

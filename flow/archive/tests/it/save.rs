@@ -1,6 +1,8 @@
 //! `save`, read back by ourselves.
 
-use archive::{ArchiveError, ImageToSave, Stores, save};
+use std::collections::BTreeMap;
+
+use archive::{ArchiveError, For, ImageToSave, Layout, Stores};
 use content::ContentError;
 use oci::Digest;
 use serde_json::json;
@@ -22,6 +24,16 @@ pub(crate) fn loaded(stores: &Stores, layers: &[&[u8]], name: &str) -> Digest {
     load(stores, &archive).unwrap().images.remove(0).id
 }
 
+pub(crate) fn to_save(stores: &Stores, id: &Digest, names: &[&str]) -> ImageToSave {
+    let record = stores.images.get(id).unwrap();
+    let names = names.iter().map(|name| name.parse().unwrap()).collect();
+    ImageToSave { record, annotations: BTreeMap::new(), names }
+}
+
+fn save(out: &mut Vec<u8>, stores: &Stores, images: &[ImageToSave]) -> Result<(), ArchiveError> {
+    archive::save(out, stores, &Layout::new(images, For::All))
+}
+
 #[test]
 fn what_is_saved_is_loaded_again_as_the_same() {
     if !needs_root() {
@@ -31,13 +43,7 @@ fn what_is_saved_is_loaded_again_as_the_same() {
     let (base, top) = (layer("a", "one"), layer("b", "two"));
     let one = loaded(&stores, &[&base, &top], "app:1");
     let two = loaded(&stores, &[&base], "other");
-    let images = [
-        ImageToSave {
-            id: one.clone(),
-            names: vec!["app:1".parse().unwrap(), "host:5000/app".parse().unwrap()],
-        },
-        ImageToSave { id: two.clone(), names: vec![] },
-    ];
+    let images = [to_save(&stores, &one, &["app:1", "host:5000/app"]), to_save(&stores, &two, &[])];
     let mut archive = Vec::new();
     save(&mut archive, &stores, &images).unwrap();
     let mut again = Vec::new();
@@ -72,6 +78,7 @@ fn a_damaged_blob_is_not_saved() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[20] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let error = save(std::io::sink(), &stores, &[ImageToSave { id, names: vec![] }]).unwrap_err();
+    let images = [to_save(&stores, &id, &[])];
+    let error = save(&mut Vec::new(), &stores, &images).unwrap_err();
     assert!(matches!(error, ArchiveError::Content(ContentError::Corrupt { .. })), "{error}");
 }

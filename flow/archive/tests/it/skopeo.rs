@@ -70,9 +70,9 @@ fn skopeo_reads_what_we_save() {
     let id = crate::save::loaded(&stores, &layers, "app:1");
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("saved");
-    let names = vec!["app:1".parse().unwrap()];
-    let image = archive::ImageToSave { id: id.clone(), names };
-    archive::save(std::fs::File::create(&file).unwrap(), &stores, &[image]).unwrap();
+    let images = [crate::save::to_save(&stores, &id, &["app:1"])];
+    let layout = archive::Layout::new(&images, archive::For::All);
+    archive::save(std::fs::File::create(&file).unwrap(), &stores, &layout).unwrap();
 
     for source in ["docker-archive:{}", "docker-archive:{}:app:1", "oci-archive:{}"] {
         let source = source.replace("{}", file.to_str().unwrap());

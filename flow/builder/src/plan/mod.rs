@@ -41,6 +41,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What the image runs on.
+    pub fn platform(&self) -> &Platform {
+        &self.config.platform
+    }
+
     /// What the steps are called, in their order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.steps.iter().map(|step| step.name.as_str())

@@ -7,6 +7,7 @@ use dockerfile::{
     Instruction, Lexer, MountKind, NetworkMode, Run, RunMount, SecurityMode, Sharing, Variables,
     chomp, heredoc_word,
 };
+use oci::Platform;
 
 use super::arguments::PROXIES;
 use super::names::shown;
@@ -29,6 +30,8 @@ pub(crate) struct RunAction {
     pub(crate) user: String,
     pub(crate) network: NetworkMode,
     pub(crate) security: SecurityMode,
+    /// What its root file system is for.
+    pub(crate) platform: Platform,
     pub(crate) mounts: Vec<PlannedMount>,
 }
 
@@ -118,6 +121,7 @@ impl Stages<'_> {
             user: stage.config.config.user.clone(),
             network: run.network,
             security: run.security,
+            platform: stage.config.platform.clone(),
             mounts,
         };
         let done = self.push(index, stage, name, step.lines, Action::Run(Box::new(action)));

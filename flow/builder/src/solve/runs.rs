@@ -47,6 +47,7 @@ impl Tools<'_> {
             diff_ids: &below,
             mounts: &mounts.mounts,
             network: run.network,
+            platform: &run.platform,
             security: run.security,
         };
         let mut output = |stream: Stream, bytes: &[u8]| {

@@ -68,7 +68,9 @@ fn push(house: &House, content: &Content, name: &str) -> Result<transfer::Pushed
     let id = content.config.clone().unwrap();
     let name = reference(name);
     house.stores.images.tag(&name, &id).unwrap();
-    transfer::push(&client(), &house.stores, &PushRequest { name, id }, &Silent)
+    let record = house.stores.images.get(&id).unwrap();
+    let request = PushRequest { name, record, by_digest: false };
+    transfer::push(&client(), &house.stores, &request, &Silent)
 }
 
 #[test]

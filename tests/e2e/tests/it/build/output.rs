@@ -82,8 +82,10 @@ fn what_is_not_there_is_refused() {
         context.build(&kista, arguments).fails(125, text);
     }
     for (arguments, text) in [
-        (&["-o", "type=oci,dest=x"][..], "output of type oci is not supported yet"),
-        (&["--platform", "linux/amd64,linux/arm64"], "building for several platforms at once"),
+        (&["-o", "type=image,foo=bar"][..], "the attribute \"foo\" of this output"),
+        (&["--platform", "linux/amd64,linux/arm64"], "several platforms in the store"),
+        (&["-o", "type=oci,compression=estargz"], "compression \"estargz\" is not supported"),
+        (&["--annotation", "index:a=b"], "index annotations not supported for single platform"),
         (&["--ssh", "x=/etc/passwd"], "the key file /etc/passwd is not supported yet"),
         (&["--call", "outline"], "--call=outline is not supported yet"),
         (&["--push"], "tag is needed when pushing to registry"),
@@ -153,4 +155,125 @@ fn a_base_is_fetched_and_the_result_is_pushed() {
     context.build(&kista, &["--pull"]).fails(1, &base);
     let third = kista.ok(&["run", "--rm", &name, "cat", "/f"]);
     assert_eq!(third, "1");
+}
+
+#[test]
+fn archives_of_images() {
+    needs!(Root, Busybox, Skopeo);
+    let kista = Kista::with_busybox();
+    let context = Context::new("FROM busybox\nRUN echo 1 > /f\n", &[]);
+    let files = tempfile::tempdir().unwrap();
+    let path = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
+    let inspect = |source: &str| {
+        let out = std::process::Command::new("skopeo")
+            .args(["inspect", "--raw", source])
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        serde_json::from_slice::<serde_json::Value>(&out.stdout).unwrap()
+    };
+    let layer_types = |shown: &serde_json::Value| -> Vec<String> {
+        let layers = shown["layers"].as_array().unwrap();
+        layers.iter().map(|layer| layer["mediaType"].as_str().unwrap().to_owned()).collect()
+    };
+    let output = |text: &str| context.build(&kista, &["-t", "out:1", "-o", text]);
+    output(&format!("type=oci,dest={}", path("oci.tar"))).ok();
+    let shown = inspect(&format!("oci-archive:{}:1", path("oci.tar")));
+    assert!(layer_types(&shown).last().unwrap().ends_with(".tar+gzip"), "{shown}");
+    let zstd = "compression=zstd,force-compression=true,compression-level=1";
+    output(&format!("type=oci,tar=false,{zstd},dest={}", path("layout"))).ok();
+    let shown = inspect(&format!("oci:{}:1", path("layout")));
+    assert!(layer_types(&shown).iter().all(|kind| kind.ends_with(".tar+zstd")), "{shown}");
+    output(&format!("type=docker,dest={}", path("docker.tar"))).ok();
+    inspect(&format!("docker-archive:{}:out:1", path("docker.tar")));
+    assert_eq!(kista.run(&["image", "inspect", "out:1"]).code, 1, "the store got no image");
+    // To standard output, and nothing else there.
+    let out = output("type=docker,dest=-");
+    for archive in [std::fs::read(path("oci.tar")).unwrap(), out.bytes] {
+        kista.command(&["load"]).stdin(archive).run().ok();
+        assert_eq!(kista.ok(&["run", "--rm", "out:1", "cat", "/f"]), "1");
+        kista.ok(&["rmi", "out:1"]);
+    }
+    context.build(&kista, &["-o", "type=image,name=other:2", "-t", "ignored"]).ok();
+    assert_eq!(kista.ok(&["run", "--rm", "other:2", "cat", "/f"]), "1");
+    assert_ne!(kista.run(&["image", "inspect", "ignored"]).code, 0);
+}
+
+#[test]
+fn annotations_and_media_types() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    let context = Context::new("FROM busybox\nRUN echo 1 > /f\n", &[]);
+    let folder = context.file("out");
+    let output =
+        format!("type=oci,tar=false,oci-mediatypes=false,annotation.a=1,dest={}", folder.display());
+    let arguments =
+        ["--annotation", "manifest-descriptor:b=2", "--annotation", "c=3", "-o", &output];
+    context.build(&kista, &arguments).ok();
+    let read = |path: &str| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(folder.join(path)).unwrap()).unwrap()
+    };
+    let entry = read("index.json")["manifests"][0].take();
+    assert_eq!(entry["annotations"]["b"], "2");
+    let digest = entry["digest"].as_str().unwrap().replace(':', "/");
+    let manifest = read(&format!("blobs/{digest}"));
+    assert_eq!(
+        (&manifest["annotations"]["a"], &manifest["annotations"]["c"]),
+        (&"1".into(), &"3".into())
+    );
+    let kind = |name: &str| format!("application/vnd.docker.{name}");
+    assert_eq!(manifest["mediaType"], kind("distribution.manifest.v2+json"));
+    assert_eq!(manifest["config"]["mediaType"], kind("container.image.v1+json"));
+    assert_eq!(manifest["layers"][1]["mediaType"], kind("image.rootfs.diff.tar.gzip"));
+}
+
+#[test]
+fn several_platforms_are_one_index() {
+    needs!(Root, Busybox);
+    let kista = Kista::on_this_machine();
+    let registry = Registry::kista(&[]);
+    let context = Context::new(
+        "FROM scratch AS s\nARG TARGETARCH\nCOPY a /$TARGETARCH\n\
+         FROM s\nLABEL x=1\n",
+        &[("a", "1")],
+    );
+    let name = format!("{}/many:1", registry.host());
+    let meta = context.file("meta");
+    let arguments = [
+        "--platform",
+        "linux/amd64,linux/arm64",
+        "-t",
+        &name,
+        "--push",
+        "--annotation",
+        "index:k=v",
+        "--metadata-file",
+        meta.to_str().unwrap(),
+    ];
+    let built = context.build(&kista, &arguments);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    assert!(built.stderr.contains("[linux/arm64 s 1/1] COPY a /arm64"), "{}", built.stderr);
+    let index: serde_json::Value =
+        serde_json::from_str(&kista.ok(&["manifest", "inspect", "--insecure", &name])).unwrap();
+    let architectures: Vec<&str> = index["manifests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["platform"]["architecture"].as_str().unwrap())
+        .collect();
+    assert_eq!(architectures, ["amd64", "arm64"]);
+    assert_eq!(index["annotations"]["k"], "v");
+    let meta: serde_json::Value = serde_json::from_slice(&std::fs::read(meta).unwrap()).unwrap();
+    assert_eq!(meta["containerimage.descriptor"]["mediaType"], index["mediaType"]);
+    kista.ok(&["pull", "--platform", "linux/arm64", &name]);
+    assert_eq!(kista.format("{{.Architecture}}", &name), "arm64");
+
+    let folder = context.file("out");
+    let to = folder.to_str().unwrap();
+    context.build(&kista, &["--platform", "linux/amd64,linux/arm64", "-o", to]).ok();
+    assert!(folder.join("linux_amd64/amd64").exists() && folder.join("linux_arm64/arm64").exists());
+    // Commands of a processor that this machine does not have.
+    let foreign = Context::new("FROM scratch\nRUN [\"/x\"]\n", &[]);
+    let text = "this machine runs no programs for linux/s390x";
+    foreign.build(&kista, &["--platform", "linux/s390x"]).fails(1, text);
 }
