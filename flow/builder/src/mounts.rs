@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use dockerfile::Sharing;
 use oci::{Digest, Mount};
-use rustix::fs::{CWD, FlockOperation, Gid, Mode, OFlags, Uid, fchmod, fchown};
+use rustix::fs::{CWD, FlockOperation, Gid, Mode, OFlags, RenameFlags, Uid, fchmod, fchown};
 
 use crate::BuildError;
 use crate::cache::{BuildCache, Pruned};
@@ -368,17 +368,14 @@ fn open_cache(
         let new = folder.join(format!(".new-{}", sys::names::random_hex::<8>()));
         DirBuilder::new().mode(0o700).create(&new).map_err(BuildError::io("create", &new))?;
         begin(&open(&new)?)?;
-        match std::fs::rename(&new, &path) {
+        // An empty one that another step has just begun is in use: it must not be replaced.
+        let flags = RenameFlags::NOREPLACE;
+        match rustix::fs::renameat_with(CWD, &new, CWD, &path, flags) {
             Ok(()) => {}
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists
-                ) =>
-            {
+            Err(rustix::io::Errno::EXIST) => {
                 std::fs::remove_dir_all(&new).map_err(BuildError::io("remove", &new))?;
             }
-            Err(error) => return Err(BuildError::io("rename", &new)(error)),
+            Err(errno) => return Err(BuildError::io("rename", &new)(errno)),
         }
     }
     open(&path)
@@ -410,4 +407,23 @@ pub(crate) fn prune(folder: &Path, pruned: &mut Pruned) -> Result<(), BuildError
         pruned.bytes += removed.bytes;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_that_two_begin_at_once_is_one() {
+        let temp = tempfile::tempdir().unwrap();
+        let inode = |file: &OwnedFd| rustix::fs::fstat(file).unwrap().st_ino;
+        let other = std::cell::Cell::new(0);
+        let mine = open_cache(temp.path(), "c", &|_| {
+            // Somebody else is faster, and has it open.
+            other.set(inode(&open_cache(temp.path(), "c", &|_| Ok(()))?));
+            Ok(())
+        });
+        assert_eq!(inode(&mine.unwrap()), other.get());
+        assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
 }
