@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use builder::remote::Fetched;
 use builder::{BuildError, Context};
 use dockerfile::ignore::Patterns;
 use rustix::fs::{CWD, Mode, OFlags};
@@ -21,8 +22,10 @@ const LIMIT_BYTES: u64 = 16 << 20;
 pub enum DockerfileSource {
     /// `Dockerfile` in the context.
     Default,
-    /// A file that the user named.
+    /// A file of the host that the user named.
     Path(PathBuf),
+    /// A file of the context.
+    Inside(String),
     /// These bytes, as from standard input.
     Bytes(Vec<u8>),
 }
@@ -42,30 +45,46 @@ pub fn open_context(
     source: DockerfileSource,
 ) -> Result<(Context, FoundDockerfile), BuildError> {
     let root = open_directory(path)?;
+    context(root, Some(context_name(path)), None, source)
+}
+
+/// As [`open_context`], of a directory that is open.
+pub(super) fn context(
+    root: OwnedFd,
+    name: Option<String>,
+    held: Option<Fetched>,
+    source: DockerfileSource,
+) -> Result<(Context, FoundDockerfile), BuildError> {
     let (found, beside) = find_dockerfile(&root, source)?;
     let ignore = match beside {
-        Some(patterns) => Some(patterns),
-        None => read_inside(&root, ".dockerignore")?,
+        Some(bytes) => patterns(Some(bytes))?,
+        None => patterns(read_inside(&root, ".dockerignore")?)?,
     };
-    let ignore = match ignore {
+    Ok((Context { root, name, ignore, held }, found))
+}
+
+/// As [`open_named_context`], of a directory that is open.
+pub(super) fn named_context(
+    root: OwnedFd,
+    name: Option<String>,
+    held: Option<Fetched>,
+) -> Result<Context, BuildError> {
+    let ignore = patterns(read_inside(&root, ".dockerignore")?)?;
+    Ok(Context { root, name, ignore, held })
+}
+
+fn patterns(file: Option<Vec<u8>>) -> Result<Patterns, BuildError> {
+    match file {
         Some(bytes) => Patterns::read(&bytes).map_err(|error| {
             BuildError::Invalid(format!("error reading the ignore file: {error}"))
-        })?,
-        None => Patterns::default(),
-    };
-    Ok((Context { root, name: context_name(path), ignore }, found))
+        }),
+        None => Ok(Patterns::default()),
+    }
 }
 
 /// Opens a directory as a named context, with the ignore file in its root.
 pub fn open_named_context(path: &Path) -> Result<Context, BuildError> {
-    let root = open_directory(path)?;
-    let ignore = match read_inside(&root, ".dockerignore")? {
-        Some(bytes) => Patterns::read(&bytes).map_err(|error| {
-            BuildError::Invalid(format!("error reading the ignore file: {error}"))
-        })?,
-        None => Patterns::default(),
-    };
-    Ok(Context { root, name: context_name(path), ignore })
+    named_context(open_directory(path)?, Some(context_name(path)), None)
 }
 
 /// Reads a Dockerfile that stands alone, without a context.
@@ -79,6 +98,7 @@ pub fn read_dockerfile(source: DockerfileSource) -> Result<FoundDockerfile, Buil
             Ok(FoundDockerfile { name: shown(&path), content })
         }
         DockerfileSource::Default => Err(not_there("Dockerfile")),
+        DockerfileSource::Inside(name) => Err(not_there(&name)),
     }
 }
 
@@ -106,6 +126,13 @@ fn find_dockerfile(
             };
             Ok((read_dockerfile(DockerfileSource::Path(path))?, beside))
         }
+        DockerfileSource::Inside(name) => match read_inside(root, &name)? {
+            Some(content) => {
+                let beside = read_inside(root, &format!("{name}.dockerignore"))?;
+                Ok((FoundDockerfile { name, content }, beside))
+            }
+            None => Err(not_there(&name)),
+        },
         bytes => Ok((read_dockerfile(bytes)?, None)),
     }
 }

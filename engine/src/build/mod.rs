@@ -7,8 +7,10 @@
 mod base;
 mod context;
 mod export;
+mod layout;
 mod output;
 mod platforms;
+mod remote;
 mod runner;
 
 use std::sync::atomic::AtomicBool;
@@ -24,6 +26,7 @@ pub use builder::{
     Request as BuildRequest, Secret as BuildSecret, SecretSource,
 };
 
+pub use builder::remote::Place;
 pub use builder::{Built as StoredImage, Compression};
 
 pub use base::FetchImage;
@@ -36,6 +39,7 @@ pub use output::{
     Annotation, AnnotationOf, ArchiveOutput, ArchiveTo, BuildOutput, ImageOutput, OutputFile,
     Wrapping,
 };
+pub use remote::FoundContext;
 
 use crate::{Engine, EngineError, Filters, Registries};
 

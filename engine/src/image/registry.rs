@@ -84,6 +84,11 @@ impl Registries {
         Self { client: Client::new(Settings::of_user(docker_config)), folder }
     }
 
+    /// What fetches files of web servers, for builds.
+    pub fn for_files(&self) -> Client {
+        self.client.clone()
+    }
+
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }

@@ -95,6 +95,32 @@ pub enum BuildError {
         /// What it says.
         message: String,
     },
+    /// A file could not be fetched.
+    #[error("cannot fetch {url}")]
+    Download {
+        /// From where.
+        url: String,
+        /// Why.
+        source: Box<transfer::TransferError>,
+    },
+    /// A file is another than the one that is wanted.
+    #[error("digest mismatch of {url}: {actual}, expected {expected}")]
+    Checksum {
+        /// From where.
+        url: String,
+        /// What was wanted.
+        expected: oci::Digest,
+        /// What came.
+        actual: oci::Digest,
+    },
+    /// A repository could not be fetched.
+    #[error("cannot fetch {repository}: {message}")]
+    Git {
+        /// Which.
+        repository: String,
+        /// What git says.
+        message: String,
+    },
     /// The directory of a layer is not what it was.
     #[error("layer {layer} is damaged: its files make {actual} now")]
     Damaged {

@@ -178,7 +178,10 @@ impl Sources<'_> {
         let tree =
             Tree { root: context.root.as_fd(), ignore: Some(&context.ignore), owners: false };
         let fresh = self.scratch()?;
-        let mut digests = crate::digests::Digests::open(self.cache, &context.name)?;
+        let mut digests = match &context.name {
+            Some(name) => crate::digests::Digests::open(self.cache, name)?,
+            None => crate::digests::Digests::forgetful(),
+        };
         let all = crate::plan::SourcePath { path: "/".into(), kept: None };
         let none = dockerfile::ignore::Patterns::default();
         let items = crate::select::select(&tree, &[all], &none, &mut digests)?;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dockerfile::ignore::Patterns;
 use dockerfile::lint::LintOptions;
 use oci::{Digest, ImageConfig, Platform, Timestamp};
 
 use crate::BuildError;
+use crate::remote::Fetched;
 
 /// The stores of one data root.
 #[derive(Debug, Clone)]
@@ -28,10 +29,13 @@ pub struct Stores {
 pub struct Context {
     /// The directory.
     pub root: OwnedFd,
-    /// What tells its files' digests from those of other contexts: its path, say.
-    pub name: String,
+    /// What tells its files' digests from those of other contexts: its path, say; `None` for one
+    /// that is there for this build alone.
+    pub name: Option<String>,
     /// What does not take part.
     pub ignore: Patterns,
+    /// What goes when the context does.
+    pub held: Option<Fetched>,
 }
 
 /// All directories by name; the main one has the empty name.
@@ -93,12 +97,22 @@ pub struct Request {
     pub secrets: Vec<Secret>,
     /// `--ssh`.
     pub agents: Vec<Agent>,
+    /// What fetches files of web servers; none are fetched if `None`.
+    pub client: Option<transfer::Client>,
     /// `SOURCE_DATE_EPOCH`: nothing in the image is younger. Also read from the build arguments.
     pub epoch: Option<Timestamp>,
     /// What the linter looks for; the file's own directive if `None`.
     pub lint: Option<LintOptions>,
     /// All stages are planned, for a check; nothing may be solved then.
     pub all_stages: bool,
+}
+
+impl Request {
+    /// The agent that git may use: the default one.
+    pub fn agent(&self) -> Option<&Path> {
+        let default = self.agents.iter().find(|agent| agent.id == "default");
+        default.map(|agent| agent.socket.as_path())
+    }
 }
 
 /// An image that a stage starts from.

@@ -21,6 +21,7 @@ use crate::{BuildError, Located, StepId};
 
 mod files;
 mod layer;
+mod remotes;
 mod runs;
 mod stubs;
 

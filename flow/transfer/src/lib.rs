@@ -31,6 +31,7 @@ mod certificate;
 mod connect;
 mod credentials;
 mod document;
+mod download;
 mod error;
 mod exchange;
 mod layer;
@@ -52,6 +53,7 @@ use std::sync::{Arc, Mutex};
 
 pub use credentials::{CredentialStore, Credentials, StoredIn};
 pub use document::{Document, Fetched};
+pub use download::Downloaded;
 pub use error::TransferError;
 pub use layer::FetchedBlob;
 pub use login::{LoggedIn, Login};

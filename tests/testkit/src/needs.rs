@@ -21,6 +21,8 @@ pub enum Need {
     Debian,
     /// skopeo.
     Skopeo,
+    /// git, with its daemon.
+    Git,
     /// runc.
     Runc,
     /// strace.
@@ -82,6 +84,7 @@ impl Need {
                 (in_path("mmdebstrap") || crate::image::debian_path().exists(), "no mmdebstrap")
             }
             Self::Skopeo => (in_path("skopeo"), "no skopeo"),
+            Self::Git => (in_path("git"), "no git"),
             Self::Runc => (in_path("runc"), "no runc"),
             Self::Strace => (in_path("strace"), "no strace"),
             Self::Compressors => (in_path("zstd") && in_path("xz"), "no zstd or no xz"),

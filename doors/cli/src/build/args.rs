@@ -5,7 +5,7 @@
 use std::io;
 use std::sync::atomic::AtomicBool;
 
-use engine::{BuiltImage, Engine, Exported};
+use engine::{BuiltImage, Engine, Exported, Registries};
 
 use super::failure::{self, Failed};
 use super::progress::{Kind, Printer};
@@ -37,7 +37,7 @@ flags! {
         attest: Refused = long("attest").later(ATTESTATIONS, &[]),
         /// Set a build argument (NAME=VALUE, or NAME from the environment)
         build_arg: List = long("build-arg"),
-        /// Add a named context (NAME=PATH, NAME=docker-image://REFERENCE)
+        /// Add a named context (NAME=PATH, URL, docker-image://REFERENCE, oci-layout://PATH)
         build_context: List = long("build-context"),
         /// Choose a builder
         builder: Refused = long("builder").refused(NOT_HERE, &["", "default"]),
@@ -153,7 +153,12 @@ impl Command for BuildArgs {
         let files = (self.iidfile.clone(), self.metadata_file.clone());
         let pull = self.pull.is_on();
         let mut printer = Printer::new(kind, ui);
-        let mut wanted = match wishes::read(self, &args[0], &printer) {
+        let registries = call.registries();
+        let engine = match call.engine() {
+            Ok(engine) => engine,
+            Err(error) => return printer.into_ui().report(&error),
+        };
+        let mut wanted = match wishes::read(self, &args[0], (&engine, &registries), &printer) {
             Ok(wanted) => wanted,
             Err(error) => {
                 let failed = Failed { error: error.into(), file: None, output: None };
@@ -161,9 +166,9 @@ impl Command for BuildArgs {
             }
         };
         if only_check {
-            return check::run(wanted, call, printer.into_ui());
+            return check::run(wanted, &engine, call, printer.into_ui());
         }
-        let built = match build_it(&mut wanted, pull, call, &mut printer) {
+        let built = match build_it(&mut wanted, pull, (&engine, &registries), call, &mut printer) {
             Ok(built) => built,
             Err(error) => {
                 let output = printer.last_failure();
@@ -181,6 +186,7 @@ impl Command for BuildArgs {
 fn build_it(
     wanted: &mut wishes::Wanted,
     pull: bool,
+    (engine, registries): (&Engine, &Registries),
     call: &Call<'_>,
     printer: &mut Printer<'_>,
 ) -> Result<BuiltImage, engine::BuildFailure> {
@@ -192,20 +198,19 @@ fn build_it(
         lines: None,
     };
     let wishes::Wanted { build, platforms, file } = wanted;
-    let engine: Engine = call.engine().map_err(internal)?;
     let _lock = engine.lock_for_build().map_err(internal)?;
     let definition = format!("[internal] load build definition from {}", file.name);
     printer
         .internal(&definition, &format!("transferring dockerfile: {}B done", file.content.len()));
     let mut planned = Vec::new();
     for platform in platforms {
-        let fetch = fetcher(&engine, call, &*printer);
+        let fetch = fetcher(engine, call, &*printer);
         build.request.platform = Some(platform.clone());
         planned.push(engine.plan_build(&build.request, &fetch, pull)?);
     }
-    let (stop, registries) = (AtomicBool::new(false), call.registries());
+    let stop = AtomicBool::new(false);
     let told = |exported: &Exported| report::tell(exported, printer);
-    printer.follow(|events| engine.build_image(&registries, build, planned, events, &told, &stop))
+    printer.follow(|events| engine.build_image(registries, build, planned, events, &told, &stop))
 }
 
 /// Fetches base images, and tells of it.

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use engine::Engine;
+
 use super::failure::{self, Failed};
 use super::wishes::Wanted;
 use crate::command::Call;
@@ -9,17 +11,18 @@ use crate::image::{Board, Stream, Way, pull};
 use crate::ui::{Exit, Ui};
 
 /// Prints the findings; the exit code is 1 if there are any.
-pub(super) fn run(wanted: Wanted, call: &Call<'_>, ui: &mut Ui) -> io::Result<Exit> {
+pub(super) fn run(
+    wanted: Wanted,
+    engine: &Engine,
+    call: &Call<'_>,
+    ui: &mut Ui,
+) -> io::Result<Exit> {
     let Wanted { mut build, platforms, file } = wanted;
     build.request.all_stages = true;
     build.request.platform = platforms.into_iter().next();
-    let engine = match call.engine() {
-        Ok(engine) => engine,
-        Err(error) => return ui.report(&error),
-    };
     let fetch = |name: &str, platform: &oci::Platform| {
         let board = Board::new(Way::Pull, Stream::Nowhere);
-        pull(&engine, &call.registries(), name, Some(platform.clone()), &board).map(drop)
+        pull(engine, &call.registries(), name, Some(platform.clone()), &board).map(drop)
     };
     let planned = match engine.plan_build(&build.request, &fetch, false) {
         Ok(planned) => planned,

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod contexts;
 mod failure;
 mod outputs;
 mod progress;

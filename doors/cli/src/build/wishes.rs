@@ -1,16 +1,16 @@
 //! From flags to what the engine is asked for.
 
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use dockerapi::HostConfig;
 use engine::{
-    BuildAgent, BuildError, BuildImage, BuildRequest, BuildSecret, DockerfileSource,
-    FoundDockerfile, SecretSource,
+    BuildAgent, BuildError, BuildImage, BuildRequest, BuildSecret, Engine, FoundDockerfile,
+    Registries, SecretSource,
 };
 use oci::Platform;
 
 use super::args::BuildArgs;
+use super::contexts;
 use super::outputs::Flags;
 use super::progress::Printer;
 
@@ -26,6 +26,7 @@ pub(super) struct Wanted {
 pub(super) fn read(
     args: BuildArgs,
     context: &str,
+    (engine, registries): (&Engine, &Registries),
     printer: &Printer<'_>,
 ) -> Result<Wanted, BuildError> {
     let platforms = platforms(&args.platform.0)?;
@@ -87,9 +88,20 @@ pub(super) fn read(
         cpuset_mems: args.cpuset_mems.text().to_owned(),
         ..HostConfig::default()
     };
-    let file = open_contexts(&mut request, context, args.file.as_deref())?;
-    for text in &args.build_context.0 {
-        named_context(&mut request, text)?;
+    request.client = Some(registries.for_files());
+    let opener = contexts::Opener { engine, registries, agent: request.agent() };
+    let (opened, file) = opener.main(context, args.file.as_deref())?;
+    let named = opener.named(&args.build_context.0)?;
+    request.contexts.extend(opened.map(|opened| (String::new(), opened)));
+    for (name, context) in named {
+        match context {
+            contexts::Named::Directory(context) => {
+                request.contexts.insert(name, context);
+            }
+            contexts::Named::Image(reference) => {
+                request.image_contexts.insert(name, reference);
+            }
+        }
     }
     printer.internal("[internal] load .dockerignore", "transferring context: done");
     request.dockerfile.clone_from(&file.content);
@@ -130,74 +142,6 @@ fn platforms(given: &[String]) -> Result<Vec<Platform>, BuildError> {
         platforms.push(Platform::host());
     }
     Ok(platforms)
-}
-
-/// Opens the main context and finds the Dockerfile.
-fn open_contexts(
-    request: &mut BuildRequest,
-    context: &str,
-    file: Option<&str>,
-) -> Result<FoundDockerfile, BuildError> {
-    let remote = ["http://", "https://", "git://", "ssh://", "git@", "github.com/"];
-    if remote.iter().any(|start| context.starts_with(start)) {
-        return Err(BuildError::Unsupported {
-            what: format!("the context {context}"),
-            instead: "fetch it, and build from the directory",
-        });
-    }
-    if context == "-" {
-        if file.is_some_and(|file| file != "-") {
-            return Err(BuildError::Unsupported {
-                what: "a context from standard input".into(),
-                instead: "unpack it, and build from the directory",
-            });
-        }
-        let content = standard_input()?;
-        if content.starts_with(&[0x1f, 0x8b]) || content.get(257..262) == Some(b"ustar") {
-            return Err(BuildError::Unsupported {
-                what: "an archive from standard input as context".into(),
-                instead: "unpack it, and build from the directory",
-            });
-        }
-        return engine::read_dockerfile(DockerfileSource::Bytes(content));
-    }
-    let source = match file {
-        None => DockerfileSource::Default,
-        Some("-") => DockerfileSource::Bytes(standard_input()?),
-        Some(path) => DockerfileSource::Path(PathBuf::from(path)),
-    };
-    let (opened, found) = engine::open_context(Path::new(context), source)?;
-    request.contexts.insert(String::new(), opened);
-    Ok(found)
-}
-
-fn standard_input() -> Result<Vec<u8>, BuildError> {
-    const LIMIT: u64 = 64 << 20;
-    let mut bytes = Vec::new();
-    let failed = |source| BuildError::Io { action: "read", path: "-".into(), source };
-    io::stdin().lock().take(LIMIT).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(bytes)
-}
-
-/// `--build-context`.
-fn named_context(request: &mut BuildRequest, text: &str) -> Result<(), BuildError> {
-    let Some((name, value)) = text.split_once('=') else {
-        return Err(BuildError::Invalid(format!(
-            "invalid context value: {text}, expected key=value"
-        )));
-    };
-    if let Some(reference) = value.strip_prefix("docker-image://") {
-        request.image_contexts.insert(name.to_owned(), reference.to_owned());
-    } else if value.contains("://") {
-        return Err(BuildError::Unsupported {
-            what: format!("the context {value}"),
-            instead: "a directory or docker-image://REFERENCE",
-        });
-    } else {
-        let opened = engine::open_named_context(Path::new(value))?;
-        request.contexts.insert(name.to_owned(), opened);
-    }
-    Ok(())
 }
 
 /// `--secret id=ID[,type=file|env][,src=FILE][,env=VARIABLE]`
@@ -272,7 +216,7 @@ mod tests {
     fn secrets_are_read() {
         let file = secret("id=a,src=/etc/passwd").unwrap();
         assert!(
-            matches!(file.source, SecretSource::File(path) if path == Path::new("/etc/passwd"))
+            matches!(file.source, SecretSource::File(path) if path == std::path::Path::new("/etc/passwd"))
         );
         let variable = secret("id=a,env=B").unwrap();
         assert!(matches!(variable.source, SecretSource::Variable(name) if name == "B"));

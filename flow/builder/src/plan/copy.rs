@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 
 use dockerfile::lint::{Linter, Rule};
-use dockerfile::{InlineFile, Instruction, Kind, Lexer, Sources};
+use dockerfile::{Add, InlineFile, Instruction, Kind, Lexer, Sources};
+use oci::Digest;
 
 use super::names::shown;
 use super::stage::{Expander, Stage};
 use super::stages::Stages;
 use super::{Action, Origin};
 use crate::permissions::Permissions;
+use crate::remote::{GitPlace, Place, redacted};
 use crate::{BuildError, Located};
 
 /// A `COPY` or `ADD` whose words are expanded.
@@ -19,6 +21,8 @@ pub(crate) struct CopyAction {
     pub(crate) from: Origin,
     /// What is taken.
     pub(crate) paths: Vec<SourcePath>,
+    /// What is taken from elsewhere.
+    pub(crate) remotes: Vec<RemoteSource>,
     /// Files of the Dockerfile itself.
     pub(crate) files: Vec<InlineFile>,
     /// Absolute; ends in a slash if it must be a directory.
@@ -29,10 +33,19 @@ pub(crate) struct CopyAction {
     pub(crate) chmod: Option<Chmod>,
     /// Patterns of what is left out.
     pub(crate) excludes: Vec<String>,
-    /// Whether archives are unpacked.
-    pub(crate) unpack: bool,
+    /// Whether archives are unpacked; `None` unpacks those of the context alone.
+    pub(crate) unpack: Option<bool>,
     /// Whether the layers below are not looked at.
     pub(crate) link: bool,
+}
+
+/// One source that is elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RemoteSource {
+    /// A file of a web server.
+    Http { url: String, checksum: Option<Digest> },
+    /// A directory of a repository.
+    Git { place: GitPlace, keep_directory: bool, checksum: String },
 }
 
 /// One source.
@@ -80,15 +93,15 @@ impl Stages<'_> {
             "" => None,
             text => Some(Permissions::parse(text).map_err(|why| invalid(why.to_owned()))?),
         };
-        let unpack = match &step.kind {
+        let (paths, remotes, unpack) = match &step.kind {
             Kind::Add(add) => {
-                expand(&add.checksum)?;
-                refuse_remote(&sources.paths, &add.checksum).map_err(fail)?;
-                add.unpack.unwrap_or(true)
+                let checksum = expand(&add.checksum)?;
+                let (paths, remotes) = split(add, &sources.paths, &checksum).map_err(fail)?;
+                (paths, remotes, add.unpack)
             }
             _ => {
                 refuse_remote_copy(&sources.paths).map_err(fail)?;
-                false
+                (sources.paths.clone(), Vec::new(), Some(false))
             }
         };
         let destination = stage.absolute(&sources.destination);
@@ -110,7 +123,7 @@ impl Stages<'_> {
             _ => (Origin::Context(String::new()), false),
         };
         if from == Origin::Context(String::new()) {
-            self.check_ignored(&sources.paths, keyword, step, linter);
+            self.check_ignored(&paths, keyword, step, linter);
         }
         let mut text = keyword.to_owned();
         if parents {
@@ -121,14 +134,15 @@ impl Stages<'_> {
                 text += &format!(" {flag}={value}");
             }
         }
-        sources.paths.iter().for_each(|path| text += &format!(" {path}"));
+        sources.paths.iter().for_each(|path| text += &format!(" {}", redacted(path)));
         files.iter().for_each(|file| text += &format!(" <<{}", file.name));
         text += &format!(" {} # buildkit", sources.destination);
-        let name = shown(&self.lexer, &step.source, &scope);
+        let name = redacted(&shown(&self.lexer, &step.source, &scope));
         let name = stage.counter.next(&name, trigger);
         let action = CopyAction {
             from,
-            paths: sources.paths.iter().map(|path| source_path(path, parents)).collect(),
+            paths: paths.iter().map(|path| source_path(path, parents)).collect(),
+            remotes,
             files,
             destination,
             chown,
@@ -231,41 +245,56 @@ fn expand_files(
         .collect()
 }
 
-fn is_url(path: &str) -> bool {
-    path.starts_with("http://") || path.starts_with("https://")
-}
-
-fn is_git(path: &str) -> bool {
-    path.starts_with("git://")
-        || path.starts_with("ssh://")
-        || path.starts_with("git@")
-        || (is_url(path)
-            && path.split(['#', '?']).next().is_some_and(|path| path.ends_with(".git")))
-}
-
-fn refuse_remote(paths: &[String], checksum: &str) -> Result<(), BuildError> {
-    if let Some(path) = paths.iter().find(|path| is_url(path) || is_git(path)) {
-        return Err(BuildError::Unsupported {
-            what: format!("ADD {path}"),
-            instead: "download it beforehand, and add the file",
-        });
+/// The sources that are paths, and those that are elsewhere.
+fn split(
+    add: &Add,
+    paths: &[String],
+    checksum: &str,
+) -> Result<(Vec<String>, Vec<RemoteSource>), BuildError> {
+    let (mut local, mut remote) = (Vec::new(), Vec::new());
+    let invalid = |message: &str| BuildError::Invalid(message.to_owned());
+    for path in paths {
+        match Place::of(path)? {
+            None if add.keep_git_dir.is_some() && paths.len() == 1 => {
+                return Err(invalid("keep-git-dir flag is only supported for git sources"));
+            }
+            None => local.push(path.clone()),
+            Some(Place::Git(place)) => remote.push(RemoteSource::Git {
+                place,
+                keep_directory: add.keep_git_dir.unwrap_or(false),
+                checksum: checksum.to_owned(),
+            }),
+            Some(Place::Http(url)) => {
+                let parse = |text: &str| text.parse::<Digest>();
+                let checksum = match checksum {
+                    "" => None,
+                    text => Some(parse(text).map_err(|error| {
+                        BuildError::Invalid(format!("invalid checksum {text:?}: {error}"))
+                    })?),
+                };
+                remote.push(RemoteSource::Http { url, checksum });
+            }
+        }
     }
-    if !checksum.is_empty() {
-        let message = match paths {
-            [_] => "checksum requires HTTP(S) or Git sources",
-            _ => "checksum can't be specified for multiple sources",
-        };
-        return Err(BuildError::Invalid(message.into()));
+    match (checksum, paths.len()) {
+        ("", _) => Ok((local, remote)),
+        (_, 1) if remote.len() == 1 => Ok((local, remote)),
+        (_, 1) => Err(invalid("checksum requires HTTP(S) or Git sources")),
+        _ => Err(invalid("checksum can't be specified for multiple sources")),
     }
-    Ok(())
 }
 
 fn refuse_remote_copy(paths: &[String]) -> Result<(), BuildError> {
-    match paths.iter().find(|path| is_url(path) || is_git(path)) {
-        Some(path) if is_git(path) => {
-            Err(BuildError::Invalid("source can't be a git ref for COPY".into()))
+    for path in paths {
+        match Place::of(path)? {
+            Some(Place::Git(_)) => {
+                return Err(BuildError::Invalid("source can't be a git ref for COPY".into()));
+            }
+            Some(Place::Http(_)) => {
+                return Err(BuildError::Invalid("source can't be a URL for COPY".into()));
+            }
+            None => {}
         }
-        Some(_) => Err(BuildError::Invalid("source can't be a URL for COPY".into())),
-        None => Ok(()),
     }
+    Ok(())
 }

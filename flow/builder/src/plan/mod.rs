@@ -20,7 +20,7 @@ use oci::{Digest, History, ImageConfig, Platform, Timestamp};
 use crate::request::{BaseImages, Request};
 use crate::{BuildError, Located, StepId};
 
-pub(crate) use copy::{CopyAction, SourcePath};
+pub(crate) use copy::{CopyAction, RemoteSource, SourcePath};
 pub(crate) use run::{MountFrom, PlannedMount, RunAction};
 
 /// What is to be done.
@@ -54,7 +54,9 @@ impl Plan {
     /// Which paths of the main context are looked at is not known before; whether any is.
     pub fn uses_context(&self) -> bool {
         self.steps.iter().any(|step| match &step.action {
-            Action::Copy(copy) => copy.from == Origin::Context(String::new()),
+            Action::Copy(copy) => {
+                copy.from == Origin::Context(String::new()) && !copy.paths.is_empty()
+            }
             Action::Run(run) => run
                 .mounts
                 .iter()

@@ -10,6 +10,7 @@ use oci::Digest;
 use rustix::fs::{FileType, Mode, OFlags};
 
 use super::layer::mounted;
+use super::remotes::Held;
 use super::{StepResult, Tools};
 use crate::cache::BuildCache;
 use crate::copy::Copier;
@@ -25,7 +26,13 @@ use crate::{BuildError, StepId, owner};
 pub(crate) struct ContextDigests(Mutex<HashMap<String, Arc<Mutex<Digests>>>>);
 
 impl ContextDigests {
-    fn of(&self, cache: &BuildCache, name: &str) -> Result<Arc<Mutex<Digests>>, BuildError> {
+    /// Those of a context; nothing is kept of one without a name.
+    fn of(
+        &self,
+        cache: &BuildCache,
+        name: Option<&str>,
+    ) -> Result<Arc<Mutex<Digests>>, BuildError> {
+        let Some(name) = name else { return Ok(Arc::new(Mutex::new(Digests::forgetful()))) };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(digests) = all.get(name) {
             return Ok(digests.clone());
@@ -40,6 +47,14 @@ impl ContextDigests {
             digests.lock().unwrap_or_else(PoisonError::into_inner).save();
         }
     }
+}
+
+/// Files of one tree that are copied.
+struct Batch<'a> {
+    tree: Tree<'a>,
+    items: Vec<Item>,
+    /// Whether archives are unpacked.
+    unpack: bool,
 }
 
 impl Tools<'_> {
@@ -81,23 +96,61 @@ impl Tools<'_> {
         let under = if copy.link { &[][..] } else { &below[..] };
         match &copy.from {
             Origin::Context(name) => {
-                let context = self.request.contexts.get(name).ok_or_else(|| {
-                    BuildError::Invalid("there is no build context to copy from".into())
-                })?;
-                let tree = Tree {
-                    root: context.root.as_fd(),
-                    ignore: Some(&context.ignore),
-                    owners: false,
-                };
-                let digests = self.digests.of(self.cache, &context.name)?;
-                let mut digests = digests.lock().unwrap_or_else(PoisonError::into_inner);
-                let items = select::select(&tree, &copy.paths, &excludes, &mut digests)?;
-                drop(digests);
-                let key = self.copy_key(under, copy, &select::digest(&items, false));
-                if let Some(known) = self.known(id, &key, &below)? {
+                let pinned = self.pinned_key(under, copy);
+                if let Some(pinned) = &pinned
+                    && let Some(known) = self.known(id, pinned, &below)?
+                {
                     return Ok(known);
                 }
-                self.place(id, &[key], below, copy, &tree, &items)
+                let held: Vec<Held> = copy
+                    .remotes
+                    .iter()
+                    .map(|source| self.fetch(source))
+                    .collect::<Result<_, _>>()?;
+                let mut batches = Vec::new();
+                let mut taken = Vec::new();
+                if !copy.paths.is_empty() {
+                    let context = self.request.contexts.get(name).ok_or_else(|| {
+                        BuildError::Invalid("there is no build context to copy from".into())
+                    })?;
+                    let ignore = Some(&context.ignore);
+                    let tree = Tree { root: context.root.as_fd(), ignore, owners: false };
+                    let digests = self.digests.of(self.cache, context.name.as_deref())?;
+                    let mut digests = digests.lock().unwrap_or_else(PoisonError::into_inner);
+                    let items = select::select(&tree, &copy.paths, &excludes, &mut digests)?;
+                    taken.push(select::digest(&items, false).to_string());
+                    batches.push(Batch { tree, items, unpack: copy.unpack.unwrap_or(true) });
+                }
+                for held in &held {
+                    let tree = Tree { root: held.root(), ignore: None, owners: false };
+                    let paths = std::slice::from_ref(&held.path);
+                    let mut digests = Digests::forgetful();
+                    let items = select::select(&tree, paths, &excludes, &mut digests)?;
+                    taken.push(held.facts.clone());
+                    taken.push(match &held.identity {
+                        Some(identity) => identity.clone(),
+                        None => select::digest(&items, false).to_string(),
+                    });
+                    batches.push(Batch { tree, items, unpack: copy.unpack.unwrap_or(false) });
+                }
+                let taken = match (taken.as_slice(), copy.remotes.is_empty()) {
+                    // As it always was.
+                    ([only], true) => only.clone(),
+                    (all, _) => {
+                        let mut key = KeyHasher::new("several sources");
+                        key.list(all);
+                        key.finish().to_string()
+                    }
+                };
+                let mut keys = vec![self.copy_key(under, copy, &taken)];
+                if let Some(known) = self.known(id, &keys[0], &below)? {
+                    if let Some(pinned) = &pinned {
+                        self.also_known_as(id, pinned, &known)?;
+                    }
+                    return Ok(known);
+                }
+                keys.extend(pinned);
+                self.place(id, &keys, below, copy, &batches)
             }
             Origin::Step(step) => {
                 let layers = self.layers_of(*step);
@@ -107,7 +160,7 @@ impl Tools<'_> {
                 for path in &copy.paths {
                     quick.part(&path.path).part(path.kept.as_deref().unwrap_or_default());
                 }
-                let quick = self.copy_key(under, copy, &quick.finish());
+                let quick = self.copy_key(under, copy, &quick.finish().to_string());
                 if let Some(known) = self.known(id, &quick, &below)? {
                     return Ok(known);
                 }
@@ -115,26 +168,32 @@ impl Tools<'_> {
                 let tree = Tree { root: root.as_fd(), ignore: None, owners: true };
                 let mut digests = Digests::forgetful();
                 let items = select::select(&tree, &copy.paths, &excludes, &mut digests)?;
-                let key = self.copy_key(under, copy, &select::digest(&items, true));
+                let key = self.copy_key(under, copy, &select::digest(&items, true).to_string());
                 if let Some(known) = self.known(id, &key, &below)? {
                     self.also_known_as(id, &quick, &known)?;
                     return Ok(known);
                 }
-                self.place(id, &[key, quick], below, copy, &tree, &items)
+                let batch = Batch { tree, items, unpack: false };
+                self.place(id, &[key, quick], below, copy, &[batch])
             }
         }
     }
 
     /// The key of a copy: what is taken, and what is done with it.
-    fn copy_key(&self, under: &[Digest], copy: &CopyAction, taken: &Digest) -> Digest {
+    pub(super) fn copy_key(&self, under: &[Digest], copy: &CopyAction, taken: &str) -> Digest {
+        let unpacks = match (copy.unpack, copy.remotes.is_empty()) {
+            (Some(unpacks), _) => u64::from(unpacks),
+            (None, true) => 1,
+            (None, false) => 2,
+        };
         let mut key = KeyHasher::new("copy");
         key.layers(under)
-            .part(taken.to_string())
+            .part(taken)
             .part(&copy.destination)
             .part(&copy.chown)
             .part(format!("{:?}", copy.chmod))
             .list(&copy.excludes)
-            .number(u64::from(copy.unpack))
+            .number(unpacks)
             .number(u64::from(copy.link))
             .number(u64::from(copy.paths.iter().any(|path| path.kept.is_some())))
             .list(&self.epoch_part());
@@ -154,13 +213,12 @@ impl Tools<'_> {
         keys: &[Digest],
         below: Vec<Digest>,
         copy: &CopyAction,
-        tree: &Tree<'_>,
-        items: &[Item],
+        batches: &[Batch<'_>],
     ) -> Result<StepResult, BuildError> {
         let filling = self.begin()?;
         let root = mounted(&self.overlay(&filling, if copy.link { &[] } else { &below })?)?;
         let owner = match copy.chown.as_str() {
-            "" if tree.owners => None,
+            "" if batches.iter().any(|batch| batch.tree.owners) => None,
             "" => Some((0, 0)),
             // Names are those of the image, also when its layers are not looked at otherwise.
             text if copy.link => {
@@ -171,15 +229,17 @@ impl Tools<'_> {
         };
         let mut copier = Copier::new(root.as_fd(), owner, copy.chmod.as_ref());
         let keep = copy.paths.iter().any(|path| path.kept.is_some());
-        let several = items.len() > 1;
+        let several = batches.iter().map(|batch| batch.items.len()).sum::<usize>() > 1;
         let folder = format!("{}/", copy.destination.trim_end_matches('/'));
-        for item in items {
-            if copy.unpack && self.unpack(tree, item, &copier, &copy.destination, copy)? {
-                continue;
+        for Batch { tree, items, unpack } in batches {
+            for item in items {
+                if *unpack && self.unpack(tree, item, &copier, &copy.destination, copy)? {
+                    continue;
+                }
+                // What a pattern found goes into a folder.
+                let destination = if several { &folder } else { &copy.destination };
+                copier.place(tree, item, destination, keep)?;
             }
-            // What a pattern found goes into a folder.
-            let destination = if several { &folder } else { &copy.destination };
-            copier.place(tree, item, destination, keep)?;
         }
         for file in &copy.files {
             copier.write(&file.name, &file.content, &copy.destination)?;
@@ -247,20 +307,7 @@ fn is_archive(file: &mut std::fs::File) -> std::io::Result<bool> {
         Err(_) => 0,
     };
     file.rewind()?;
-    Ok(read == block.len() && has_checksum(&block))
-}
-
-/// Whether a block is a tar header: its checksum fits.
-fn has_checksum(block: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(&block[148..156]).into_owned();
-    let digits = text.trim_matches(|letter: char| letter == ' ' || letter == '\0');
-    let Ok(wanted) = u32::from_str_radix(digits, 8) else { return false };
-    let sum: u32 = block
-        .iter()
-        .enumerate()
-        .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) })
-        .sum();
-    sum == wanted
+    Ok(read == block.len() && unpack::tar::is_header(&block))
 }
 
 fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
@@ -293,7 +340,7 @@ impl Tools<'_> {
                 BuildError::Invalid("there is no build context to mount from".into())
             })?;
         let tree = Tree { root: context.root.as_fd(), ignore: Some(&context.ignore), owners: true };
-        let digests = self.digests.of(self.cache, &context.name)?;
+        let digests = self.digests.of(self.cache, context.name.as_deref())?;
         let mut digests = digests.lock().unwrap_or_else(PoisonError::into_inner);
         // A name with what would be a pattern in it is only a name here.
         let found =

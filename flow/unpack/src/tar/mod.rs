@@ -65,6 +65,11 @@ pub enum Kind {
     Fifo,
 }
 
+/// Whether a block is a header: its checksum holds.
+pub fn is_header(block: &[u8; BLOCK]) -> bool {
+    header::Header::new(block).is_some()
+}
+
 /// A point in time: seconds since 1970, rounded down, and nanoseconds on top.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Time {

@@ -209,8 +209,8 @@ fn failures_say_where_and_why() {
                 "the destination must be a directory and end with a /",
             ),
             (
-                "FROM busybox\nADD https://example.com/x /",
-                "ADD https://example.com/x is not supported yet",
+                "FROM busybox\nADD https://127.0.0.1:1/x /",
+                "cannot fetch https://127.0.0.1:1/x",
             ),
             ("FROM busybox\nRUN --network=host true", "network.host is not allowed"),
             ("FROM busybox\nRUN --security=insecure true", "security.insecure is not allowed"),

@@ -95,7 +95,6 @@ fn what_is_not_there_is_refused() {
     ] {
         context.build(&kista, arguments).fails(1, text);
     }
-    kista.run(&["build", "https://example.com/x.git"]).fails(1, "is not supported yet");
     kista.run(&["build", "/no/such/dir"]).fails(1, "not found");
     context.build(&kista, &["--provenance=false", "--rm", "--force-rm", "--pull=false"]).ok();
 }
