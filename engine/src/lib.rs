@@ -50,10 +50,10 @@ pub use ::rootless::{HOLDER, hold};
 pub use build::{
     Annotation, AnnotationOf, ArchiveOutput, ArchiveTo, BuildAgent, BuildContext, BuildError,
     BuildEvent, BuildEvents, BuildFailure, BuildImage, BuildOutcome, BuildOutput, BuildRequest,
-    BuildSecret, BuildWarning, BuiltDescriptor, BuiltImage, Compression, DockerfileSource,
-    Exported, FetchImage, FoundContext, FoundDockerfile, ImageOutput, OutputFile, Place,
-    PlannedBuild, PrunedCache, SecretSource, StoredImage, Wrapping, open_context,
-    open_named_context, read_dockerfile,
+    BuildSecret, BuildWarning, BuiltDescriptor, BuiltImage, CacheExport, CachePlace, Compression,
+    DockerfileSource, Exported, FetchImage, FoundContext, FoundDockerfile, ImageOutput,
+    ImportedCache, OutputFile, Place, PlannedBuild, PrunedCache, SecretSource, StoredImage,
+    Wrapping, open_context, open_named_context, read_dockerfile,
 };
 pub use bundle::{parse_bind, parse_mount};
 pub use container::{

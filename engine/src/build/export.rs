@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use archive::{For, ImageToSave, Layout};
-use builder::{BuildError, Built, Export, Plan, Solved, Stores};
+use builder::{BuildError, Built, Export, ImageOptions, Plan, Solved, Stores, portable};
 use images::ImageRecord;
 use oci::{Descriptor, Digest, Index, Reference, media_type};
 use transfer::{PushListRequest, PushRequest};
@@ -30,6 +30,10 @@ pub enum Exported {
     Directory(PathBuf),
     /// Its files are in a tar.
     Tar,
+    /// A cache is where it was to be.
+    Cache,
+    /// A cache could not be written, which was to be ignored.
+    NoCache(String),
 }
 
 /// One platform's result.
@@ -54,6 +58,8 @@ pub(super) struct Exporter<'a> {
     pub(super) registries: &'a Registries,
     pub(super) stores: &'a Stores,
     pub(super) ready: &'a [Ready],
+    /// Whether images hold their cache.
+    pub(super) inline: bool,
     pub(super) told: &'a dyn Fn(&Exported),
 }
 
@@ -109,7 +115,7 @@ impl Exporter<'_> {
         let [Ready { plan, solved }] = self.ready else {
             return self.list(image, names);
         };
-        let options = image.wrapping.options(plan.platform());
+        let options = self.options(&image.wrapping, plan, solved)?;
         let record = match image.store {
             true => {
                 let built = builder::write_image(plan, solved, self.stores, &options, &names)?;
@@ -215,10 +221,24 @@ impl Exporter<'_> {
 
     fn records(&self, wrapping: &Wrapping) -> Result<Vec<ImageRecord>, BuildError> {
         let assemble = |Ready { plan, solved }: &Ready| {
-            let options = wrapping.options(plan.platform());
+            let options = self.options(wrapping, plan, solved)?;
             builder::assemble_image(plan, solved, self.stores, &options)
         };
         self.ready.iter().map(assemble).collect()
+    }
+
+    fn options(
+        &self,
+        wrapping: &Wrapping,
+        plan: &Plan,
+        solved: &Solved,
+    ) -> Result<ImageOptions, BuildError> {
+        let mut options = wrapping.options(plan.platform());
+        if self.inline {
+            let cache = portable::inline(plan, solved)?;
+            options.annotations.insert(portable::ANNOTATION.to_owned(), cache);
+        }
+        Ok(options)
     }
 
     fn archive_stores(&self) -> archive::Stores {

@@ -68,13 +68,15 @@ impl Engine {
     }
 }
 
-struct Layout {
+/// An OCI layout.
+#[derive(Debug)]
+pub(super) struct Layout {
     folder: OwnedFd,
     path: String,
 }
 
 impl Layout {
-    fn open(path: &str) -> Result<Self, BuildError> {
+    pub(super) fn open(path: &str) -> Result<Self, BuildError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(|errno| {
             BuildError::Io { action: "open", path: path.into(), source: errno.into() }
@@ -82,7 +84,7 @@ impl Layout {
         Ok(Self { folder, path: path.to_owned() })
     }
 
-    fn failed(&self, name: &str, source: std::io::Error) -> BuildError {
+    pub(super) fn failed(&self, name: &str, source: std::io::Error) -> BuildError {
         BuildError::Io { action: "read", path: Path::new(&self.path).join(name), source }
     }
 
@@ -102,8 +104,25 @@ impl Layout {
         serde_json::from_slice(&bytes).map_err(|error| self.failed(name, error.into()))
     }
 
+    /// A document by its digest.
+    pub(super) fn blob<T: serde::de::DeserializeOwned>(
+        &self,
+        digest: &Digest,
+    ) -> Result<T, BuildError> {
+        self.document(&blob_path(digest))
+    }
+
+    /// A blob as it is: nobody has compared it with its digest.
+    pub(super) fn open_blob(&self, digest: &Digest) -> Result<File, BuildError> {
+        self.file(&blob_path(digest))
+    }
+
     /// The entry of the index that is meant.
-    fn find(&self, tag: Option<&str>, digest: Option<&Digest>) -> Result<Descriptor, BuildError> {
+    pub(super) fn find(
+        &self,
+        tag: Option<&str>,
+        digest: Option<&Digest>,
+    ) -> Result<Descriptor, BuildError> {
         let index: Index = self.document("index.json")?;
         let names = |entry: &Descriptor, tag: &str| {
             NAMES.iter().filter_map(|name| entry.annotations.get(*name)).any(|name| {

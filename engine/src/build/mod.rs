@@ -5,6 +5,7 @@
 //! the build cache from being collected.
 
 mod base;
+mod caches;
 mod context;
 mod export;
 mod layout;
@@ -26,8 +27,10 @@ pub use builder::{
     Request as BuildRequest, Secret as BuildSecret, SecretSource,
 };
 
+pub use builder::portable::ImportedCache;
 pub use builder::remote::Place;
 pub use builder::{Built as StoredImage, Compression};
+pub use caches::{CacheExport, CachePlace};
 
 pub use base::FetchImage;
 pub use context::{
@@ -53,6 +56,8 @@ pub struct BuildImage {
     pub host: HostConfig,
     /// Where the result goes; nowhere if empty: what was done is remembered all the same.
     pub outputs: Vec<BuildOutput>,
+    /// Where the cache goes besides.
+    pub caches: Vec<CacheExport>,
 }
 
 /// What came out of a build.
@@ -154,11 +159,41 @@ impl Engine {
             }
             ready.push(export::Ready { plan, solved });
         }
-        let exporter = export::Exporter { registries, stores: &stores, ready: &ready, told };
+        let inline = build.caches.iter().any(|cache| cache.place.is_none());
+        let exporter =
+            export::Exporter { registries, stores: &stores, ready: &ready, inline, told };
         for output in &build.outputs {
             built.images.extend(exporter.export(output)?);
         }
+        let builds: Vec<_> = ready.iter().map(|ready| (&ready.plan, &ready.solved)).collect();
+        for cache in &build.caches {
+            match caches::export(cache, &builds, &stores, registries) {
+                Ok(()) if cache.place.is_none() => {}
+                Ok(()) => told(&Exported::Cache),
+                Err(error) if cache.ignores_errors => {
+                    told(&Exported::NoCache(error.to_string()));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(built)
+    }
+
+    /// Collects the blobs that a build wrote or fetched only to carry them somewhere else.
+    ///
+    /// For when its lock is free. What cannot be collected now is the next collection's.
+    pub fn tidy_after_build(&self, build: &BuildImage) {
+        let stays = |output: &BuildOutput| match output {
+            BuildOutput::Image(image) => image.store,
+            BuildOutput::Archive(_) => false,
+            BuildOutput::Directory(_) | BuildOutput::Tar(_) => true,
+        };
+        let is_tidy = build.outputs.iter().all(stays)
+            && build.caches.iter().all(|cache| cache.place.is_none())
+            && build.request.imported.is_empty();
+        if !is_tidy {
+            let _ = self.collect_garbage();
+        }
     }
 
     /// Held while a build is planned and done: nothing that it found is collected.

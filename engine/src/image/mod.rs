@@ -14,6 +14,7 @@ use images::{ImageRecord, ImagesError};
 use oci::{Digest, ImageConfig, Platform, Timestamp};
 
 pub use lists::AnnotateManifest;
+pub(crate) use registry::parse as parse_reference;
 pub use registry::{
     PullImage, PulledImage, PushImage, PushedImage, Registries, RegistryLogin, RegistryManifest,
 };

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use content::{Hasher, Ingest, Staged};
 use oci::{Algorithm, Descriptor, Digest, media_type};
@@ -85,6 +85,22 @@ impl<'a> Blobs<'a> {
             }
             _ => Ok(None),
         }
+    }
+
+    /// The tar of a directory that is no layer.
+    pub(crate) fn folder(&mut self, folder: BorrowedFd<'_>) -> Result<Descriptor, BuildError> {
+        let failed = || BuildError::io::<io::Error>("write", "a blob");
+        let compression = self.options.compression.unwrap_or(Compression::Plain);
+        let blob = self.stores.content.ingest()?;
+        let compressor = Compressor::new(blob, compression, self.options.level).map_err(failed())?;
+        let mut out = io::BufWriter::with_capacity(256 << 10, compressor);
+        seal::write(folder, None, false, &mut out)?;
+        let out = out.into_inner().map_err(|error| failed()(error.error().kind().into()))?;
+        let blob = out.finish().map_err(failed())?.stage(None, None)?;
+        let kind = self.layer_type(compression);
+        let descriptor = Descriptor::new(kind, blob.digest().clone(), blob.size());
+        self.staged.push(blob);
+        Ok(descriptor)
     }
 
     /// The layer's tar: that of a blob that is compressed in another way, if there is one, since

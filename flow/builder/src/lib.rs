@@ -45,6 +45,7 @@ mod mounts;
 mod owner;
 mod permissions;
 mod plan;
+pub mod portable;
 pub mod remote;
 mod request;
 mod run;

@@ -74,7 +74,12 @@ impl Sources<'_> {
             MountFrom::Cache { id, sharing, initial, mode, uid, gid } => {
                 let (folder, lock) = self.cache_mount(id, *sharing, |folder| {
                     let failed = || BuildError::io::<rustix::io::Errno>("set", "a cache mount");
-                    if let Some(origin) = initial {
+                    let name = cache_name(id);
+                    let mut filled = false;
+                    for cache in &self.request.imported {
+                        filled = filled || cache.fill(&name, folder.as_fd(), self.stores)?;
+                    }
+                    if let (Some(origin), false) = (initial, filled) {
                         self.fill(folder, origin, &mount.source)?;
                     }
                     fchown(folder, Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid)))
@@ -299,8 +304,8 @@ impl Sources<'_> {
         let folder = self.cache.folder("mounts")?;
         for slot in 0.. {
             let name = match slot {
-                0 => content::sha256(id.as_bytes()).hex().to_owned(),
-                slot => format!("{}.{slot}", content::sha256(id.as_bytes()).hex()),
+                0 => cache_name(id),
+                slot => format!("{}.{slot}", cache_name(id)),
             };
             let lock = open_lock(&folder, &name)?;
             let mode = match sharing {
@@ -347,6 +352,11 @@ impl StepMounts {
         });
         self.held.push(file);
     }
+}
+
+/// The name of a cache's directory: no id leads anywhere.
+pub(crate) fn cache_name(id: &str) -> String {
+    content::sha256(id.as_bytes()).hex().to_owned()
 }
 
 fn open_lock(folder: &Path, name: &str) -> Result<OwnedFd, BuildError> {

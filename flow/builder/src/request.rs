@@ -9,6 +9,7 @@ use dockerfile::lint::LintOptions;
 use oci::{Digest, ImageConfig, Platform, Timestamp};
 
 use crate::BuildError;
+use crate::portable::ImportedCache;
 use crate::remote::Fetched;
 
 /// The stores of one data root.
@@ -97,6 +98,8 @@ pub struct Request {
     pub secrets: Vec<Secret>,
     /// `--ssh`.
     pub agents: Vec<Agent>,
+    /// Caches from elsewhere.
+    pub imported: Vec<ImportedCache>,
     /// What fetches files of web servers; none are fetched if `None`.
     pub client: Option<transfer::Client>,
     /// `SOURCE_DATE_EPOCH`: nothing in the image is younger. Also read from the build arguments.

@@ -53,6 +53,8 @@ pub(crate) struct StepResult {
     pub(crate) own: Option<Digest>,
     pub(crate) created: Option<Timestamp>,
     pub(crate) cached: bool,
+    /// What it is remembered by; none for an image.
+    pub(crate) keys: Vec<Digest>,
 }
 
 /// What steps are done with.
@@ -257,7 +259,8 @@ impl Tools<'_> {
         let below = self.layers_of(step.below);
         match &step.action {
             Action::Base(layers) => {
-                Ok(StepResult { layers: layers.clone(), own: None, created: None, cached: true })
+                let (layers, keys) = (layers.clone(), Vec::new());
+                Ok(StepResult { layers, own: None, created: None, cached: true, keys })
             }
             Action::Folder { path, user } => self.folder(id, below, path, user),
             Action::Copy(copy) => self.copy(id, below, copy),

@@ -18,8 +18,6 @@ use crate::flags::{
 use crate::image::{Board, Stream, Way, pull};
 use crate::ui::{Exit, Ui};
 
-const CACHES: &str = "caches in other places come with a later piece of work; \
-    what was built here is remembered here";
 const ATTESTATIONS: &str = "attestations come with a later piece of work";
 const NOT_HERE: &str = "there are no builders to choose from: Kista builds in this process";
 const DONE: &str = "steps leave no containers behind";
@@ -41,10 +39,10 @@ flags! {
         build_context: List = long("build-context"),
         /// Choose a builder
         builder: Refused = long("builder").refused(NOT_HERE, &["", "default"]),
-        /// Use a cache of another place
-        cache_from: Refused = long("cache-from").later(CACHES, &[""]),
-        /// Write a cache to another place
-        cache_to: Refused = long("cache-to").later(CACHES, &[""]),
+        /// Use a cache of another place (REFERENCE, type=local,src=PATH, type=registry,ref=REFERENCE)
+        cache_from: List = long("cache-from"),
+        /// Write a cache to another place (type=local,dest=PATH, type=registry,ref=REFERENCE, type=inline)
+        cache_to: List = long("cache-to"),
         /// What to do: build or check
         call: Text = long("call"),
         /// Cgroup to put commands below
@@ -168,7 +166,9 @@ impl Command for BuildArgs {
         if only_check {
             return check::run(wanted, &engine, call, printer.into_ui());
         }
-        let built = match build_it(&mut wanted, pull, (&engine, &registries), call, &mut printer) {
+        let built = build_it(&mut wanted, pull, (&engine, &registries), call, &mut printer);
+        engine.tidy_after_build(&wanted.build);
+        let built = match built {
             Ok(built) => built,
             Err(error) => {
                 let output = printer.last_failure();

@@ -1,6 +1,7 @@
 //! `kista build`, and what is around it.
 
 mod args;
+mod caches;
 mod check;
 mod contexts;
 mod failure;

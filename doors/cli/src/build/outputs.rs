@@ -168,14 +168,14 @@ impl Flags<'_> {
 }
 
 /// Attributes that are taken one after the other, so that what is left is known by nobody.
-struct Attributes<'a>(Vec<(&'a str, &'a str)>);
+pub(super) struct Attributes<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Attributes<'a> {
-    fn new(pairs: &[(&'a str, &'a str)]) -> Self {
+    pub(super) fn new(pairs: &[(&'a str, &'a str)]) -> Self {
         Self(pairs.to_vec())
     }
 
-    fn take(&mut self, key: &str) -> Option<&'a str> {
+    pub(super) fn take(&mut self, key: &str) -> Option<&'a str> {
         let mut last = None;
         self.0.retain(|(known, value)| {
             let is_it = known.eq_ignore_ascii_case(key);
@@ -187,7 +187,7 @@ impl<'a> Attributes<'a> {
         last
     }
 
-    fn switch(&mut self, key: &str, default: bool) -> Result<bool, String> {
+    pub(super) fn switch(&mut self, key: &str, default: bool) -> Result<bool, String> {
         match self.take(key) {
             None => Ok(default),
             Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
@@ -203,7 +203,7 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    fn wrapping(&mut self) -> Result<Wrapping, String> {
+    pub(super) fn wrapping(&mut self) -> Result<Wrapping, String> {
         let compression = match self.take("compression") {
             None => None,
             Some("uncompressed") => Some(Compression::Plain),
@@ -239,7 +239,7 @@ impl<'a> Attributes<'a> {
         Ok(Wrapping { annotations, compression, level, force, docker_types })
     }
 
-    fn rest(&self) -> Option<&'a str> {
+    pub(super) fn rest(&self) -> Option<&'a str> {
         self.0.first().map(|(key, _)| *key)
     }
 }

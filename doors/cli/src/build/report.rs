@@ -27,6 +27,10 @@ pub(super) fn tell(exported: &Exported, printer: &Printer<'_>) {
         Exported::Directory(path) => {
             printer.internal("exporting to client directory", &path.display().to_string());
         }
+        Exported::Cache => printer.internal("exporting cache", "done"),
+        Exported::NoCache(why) => {
+            printer.internal("exporting cache", &format!("WARNING: it was not written: {why}"));
+        }
         Exported::Tar => printer.internal("exporting to client tarball", "done"),
     }
 }

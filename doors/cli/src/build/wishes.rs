@@ -10,9 +10,9 @@ use engine::{
 use oci::Platform;
 
 use super::args::BuildArgs;
-use super::contexts;
 use super::outputs::Flags;
 use super::progress::Printer;
+use super::{caches, contexts};
 
 /// A build, and the Dockerfile for messages.
 pub(super) struct Wanted {
@@ -114,7 +114,9 @@ pub(super) fn read(
         several: platforms.len() > 1,
     };
     let outputs = flags.read()?;
-    Ok(Wanted { build: BuildImage { request, host, outputs }, platforms, file })
+    let caches = caches::exports(&args.cache_to.0)?;
+    request.imported = caches::imports(&args.cache_from.0, engine, registries, printer)?;
+    Ok(Wanted { build: BuildImage { request, host, outputs, caches }, platforms, file })
 }
 
 /// `--platform`; `DOCKER_DEFAULT_PLATFORM` if it is not given, else this machine's.

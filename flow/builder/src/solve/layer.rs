@@ -91,7 +91,7 @@ impl Tools<'_> {
         for key in keys {
             self.cache.put(key, &entry)?;
         }
-        Ok(result(below, entry, false))
+        Ok(result(below, entry, false, keys))
     }
 
     /// What an earlier build gave for a key, if its layer is there.
@@ -104,13 +104,30 @@ impl Tools<'_> {
         if self.plan.steps[id].no_cache {
             return Ok(None);
         }
-        let Some(entry) = self.cache.get(key) else { return Ok(None) };
-        if let Some(layer) = &entry.layer
-            && !self.stores.snapshots.contains(layer)?
-        {
-            return Ok(None);
+        let here = self.cache.get(key).filter(|entry| {
+            let layer = entry.layer.as_ref();
+            layer.is_none_or(|layer| matches!(self.stores.snapshots.contains(layer), Ok(true)))
+        });
+        let entry = match here {
+            Some(entry) => entry,
+            None => match self.imported(key)? {
+                Some(entry) => entry,
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(result(below.to_vec(), entry, true, std::slice::from_ref(key))))
+    }
+
+    /// What a cache from elsewhere knows of a key. One that fails to bring its layer is as good
+    /// as none: the step is done.
+    fn imported(&self, key: &Digest) -> Result<Option<CacheEntry>, BuildError> {
+        for cache in &self.request.imported {
+            if let Ok(Some(entry)) = cache.find(key, self.stores) {
+                self.cache.put(key, &entry)?;
+                return Ok(Some(entry));
+            }
         }
-        Ok(Some(result(below.to_vec(), entry, true)))
+        Ok(None)
     }
 
     /// Remembers under another key what is known under one.
@@ -126,9 +143,10 @@ impl Tools<'_> {
     }
 }
 
-fn result(mut layers: Vec<Digest>, entry: CacheEntry, cached: bool) -> StepResult {
+fn result(mut layers: Vec<Digest>, entry: CacheEntry, cached: bool, keys: &[Digest]) -> StepResult {
     layers.extend(entry.layer.clone());
-    StepResult { layers, own: entry.layer, created: Some(entry.created), cached }
+    let (created, keys) = (Some(entry.created), keys.to_vec());
+    StepResult { layers, own: entry.layer, created, cached, keys }
 }
 
 /// Hashes what is written.

@@ -208,10 +208,7 @@ fn failures_say_where_and_why() {
                 "FROM busybox\nCOPY a.txt b.txt /dir",
                 "the destination must be a directory and end with a /",
             ),
-            (
-                "FROM busybox\nADD https://127.0.0.1:1/x /",
-                "cannot fetch https://127.0.0.1:1/x",
-            ),
+            ("FROM busybox\nADD https://127.0.0.1:1/x /", "cannot fetch https://127.0.0.1:1/x"),
             ("FROM busybox\nRUN --network=host true", "network.host is not allowed"),
             ("FROM busybox\nRUN --security=insecure true", "security.insecure is not allowed"),
             ("FROM ${x:?say}", "x: say"),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use testkit::{Kista, Output};
 
 mod cache;
+mod carried;
 mod contexts;
 mod copies;
 mod hostile;

@@ -74,8 +74,7 @@ fn what_is_not_there_is_refused() {
     let kista = Kista::with_busybox();
     let context = Context::new("FROM busybox\n", &[]);
     for (arguments, text) in [
-        (&["--cache-from", "x"][..], "--cache-from is not supported yet"),
-        (&["--sbom", "true"], "--sbom is not supported yet"),
+        (&["--sbom", "true"][..], "--sbom is not supported yet"),
         (&["--squash"], "--squash is not supported"),
         (&["--builder", "remote"], "--builder is not supported"),
     ] {
@@ -85,6 +84,7 @@ fn what_is_not_there_is_refused() {
         (&["-o", "type=image,foo=bar"][..], "the attribute \"foo\" of this output"),
         (&["--platform", "linux/amd64,linux/arm64"], "several platforms in the store"),
         (&["-o", "type=oci,compression=estargz"], "compression \"estargz\" is not supported"),
+        (&["--cache-to", "type=gha"], "local, registry and inline are there"),
         (&["--annotation", "index:a=b"], "index annotations not supported for single platform"),
         (&["--ssh", "x=/etc/passwd"], "the key file /etc/passwd is not supported yet"),
         (&["--call", "outline"], "--call=outline is not supported yet"),
