@@ -8,6 +8,7 @@ mod builds;
 mod engines;
 mod images;
 mod measure;
+mod net;
 mod peers;
 mod registries;
 mod runtimes;
@@ -37,7 +38,8 @@ pub(crate) struct Bench {
 type Group = (&'static str, fn(&Bench) -> Result<Vec<Table>, Box<dyn Error>>);
 
 /// `run` is the life of containers, `images` is unpacking, `transfers` is pull and push,
-/// `registry` is servers under load, `build` is building, `all` is everything.
+/// `registry` is servers under load, `build` is building, `net` is networks,
+/// `traffic` is the part of it without the life of containers, `all` is everything.
 pub(crate) fn run(what: &str, runs: usize) -> Outcome {
     let workspace = Workspace::load(false)?;
     let kista = match std::env::var_os("KISTA_BIN") {
@@ -58,6 +60,8 @@ pub(crate) fn run(what: &str, runs: usize) -> Outcome {
         "transfers" => &[("transfers", registries::transfers)],
         "registry" => &[("registry", registries::servers)],
         "build" => &[("build", builds::measure)],
+        "net" => &[("net", net::measure)],
+        "traffic" => &[("traffic", net::measure_traffic)],
         "all" => &[
             ("engines", engines::measure),
             ("runtimes", runtimes::measure),
@@ -65,6 +69,7 @@ pub(crate) fn run(what: &str, runs: usize) -> Outcome {
             ("transfers", registries::transfers),
             ("registry", registries::servers),
             ("build", builds::measure),
+            ("net", net::measure),
         ],
         _ => return Err(format!("there is no benchmark {what}").into()),
     };

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use testkit::Host;
+
 use super::Bench;
 
 /// An engine with a data directory of its own.
@@ -82,7 +84,7 @@ impl Engine {
 pub(crate) fn engines(bench: &Bench) -> (Vec<Engine>, Vec<String>) {
     let mut found = vec![kista(bench)];
     let mut absent = Vec::new();
-    for peer in [docker(bench), podman(bench, "runc")] {
+    for peer in [docker(bench, None), podman(bench, "runc")] {
         match peer {
             Ok(engine) => found.push(engine),
             Err(err) => absent.push(err.to_string()),
@@ -104,13 +106,15 @@ pub(crate) fn kista(bench: &Bench) -> Engine {
     }
 }
 
-fn docker(bench: &Bench) -> Result<Engine, Box<dyn Error>> {
+/// Docker with a daemon of its own: without networks, or with all of them on a host of its own.
+pub(crate) fn docker(bench: &Bench, host: Option<&Host>) -> Result<Engine, Box<dyn Error>> {
     let client = find("docker").ok_or("docker: no client")?;
     let server = find("dockerd").ok_or("docker: no dockerd")?;
     let folder = bench.work.path().join("docker");
     fs::create_dir_all(&folder)?;
     let socket = folder.join("socket");
-    let child = Command::new(server)
+    let mut command = Command::new(server);
+    command
         .arg("--data-root")
         .arg(folder.join("data"))
         .arg("--exec-root")
@@ -119,11 +123,16 @@ fn docker(bench: &Bench) -> Result<Engine, Box<dyn Error>> {
         .arg(folder.join("pid"))
         .arg("--host")
         .arg(format!("unix://{}", socket.display()))
-        .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-masq=false"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(fs::File::create(folder.join("log"))?)
-        .spawn()?;
+        .stderr(fs::File::create(folder.join("log"))?);
+    let child = match host {
+        Some(host) => host.enter(|| command.spawn())?,
+        None => {
+            command.args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
+            command.arg("--ip-masq=false").spawn()?
+        }
+    };
     let mut engine = Engine {
         name: "docker".into(),
         program: client,
