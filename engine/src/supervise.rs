@@ -145,8 +145,7 @@ impl Hooks for Supervisor {
 
     fn zone(&mut self) -> Option<Box<dyn network::dns::Zone>> {
         let container = self.container.as_ref()?;
-        let zone = ContainerZone::open(&self.root, container.id()).ok()?;
-        Some(Box::new(zone))
+        Some(Box::new(ContainerZone::new(&self.root, container.id())))
     }
 
     fn finished(&mut self) {

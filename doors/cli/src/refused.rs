@@ -1,9 +1,6 @@
 //! Why flags are refused: one sentence for each subject, whichever flag asks for it.
 
-pub(crate) const NETWORK_LINKS: &str = "containers of a user-defined network find each other by \
-    name; `--alias` gives one a further name";
 pub(crate) const LINKS: &str = "a link is a part of the container that has it, and goes with that";
-pub(crate) const LINK_LOCAL: &str = "containers have the addresses of their networks only";
 pub(crate) const HEALTH: &str = "health checks come with a later piece of work";
 pub(crate) const RESTART: &str = "restart policies other than `no` come with a later piece of work";
 pub(crate) const GPUS: &str =

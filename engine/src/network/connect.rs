@@ -7,9 +7,8 @@ use metadata::{Container, EndpointState, NetworkState};
 use network::Routes;
 use rustix::fs::{CWD, Mode, OFlags};
 
-use super::DEFAULT;
+use super::wire;
 use super::wish::{self, Wish, is_networked};
-use super::{sandbox, wire};
 use crate::container::{Held, Record, is_up};
 use crate::{Engine, EngineError};
 
@@ -47,6 +46,7 @@ impl Engine {
             });
         }
         let wish = wish::wish(self.find_network(network)?, settings.clone())?;
+        self.check_links(&settings.links)?;
         let mut networking = self.present_networking(&found, &record)?;
         if networking.endpoints_config.contains_key(&wish.network.name) {
             return Err(EngineError::Conflict {
@@ -118,28 +118,8 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let mut state = container.network_state()?.unwrap_or_default();
         let namespace = network_of(status.pid)?;
-        let mut endpoint = EndpointState {
-            network: wish.network.name.clone(),
-            network_id: wish.network.id.clone(),
-            id: sys::names::random_hex::<32>(),
-            interface: free_interface(&state),
-            host_interface: String::new(),
-            mac: String::new(),
-            addresses: Vec::new(),
-            gateways: Vec::new(),
-            aliases: wish.settings.aliases.clone(),
-            names: Vec::new(),
-            gw_priority: wish.settings.gw_priority,
-            driver_opts: wish.settings.driver_opts.clone(),
-        };
-        if wish.driver.bridge().is_some() {
-            endpoint.host_interface = format!("veth{}", &endpoint.id[..11]);
-        }
-        if wish.network.name != DEFAULT {
-            let hostname = &record.config.hostname;
-            endpoint.names =
-                sandbox::names(&status.name, container.id(), hostname, &endpoint.aliases);
-        }
+        let mut endpoint = wish.endpoint(wish.interface(&state));
+        self.name_endpoint(record, &status.name, &wish, &mut endpoint);
         let mut routes = Routes::open()?;
         let link = {
             let guard = self.networks()?.lock()?;
@@ -232,12 +212,4 @@ pub(crate) fn network_of(pid: i32) -> Result<std::os::fd::OwnedFd, EngineError> 
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     rustix::fs::openat(CWD, path.as_str(), flags, Mode::empty())
         .map_err(|errno| EngineError::io("open", path)(errno.into()))
-}
-
-/// The first of `eth0`, `eth1`... that the container does not have.
-fn free_interface(state: &NetworkState) -> String {
-    (0..)
-        .map(|number| format!("eth{number}"))
-        .find(|name| state.endpoints.iter().all(|endpoint| endpoint.interface != *name))
-        .unwrap_or_default()
 }

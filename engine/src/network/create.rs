@@ -4,8 +4,8 @@ use dockerapi::{ContainerConfig, HostConfig, NetworkingConfig};
 use metadata::Container;
 
 use super::files::parse_link;
+use super::port;
 use super::wish::is_networked;
-use super::{DEFAULT, port};
 use crate::{Engine, EngineError};
 
 impl Engine {
@@ -28,10 +28,13 @@ impl Engine {
         }
         port::wanted(config, host, None)?;
         let wishes = self.wishes_of(host, networking, true)?;
-        if host.links.is_empty() {
-            return Ok(());
-        }
-        for link in &host.links {
+        self.check_links(&host.links)?;
+        wishes.iter().try_for_each(|wish| self.check_links(&wish.settings.links))
+    }
+
+    /// Refuses links to containers that are not there.
+    pub(crate) fn check_links(&self, links: &[String]) -> Result<(), EngineError> {
+        for link in links {
             let (name, _) = parse_link(link);
             self.look_up(name).map_err(|error| match error {
                 EngineError::NoContainer { name } => EngineError::Invalid {
@@ -42,14 +45,7 @@ impl Engine {
                 other => other,
             })?;
         }
-        match wishes.first() {
-            Some(first) if first.network.name == DEFAULT => Ok(()),
-            _ => Err(EngineError::Unsupported {
-                message: "--link in user-defined networks is not supported: containers find each \
-                          other by name there, and by --network-alias"
-                    .into(),
-            }),
-        }
+        Ok(())
     }
 
     /// Makes a running container answer to its new name instead of the old one.

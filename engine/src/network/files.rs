@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use metadata::{Container, NetworkState};
 
+use super::DEFAULT;
 use super::sandbox::{RESOLVER, Sandbox};
 use super::wish;
 use crate::container::Record;
@@ -82,7 +83,9 @@ impl Engine {
     /// The containers that `--link` names in the default network, as lines of `/etc/hosts`.
     fn linked(&self, record: &Record) -> Result<Vec<(IpAddr, String)>, EngineError> {
         let mut lines = Vec::new();
-        for link in &record.host.links {
+        // In others they are the resolver's.
+        let is_default = matches!(record.host.network_mode.as_str(), "" | "default" | DEFAULT);
+        for link in record.host.links.iter().filter(|_| is_default) {
             let (name, alias) = parse_link(link);
             let (container, status) = self.look_up(name)?;
             let address =

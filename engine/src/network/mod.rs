@@ -21,6 +21,7 @@ mod check;
 mod connect;
 mod create;
 mod describe;
+mod endpoint;
 mod files;
 mod lan;
 mod options;

@@ -13,6 +13,7 @@ use networks::{Guard, NetworksError};
 use shim::client::Session;
 use shim::network::Purpose;
 
+use super::files::parse_link;
 use super::port::{self, TakenPort};
 use super::wish::Wish;
 use super::{DEFAULT, wire, wish};
@@ -118,7 +119,9 @@ impl Engine {
         let taken = self.take_addresses(container.id(), &ends, is_fresh, &mut state);
         let mut warnings = Vec::new();
         let ports = taken.and_then(|()| {
-            name_endpoints(record, name, &ends, &mut state);
+            for (endpoint, wish) in state.endpoints.iter_mut().zip(&ends) {
+                self.name_endpoint(record, name, wish, endpoint);
+            }
             self.take_ports(record, name, &ends, &mut state, &mut warnings)
         });
         let ports = match ports {
@@ -157,27 +160,12 @@ impl Engine {
         state: &mut NetworkState,
     ) -> Result<(), EngineError> {
         let guard = self.networks()?.lock()?;
-        for (index, wish) in ends.iter().enumerate() {
+        for wish in ends {
             if !is_fresh {
                 self.sweep_own(&wish.network.name, id, state)?;
             }
-            let mut endpoint = EndpointState {
-                network: wish.network.name.clone(),
-                network_id: wish.network.id.clone(),
-                id: sys::names::random_hex::<32>(),
-                interface: format!("eth{index}"),
-                host_interface: String::new(),
-                mac: String::new(),
-                addresses: Vec::new(),
-                gateways: Vec::new(),
-                aliases: wish.settings.aliases.clone(),
-                names: Vec::new(),
-                gw_priority: wish.settings.gw_priority,
-                driver_opts: wish.settings.driver_opts.clone(),
-            };
-            if wish.driver.bridge().is_some() {
-                endpoint.host_interface = format!("veth{}", &endpoint.id[..11]);
-            }
+            let interface = wish.interface(state);
+            let endpoint = wish.endpoint(interface);
             // In the list first: what was taken is given back by it.
             state.endpoints.push(endpoint);
             let endpoint = state.endpoints.last_mut().expect("pushed just now");
@@ -363,6 +351,30 @@ impl Engine {
         Ok(links)
     }
 
+    /// Says what a container answers to in a network that has a resolver, and what it calls others.
+    pub(crate) fn name_endpoint(
+        &self,
+        record: &Record,
+        name: &str,
+        wish: &Wish,
+        endpoint: &mut EndpointState,
+    ) {
+        if wish.network.name == DEFAULT {
+            return;
+        }
+        endpoint.names = names(name, &record.id, &record.config.hostname, &endpoint.aliases);
+        let mode = record.host.network_mode.as_str();
+        let is_first = mode == wish.network.name || wish.network.id.starts_with(mode);
+        let general = record.host.links.iter().filter(|_| is_first);
+        for link in general.chain(&wish.settings.links) {
+            let (theirs, alias) = parse_link(link);
+            // By its id, which stays when it is renamed.
+            let id = self.look_up(theirs).map(|(other, _)| other.id()[..12].to_owned());
+            let theirs = id.unwrap_or_else(|_| theirs.to_owned());
+            endpoint.links.insert(alias.to_ascii_lowercase(), theirs);
+        }
+    }
+
     /// Makes a container answer to its names.
     pub(crate) fn announce(&self, id: &str, endpoint: &EndpointState) -> Result<(), EngineError> {
         if endpoint.names.is_empty() {
@@ -370,15 +382,6 @@ impl Engine {
         }
         let addresses: Vec<IpAddr> = endpoint.addresses.iter().map(|it| it.address).collect();
         Ok(self.networks()?.announce(&endpoint.network, id, &endpoint.names, &addresses)?)
-    }
-}
-
-/// The names that a container answers to in each network that has a resolver.
-fn name_endpoints(record: &Record, name: &str, ends: &[Wish], state: &mut NetworkState) {
-    for (endpoint, wish) in state.endpoints.iter_mut().zip(ends) {
-        if wish.network.name != DEFAULT {
-            endpoint.names = names(name, &record.id, &record.config.hostname, &endpoint.aliases);
-        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use ip::Prefix;
 use metadata::{EndpointState, NetworkState};
 use network::{Endpoint, Link, MacAddress, NetworkError, Routes, Setting};
 use rustix::io::Errno;
@@ -53,7 +54,13 @@ pub(crate) fn plug(
         if has_ipv6 {
             Setting::AcceptRouters(&endpoint.interface, false).apply()?;
         }
-        until_free(Errno::ADDRINUSE, &mut || inside.configure(link.index, &endpoint.addresses, &[]))
+        let local = endpoint
+            .link_local
+            .iter()
+            .filter_map(|address| Prefix::new(*address, if address.is_ipv4() { 16 } else { 64 }));
+        let addresses: Vec<Prefix> = endpoint.addresses.iter().copied().chain(local).collect();
+        until_free(Errno::ADDRINUSE, &mut || inside.configure(link.index, &addresses, &[]))?;
+        wish.own.apply(&endpoint.interface)
     });
     configured.map_err(|error| match error.errno() {
         Some(Errno::ADDRINUSE) => EngineError::Conflict {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use dockerapi::{EndpointSettings, HostConfig, NetworkingConfig};
-use metadata::Container;
+use metadata::{Container, EndpointState, NetworkState};
 use networks::Network;
 
 use super::DEFAULT;
+use super::endpoint::EndpointOptions;
 use super::options::Driver;
 use crate::container::Record;
 use crate::{Engine, EngineError};
@@ -18,12 +19,51 @@ pub(crate) struct Wish {
     pub(crate) network: Network,
     pub(crate) driver: Driver,
     pub(crate) settings: EndpointSettings,
+    pub(crate) own: EndpointOptions,
     /// The address that it asks for, of each family.
     pub(crate) addresses: [Option<IpAddr>; 2],
+    /// Further ones that are good on the wire alone.
+    link_local: Vec<IpAddr>,
     pub(crate) mac: Option<network::MacAddress>,
 }
 
 impl Wish {
+    /// The name of the interface: what the container asks for, or the first that it does not have.
+    pub(crate) fn interface(&self, state: &NetworkState) -> String {
+        if let Some(name) = &self.own.interface {
+            return name.clone();
+        }
+        (0..)
+            .map(|number| format!("eth{number}"))
+            .find(|name| state.endpoints.iter().all(|endpoint| endpoint.interface != *name))
+            .unwrap_or_default()
+    }
+
+    /// An end of which nothing is taken yet.
+    pub(crate) fn endpoint(&self, interface: String) -> EndpointState {
+        let id = sys::names::random_hex::<32>();
+        let host_interface = match self.driver {
+            Driver::Bridge(_) => format!("veth{}", &id[..11]),
+            Driver::Lan(_) => String::new(),
+        };
+        EndpointState {
+            network: self.network.name.clone(),
+            network_id: self.network.id.clone(),
+            id,
+            interface,
+            host_interface,
+            mac: String::new(),
+            addresses: Vec::new(),
+            gateways: Vec::new(),
+            aliases: self.settings.aliases.clone(),
+            names: Vec::new(),
+            links: BTreeMap::new(),
+            link_local: self.link_local.clone(),
+            gw_priority: self.settings.gw_priority,
+            driver_opts: self.settings.driver_opts.clone(),
+        }
+    }
+
     /// The host's address in the network, if it has one there.
     pub(crate) fn host_address(&self) -> Option<IpAddr> {
         let options = self.driver.bridge()?;
@@ -100,6 +140,17 @@ impl Engine {
     }
 }
 
+/// An address that is good on a wire alone. RFC 3927, section 2.1; RFC 4291, section 2.5.6.
+fn link_local(text: &str) -> Result<IpAddr, EngineError> {
+    let is_good = |address: &IpAddr| match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    text.parse().ok().filter(is_good).ok_or_else(|| EngineError::Invalid {
+        message: format!("invalid link-local IP address: {text:?}"),
+    })
+}
+
 /// Checks what is wished for in a network.
 pub(crate) fn wish(network: Network, settings: EndpointSettings) -> Result<Wish, EngineError> {
     let invalid = |message: String| EngineError::Invalid { message };
@@ -139,16 +190,9 @@ pub(crate) fn wish(network: Network, settings: EndpointSettings) -> Result<Wish,
         }
         addresses[at] = Some(address);
     }
-    if !ipam.link_local_ips.is_empty() {
-        return Err(EngineError::Unsupported {
-            message: "--link-local-ip is not supported".into(),
-        });
-    }
-    if let Some(key) = settings.driver_opts.keys().next() {
-        return Err(EngineError::Unsupported {
-            message: format!("driver option {key} of network {} is not supported", network.name),
-        });
-    }
+    let link_local = ipam.link_local_ips.iter().map(|text| link_local(text));
+    let link_local = link_local.collect::<Result<_, _>>()?;
+    let own = EndpointOptions::parse(&network.name, &settings.driver_opts)?;
     if network.name == DEFAULT && !settings.aliases.is_empty() {
         return Err(invalid(
             "network-scoped aliases are only supported for user-defined networks".into(),
@@ -168,5 +212,5 @@ pub(crate) fn wish(network: Network, settings: EndpointSettings) -> Result<Wish,
             network.name
         )));
     }
-    Ok(Wish { network, driver, settings, addresses, mac })
+    Ok(Wish { network, driver, settings, own, addresses, link_local, mac })
 }

@@ -42,4 +42,4 @@ pub use nft::redirect::redirect_resolver;
 pub use nft::table::{NetworkRules, Published, Table, TableState};
 pub use port::{Protocol, Reservation, Taken};
 pub use route::{Route, Routes};
-pub use sysctl::{Family, Setting, is_forwarding, set_forwarding};
+pub use sysctl::{Family, Setting, is_forwarding, set_forwarding, set_parameter};

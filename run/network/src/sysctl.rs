@@ -49,6 +49,19 @@ impl Setting<'_> {
     }
 }
 
+/// Sets a parameter of one link: `conf` or `neigh` of a family. The caller vouches for the words,
+/// which become a path.
+pub fn set_parameter(
+    family: &str,
+    kind: &str,
+    link: &str,
+    name: &str,
+    value: &str,
+) -> Result<(), NetworkError> {
+    let path = PathBuf::from(format!("/proc/sys/net/{family}/{kind}/{link}/{name}"));
+    std::fs::write(&path, value).map_err(|source| NetworkError::Sysctl { path, source })
+}
+
 fn forwarding(family: Family) -> &'static str {
     match family {
         Family::V4 => "/proc/sys/net/ipv4/ip_forward",

@@ -65,6 +65,12 @@ pub struct EndpointState {
     /// All names that it answers to in this network; empty where there is no resolver.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
+    /// What the container itself calls others, with what they are called, in lower case.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, String>,
+    /// Addresses that are good on the wire alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub link_local: Vec<IpAddr>,
     /// The highest gives the default route.
     #[serde(default)]
     pub gw_priority: i64,

@@ -40,6 +40,7 @@ pub(crate) use inspect::InspectArgs;
 pub(crate) use kill::KillArgs;
 pub(crate) use list::ListArgs;
 pub(crate) use logs::LogsArgs;
+pub(crate) use network::Link;
 pub(crate) use options::{CreateArgs, RunArgs};
 pub(crate) use pause::{PauseArgs, UnpauseArgs};
 pub(crate) use port::PortArgs;

@@ -88,6 +88,7 @@ pub(crate) struct FirstNetwork {
     pub(crate) ipv4: String,
     pub(crate) ipv6: String,
     pub(crate) mac: String,
+    pub(crate) link_local: Vec<String>,
 }
 
 /// The mode and the networks of `--network` and `--net` together; `default` if neither was given.
@@ -140,6 +141,12 @@ fn apply(settings: &mut EndpointSettings, first: FirstNetwork) -> Result<(), Str
         settings.aliases = first.aliases;
     }
     let mut ipam = settings.ipam_config.take().unwrap_or_default();
+    if !first.link_local.is_empty() {
+        if !ipam.link_local_ips.is_empty() {
+            return conflict("link-local-ip", "link-local IP addresses");
+        }
+        ipam.link_local_ips = first.link_local;
+    }
     let pairs = [
         (&mut ipam.ipv4_address, first.ipv4, "ip", "IPv4 address"),
         (&mut ipam.ipv6_address, first.ipv6, "ip6", "IPv6 address"),

@@ -2,7 +2,7 @@
 
 use crate::flags::{
     Bytes, Checked, CpuDecimal, Flag, FlagSet, Integer, List, Map, OnByDefault, Rates, Refused,
-    RefusedSwitch, SwapBytes, Switch, Text, Throttles, Ulimits, Weights, flags, long,
+    RefusedSwitch, SwapBytes, Switch, Text, Throttles, Ulimits, Weights, Words, flags, long,
 };
 use crate::refused;
 
@@ -132,8 +132,8 @@ flags! {
         label_file: List = long("label-file"),
         /// Know another container by a name
         link: Checked<Link> = long("link"),
-        /// Link-local address
-        link_local_ip: Refused = long("link-local-ip").refused(refused::LINK_LOCAL, &[]),
+        /// Further address, good on the wire alone
+        link_local_ip: Words = long("link-local-ip"),
         /// Where the output goes: json-file, local, journald or none
         log_driver: Text = long("log-driver"),
         /// Option of the log driver (max-size=10m)

@@ -100,6 +100,7 @@ impl RunArgs {
             ipv4: self.ip.text().to_owned(),
             ipv6: self.ip6.text().to_owned(),
             mac: self.mac_address.text().to_owned(),
+            link_local: self.link_local_ip.0,
         };
         let (network_mode, networking) = network::networks(self.network, self.net, first)?;
         let text = |text: &crate::flags::Text| text.text().to_owned();

@@ -5,8 +5,8 @@ use std::io;
 use dockerapi::{EndpointIpam, EndpointSettings};
 
 use crate::command::{Arity, Call, Command};
-use crate::flags::{Integer, Refused, Text, Words, flags, long};
-use crate::refused;
+use crate::container::Link;
+use crate::flags::{Checked, Integer, Text, Words, flags, long};
 use crate::ui::{Exit, Ui};
 
 flags! {
@@ -23,9 +23,9 @@ flags! {
         /// IPv6 address
         ip6: Text = long("ip6"),
         /// Know another container by a name
-        link: Refused = long("link").refused(refused::NETWORK_LINKS, &[]),
-        /// Link-local address
-        link_local_ip: Refused = long("link-local-ip").refused(refused::LINK_LOCAL, &[]),
+        link: Checked<Link> = long("link"),
+        /// Further address, good on the wire alone
+        link_local_ip: Words = long("link-local-ip"),
     }
 }
 
@@ -38,10 +38,11 @@ impl Command for ConnectArgs {
         let ipam = EndpointIpam {
             ipv4_address: self.ip.text().to_owned(),
             ipv6_address: self.ip6.text().to_owned(),
-            ..EndpointIpam::default()
+            link_local_ips: self.link_local_ip.0,
         };
         let mut settings = EndpointSettings {
             aliases: self.alias.0,
+            links: self.link.0,
             gw_priority: self.gw_priority.0.unwrap_or(0),
             ipam_config: Some(ipam).filter(|ipam| *ipam != EndpointIpam::default()),
             ..EndpointSettings::default()

@@ -7,6 +7,7 @@
 //! A client that is slow, or sends half a message, keeps nobody else waiting.
 
 mod ask;
+mod known;
 mod message;
 mod stream;
 
@@ -22,6 +23,7 @@ use rustix::net::{RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags};
 
 use ask::{Asked, Progress};
+use known::Known;
 use message::{Code, Data, PTR, Question, complaint};
 use stream::{Framed, Read};
 
@@ -72,6 +74,7 @@ pub struct Resolver {
     tcp: Option<OwnedFd>,
     clients: Vec<Framed>,
     asked: Vec<Asked>,
+    known: Known,
     /// Numbers for clients and for questions.
     next: u32,
     /// Turns those who share a name around.
@@ -93,6 +96,7 @@ impl Resolver {
             tcp: None,
             clients: Vec::new(),
             asked: Vec::new(),
+            known: Known::default(),
             next: 0,
             turn: 0,
             is_ticking: false,
@@ -141,6 +145,7 @@ impl Resolver {
     pub fn release(&mut self) {
         self.clients.shrink_to_fit();
         self.asked.shrink_to_fit();
+        self.known = Known::default();
     }
 
     fn take_datagrams(&mut self, zone: &dyn Zone) {
@@ -252,7 +257,7 @@ impl Resolver {
             let name = zone.name_of(question.reverse()?)?;
             return Some(vec![Data::Name(name)]);
         }
-        let mut addresses = zone.addresses(&question.name)?;
+        let mut addresses = self.known.addresses(&question.name, zone)?;
         addresses.retain(|address| question.asks_for(*address));
         if !addresses.is_empty() {
             self.turn = self.turn.wrapping_add(1);
