@@ -13,14 +13,15 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{Read as _, Seek as _, Write as _};
-use std::os::fd::AsFd;
+use std::io::{Read as _, Seek as _};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oci::runtime::{Hook, Hooks, State};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 use sys::process::{Child, Program, Spawn};
@@ -151,8 +152,9 @@ fn call(hook: &Hook, state: &State) -> Result<(), String> {
     let state = serde_json::to_vec(state).map_err(|error| error.to_string())?;
     let output =
         File::from(memfd_create(c"hook", MemfdFlags::CLOEXEC).map_err(|e| text(e.into()))?);
-    let child = start(hook, &state, &output).map_err(text)?;
-    let ended = await_end(&child, hook.timeout.map(Duration::from_secs)).map_err(text)?;
+    let (child, input) = start(hook, &output).map_err(text)?;
+    let timeout = hook.timeout.map(Duration::from_secs);
+    let ended = await_end(&child, input, &state, timeout).map_err(text)?;
     if !ended {
         // It may end at this instant; then this finds nobody.
         let _ = rustix::process::pidfd_send_signal(&child.pidfd, Signal::KILL);
@@ -181,7 +183,8 @@ fn said(mut output: File) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn start(hook: &Hook, state: &[u8], output: &File) -> std::io::Result<Child> {
+/// Starts a hook; what is written to the pipe is what it reads.
+fn start(hook: &Hook, output: &File) -> std::io::Result<(Child, OwnedFd)> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
     let path = string(&hook.path)?;
     let args =
@@ -196,24 +199,48 @@ fn start(hook: &Hook, state: &[u8], output: &File) -> std::io::Result<Child> {
         new_session: false,
         death_signal: Some(Signal::KILL),
     })?;
-    drop(reader);
-    // A state is far smaller than a pipe; a hook that does not read it has its reasons.
-    let _ = File::from(writer).write_all(state);
-    Ok(child)
+    Ok((child, writer))
 }
 
-/// Whether it ended in time.
-fn await_end(child: &Child, timeout: Option<Duration>) -> std::io::Result<bool> {
-    let limit = timeout.map(|timeout| Timespec {
-        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: 0,
-    });
+/// Hands over the state and waits; whether the hook ended in time.
+///
+/// A state with many annotations is larger than a pipe, and a hook need not read it: its end and
+/// its time are waited for while there is something left to write.
+fn await_end(
+    child: &Child,
+    input: OwnedFd,
+    mut state: &[u8],
+    timeout: Option<Duration>,
+) -> std::io::Result<bool> {
+    // Ours alone: the other end, which the hook has, blocks as ever.
+    rustix::io::ioctl_fionbio(&input, true)?;
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let mut input = Some(input);
     loop {
-        let mut fds = [PollFd::new(&child.pidfd, PollFlags::IN)];
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let limit = left.map(|left| Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        });
+        let mut fds = Vec::with_capacity(2);
+        fds.push(PollFd::new(&child.pidfd, PollFlags::IN));
+        fds.extend(input.iter().map(|input| PollFd::new(input, PollFlags::OUT)));
         match poll(&mut fds, limit.as_ref()) {
-            // Signals are rare here, and a hook's time is not measured finely.
-            Err(rustix::io::Errno::INTR) => {}
-            ready => return Ok(ready? > 0),
+            Ok(0) => return Ok(false),
+            Ok(_) if !fds[0].revents().is_empty() => return Ok(true),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        drop(fds);
+        let Some(end) = &input else { continue };
+        match rustix::io::write(end, state) {
+            Ok(count) => state = &state[count..],
+            Err(Errno::AGAIN | Errno::INTR) => continue,
+            // It reads no more, and has its reasons.
+            Err(_) => state = &[],
+        }
+        if state.is_empty() {
+            input = None;
         }
     }
 }
@@ -231,6 +258,14 @@ mod tests {
     use super::*;
 
     fn call_shell(script: &str, timeout: Option<u64>) -> Result<(), String> {
+        call_with(script, timeout, std::collections::BTreeMap::new())
+    }
+
+    fn call_with(
+        script: &str,
+        timeout: Option<u64>,
+        annotations: std::collections::BTreeMap<String, String>,
+    ) -> Result<(), String> {
         let hook = Hook {
             path: "/bin/sh".into(),
             args: ["sh", "-c", script].map(String::from).to_vec(),
@@ -243,7 +278,7 @@ mod tests {
             status: "creating".into(),
             pid: Some(42),
             bundle: "/bundle".into(),
-            annotations: std::collections::BTreeMap::new(),
+            annotations,
         };
         call(&hook, &state)
     }
@@ -267,5 +302,15 @@ mod tests {
         assert_eq!(call_shell("exit 3", Some(10)).unwrap_err(), "exit status 3");
         assert_eq!(call_shell("kill -TERM $$", None).unwrap_err(), "signal 15");
         assert_eq!(call_shell("sleep 60", Some(1)).unwrap_err(), "took longer than its timeout");
+    }
+
+    #[test]
+    fn a_state_larger_than_a_pipe_stops_nobody() {
+        let large = || [("large".to_owned(), "x".repeat(300_000))].into();
+        let error = call_with("sleep 60", Some(1), large()).unwrap_err();
+        assert_eq!(error, "took longer than its timeout");
+        call_with("exit 0", None, large()).unwrap();
+        call_with("head -c 9 >/dev/null; exec <&-; sleep 0.1", None, large()).unwrap();
+        call_with("[ $(wc -c) -gt 300000 ]", None, large()).unwrap();
     }
 }
