@@ -57,8 +57,8 @@ pub use build::{
 };
 pub use bundle::{parse_bind, parse_mount};
 pub use container::{
-    ContainerState, ContainerSummary, CreateContainer, CreatedContainer, Grace, ListContainers,
-    Logs, PullPolicy, RemoveContainer, RunningContainer, StopContainer, Top,
+    CommitContainer, ContainerState, ContainerSummary, CreateContainer, CreatedContainer, Grace,
+    ListContainers, Logs, PullPolicy, RemoveContainer, RunningContainer, StopContainer, Top,
 };
 pub use error::{EngineError, Kind};
 pub use exec::{ExecContainer, ExecSession};

@@ -40,6 +40,8 @@ pub(crate) enum Arity {
     AtLeast(usize),
     /// So many or fewer.
     AtMost(usize),
+    /// From so many to so many.
+    Between(usize, usize),
 }
 
 impl Arity {
@@ -56,6 +58,10 @@ impl Arity {
             }
             Self::AtMost(wanted) if count > wanted => {
                 Some((format!("requires at most {wanted} {}", plural(wanted)), "Run"))
+            }
+            Self::Between(least, most) if count < least || count > most => {
+                let text = format!("requires at least {least} and at most {most} arguments");
+                Some((text, "Run"))
             }
             _ => None,
         }

@@ -226,9 +226,9 @@ mod tests {
 
     #[test]
     fn what_is_not_there_yet_says_so() {
-        let (exit, _, err) = call("commit x");
+        let (exit, _, err) = call("stats x");
         assert_eq!(exit, Exit::Failure(1));
-        assert!(err.starts_with("kista: 'commit' is not available yet: "), "{err}");
+        assert!(err.starts_with("kista: 'stats' is not available yet: "), "{err}");
         let (exit, _, err) = call("run --gpus all debian");
         assert_eq!(exit, Exit::Failure(125));
         assert!(err.starts_with("kista: --gpus is not supported yet: "), "{err}");

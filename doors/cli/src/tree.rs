@@ -81,6 +81,7 @@ const LOGS: Leaf = leaf::<container::LogsArgs>();
 const PAUSE: Leaf = leaf::<container::PauseArgs>();
 const PORT: Leaf = leaf::<container::PortArgs>();
 const PS: Leaf = leaf::<container::ListArgs>();
+const COMMIT: Leaf = leaf::<container::CommitArgs>();
 const RENAME: Leaf = leaf::<container::RenameArgs>();
 const RESTART: Leaf = leaf::<container::RestartArgs>();
 const RM: Leaf = leaf::<container::RemoveArgs>();
@@ -110,6 +111,7 @@ const ABOUT_LOGS: &str = "Print what a container has written";
 const ABOUT_PAUSE: &str = "Freeze all processes of containers";
 const ABOUT_PORT: &str = "Show the published ports of a container";
 const ABOUT_PS: &str = "List containers";
+const ABOUT_COMMIT: &str = "Make an image of what a container has become";
 const ABOUT_RENAME: &str = "Give a container another name";
 const ABOUT_RESTART: &str = "Stop containers and start them again";
 const ABOUT_RM: &str = "Remove containers";
@@ -165,6 +167,7 @@ pub(crate) static ROOT: &[Node] = &[
     group("system", SYSTEM, "Look after this installation"),
     group("volume", VOLUME, "Manage volumes"),
     command("attach", ATTACH, ABOUT_ATTACH),
+    command("commit", COMMIT, ABOUT_COMMIT),
     command("create", CREATE, ABOUT_CREATE),
     command("import", IMPORT, ABOUT_IMPORT),
     command(
@@ -195,7 +198,6 @@ pub(crate) static ROOT: &[Node] = &[
         .category(Category::Hidden),
     later("bake", BAKE),
     later("checkpoint", CHECKPOINTS),
-    later("commit", LAYERS),
     later("compose", COMPOSE),
     later("config", SWARM),
     later("context", CONTEXTS),
@@ -236,6 +238,7 @@ static BUILDX: &[Node] = &[
 
 static CONTAINER: &[Node] = &[
     command("attach", ATTACH, ABOUT_ATTACH),
+    command("commit", COMMIT, ABOUT_COMMIT),
     command("create", CREATE, ABOUT_CREATE),
     command("exec", EXEC, ABOUT_EXEC),
     command("inspect", leaf::<container::InspectArgs>(), "Print all about containers"),
@@ -254,7 +257,6 @@ static CONTAINER: &[Node] = &[
     command("top", TOP, ABOUT_TOP),
     command("unpause", UNPAUSE, ABOUT_UNPAUSE),
     command("wait", WAIT, ABOUT_WAIT),
-    later("commit", LAYERS),
     later("cp", FILES),
     later("diff", FILES),
     later("export", FILES),

@@ -224,7 +224,7 @@ impl Engine {
         BuildCache::new(self.root())
     }
 
-    fn build_stores(&self) -> Result<Stores, EngineError> {
+    pub(crate) fn build_stores(&self) -> Result<Stores, EngineError> {
         Ok(Stores {
             root: self.root().to_owned(),
             content: self.content()?.clone(),

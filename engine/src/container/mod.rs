@@ -1,5 +1,6 @@
 //! Containers: what can be asked for and what is answered; the verbs are one file each.
 
+mod commit;
 mod create;
 mod inspect;
 mod list;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use dockerapi::{ContainerConfig, HostConfig, NetworkingConfig};
 use oci::{Platform, Timestamp};
 
+pub use commit::CommitContainer;
 pub use logs::Logs;
 pub(crate) use start::not_launched;
 pub(crate) use state::{Held, is_up, state_of};

@@ -149,15 +149,20 @@ impl Engine {
                 });
             }
         }
+        self.freeze(&found, &status)
+    }
+
+    /// Freezes a container that runs. The caller holds its operation lock.
+    pub(super) fn freeze(&self, container: &Container, status: &Status) -> Result<(), EngineError> {
         // Written down first: cut in between, `unpause` still sets all right.
-        found.update_status(|status| {
+        container.update_status(|status| {
             if status.phase == Phase::Running {
                 status.phase = Phase::Paused;
             }
         })?;
-        let frozen = self.cgroup_of(&status).and_then(|group| Ok(group.freeze()?));
+        let frozen = self.cgroup_of(status).and_then(|group| Ok(group.freeze()?));
         if frozen.is_err() {
-            self.written_as_running(&found)?;
+            self.written_as_running(container)?;
         }
         frozen
     }
@@ -252,7 +257,7 @@ impl Engine {
         }
     }
 
-    fn thaw(&self, container: &Container, status: &Status) -> Result<(), EngineError> {
+    pub(super) fn thaw(&self, container: &Container, status: &Status) -> Result<(), EngineError> {
         self.cgroup_of(status)?.thaw()?;
         self.written_as_running(container)
     }

@@ -79,7 +79,17 @@ pub fn write(
             return Ok(built);
         }
     }
-    let (record, staged) = stage(plan, solved, stores, options)?;
+    write_config(&config(plan, solved), stores, options, names)
+}
+
+/// Writes an image of a configuration, whose layers are in the store, as [`write`] does.
+pub fn write_config(
+    config: &ImageConfig,
+    stores: &Stores,
+    options: &ImageOptions,
+    names: &[Reference],
+) -> Result<Built, BuildError> {
+    let (record, staged) = stage(config, stores, options)?;
     // One call brings layers and staged blobs to the disk; what is staged is then cheap to sync.
     stores.snapshots.sync(&record.diff_ids)?;
     stores.content.publish(staged, Durability::Power)?;
@@ -94,7 +104,7 @@ pub fn assemble(
     stores: &Stores,
     options: &ImageOptions,
 ) -> Result<ImageRecord, BuildError> {
-    let (record, staged) = stage(plan, solved, stores, options)?;
+    let (record, staged) = stage(&config(plan, solved), stores, options)?;
     stores.content.publish(staged, Durability::Process)?;
     Ok(record)
 }
@@ -117,14 +127,12 @@ fn name(stores: &Stores, record: &ImageRecord, names: &[Reference]) -> Result<Bu
 
 /// The image's record, and its blobs as far as the store does not have them.
 fn stage(
-    plan: &Plan,
-    solved: &Solved,
+    config: &ImageConfig,
     stores: &Stores,
     options: &ImageOptions,
 ) -> Result<(ImageRecord, Vec<Staged>), BuildError> {
-    let config = config(plan, solved);
     let layers = config.rootfs.diff_ids.clone();
-    let bytes = json(&config)?;
+    let bytes = json(config)?;
     let mut blobs = Blobs::new(stores, options)?;
     let (manifest_type, config_type) = options.types();
     let config_blob = blobs.document(config_type, &bytes)?;

@@ -35,6 +35,7 @@
 
 mod blobs;
 mod cache;
+mod commit;
 mod copy;
 mod digests;
 mod error;
@@ -55,9 +56,12 @@ mod solve;
 mod tree;
 
 pub use cache::{BuildCache, CacheEntry, Pruned};
+pub use commit::commit_layer;
 pub use error::{BuildError, Located};
 pub use events::{Event, EventSink, Outcome, StepId};
-pub use image::{Built, ImageOptions, assemble as assemble_image, write as write_image};
+pub use image::{
+    Built, ImageOptions, assemble as assemble_image, write as write_image, write_config,
+};
 pub use plan::{Plan, plan};
 pub use request::{
     Agent, BaseImage, BaseImages, Context, Contexts, Request, Secret, SecretSource, Stores,

@@ -25,6 +25,9 @@ mod remotes;
 mod runs;
 mod stubs;
 
+pub(crate) use layer::seal_layer;
+pub(crate) use stubs::Stubs;
+
 /// How many steps go on at once where there are few processors: most of them wait.
 const LEAST_WORKERS: usize = 4;
 

@@ -2,6 +2,7 @@
 
 mod attach;
 mod checks;
+mod commit;
 mod create;
 mod exec;
 mod inspect;
@@ -35,6 +36,7 @@ use engine::{Engine, EngineError};
 use crate::ui::{Exit, Ui};
 
 pub(crate) use attach::AttachArgs;
+pub(crate) use commit::CommitArgs;
 pub(crate) use exec::ExecArgs;
 pub(crate) use inspect::InspectArgs;
 pub(crate) use kill::KillArgs;

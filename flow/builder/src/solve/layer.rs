@@ -67,21 +67,7 @@ impl Tools<'_> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(BuildError::io("remove", work)(error)),
         }
-        let epoch = self.plan.epoch.map(Timestamp::unix_seconds);
-        let mut hasher =
-            io::BufWriter::with_capacity(128 << 10, Hashing(Some(Hasher::new(Algorithm::Sha256))));
-        let sealed = seal::write(layer.dir(), epoch, true, &mut hasher)?;
-        let hasher = hasher.into_inner().map_err(|error| {
-            BuildError::io("write", "the layer")(io::Error::from(error.error().kind()))
-        })?;
-        let own = match hasher.0 {
-            Some(hasher) if sealed.usage.entries > 0 => {
-                let diff_id = hasher.finish();
-                layer.commit(&diff_id, sealed.usage)?;
-                Some(diff_id)
-            }
-            _ => None,
-        };
+        let own = seal_layer(layer, self.plan.epoch.map(Timestamp::unix_seconds))?;
         let name = self.plan.steps[id].name.clone();
         let entry = CacheEntry {
             layer: own,
@@ -147,6 +133,27 @@ fn result(mut layers: Vec<Digest>, entry: CacheEntry, cached: bool, keys: &[Dige
     layers.extend(entry.layer.clone());
     let (created, keys) = (Some(entry.created), keys.to_vec());
     StepResult { layers, own: entry.layer, created, cached, keys }
+}
+
+/// Ends a layer: it gets the name of its tar. `None` for one that holds nothing, which goes.
+pub(crate) fn seal_layer(
+    layer: NewLayer,
+    epoch: Option<i64>,
+) -> Result<Option<Digest>, BuildError> {
+    let mut hasher =
+        io::BufWriter::with_capacity(128 << 10, Hashing(Some(Hasher::new(Algorithm::Sha256))));
+    let sealed = seal::write(layer.dir(), epoch, true, &mut hasher)?;
+    let hasher = hasher.into_inner().map_err(|error| {
+        BuildError::io("write", "the layer")(io::Error::from(error.error().kind()))
+    })?;
+    match hasher.0 {
+        Some(hasher) if sealed.usage.entries > 0 => {
+            let diff_id = hasher.finish();
+            layer.commit(&diff_id, sealed.usage)?;
+            Ok(Some(diff_id))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Hashes what is written.

@@ -21,7 +21,7 @@ const ALWAYS: [&str; 7] =
     ["/proc", "/sys", "/dev", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/dev/shm"];
 
 /// What to look at after the step.
-pub(super) struct Stubs {
+pub(crate) struct Stubs {
     /// Each a path without links, from the root, that was not there; the deepest first.
     new: Vec<String>,
     /// Folders above them that were there, and what they were; the deepest first.
@@ -30,7 +30,7 @@ pub(super) struct Stubs {
 
 impl Stubs {
     /// Looks at what is there before the step.
-    pub(super) fn note(
+    pub(crate) fn note(
         stores: &Stores,
         below: &[Digest],
         mounts: &[Mount],
@@ -76,7 +76,7 @@ impl Stubs {
     }
 
     /// Removes from the layer what the step did not make itself.
-    pub(super) fn remove(self, layer: BorrowedFd<'_>) -> Result<(), BuildError> {
+    pub(crate) fn remove(self, layer: BorrowedFd<'_>) -> Result<(), BuildError> {
         let mut changed = false;
         for path in &self.new {
             changed |= remove_empty(layer, path).map_err(BuildError::io("remove", path))?;

@@ -5,6 +5,7 @@
 
 mod attach;
 mod build;
+mod commit;
 mod errors;
 mod exec;
 mod ids;

@@ -1,0 +1,49 @@
+//! `commit`: makes an image of what a container has become.
+
+use std::io::{self, Write};
+
+use engine::CommitContainer;
+
+use crate::command::{Arity, Call, Command};
+use crate::flags::{List, OnByDefault, Switch, Text, flags, long};
+use crate::ui::{Exit, Ui};
+
+flags! {
+    /// Flags of `commit`.
+    CommitArgs {
+        /// Who made it (NAME <ADDRESS>)
+        author: Text = long("author").short('a'),
+        /// Apply a Dockerfile instruction (CMD, ENV, WORKDIR...)
+        change: List = long("change").short('c'),
+        /// Note for the history
+        message: Text = long("message").short('m'),
+        /// Let the container run meanwhile: its files may not fit together
+        no_pause: Switch = long("no-pause"),
+        /// Pause the container meanwhile, as is done unless this is false
+        pause: OnByDefault = long("pause").short('p').hidden(),
+    }
+}
+
+impl Command for CommitArgs {
+    const PATH: &'static str = "container commit";
+    const USAGE: &'static str = "[OPTIONS] CONTAINER [REPOSITORY[:TAG]]";
+    const ARGS: Arity = Arity::Between(1, 2);
+
+    fn run(self, args: Vec<String>, call: &Call<'_>, ui: &mut Ui) -> io::Result<Exit> {
+        let request = CommitContainer {
+            container: args[0].clone(),
+            name: args.get(1).cloned().unwrap_or_default(),
+            author: self.author.text().to_owned(),
+            message: self.message.text().to_owned(),
+            changes: self.change.0,
+            pause: self.pause.is_on() && !self.no_pause.is_on(),
+        };
+        match call.engine().and_then(|engine| engine.commit_container(&request)) {
+            Ok(id) => {
+                writeln!(ui.out(), "{id}")?;
+                Ok(Exit::Success)
+            }
+            Err(error) => ui.report(&error),
+        }
+    }
+}
