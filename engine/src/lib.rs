@@ -51,9 +51,9 @@ pub use build::{
     Annotation, AnnotationOf, ArchiveOutput, ArchiveTo, BuildAgent, BuildContext, BuildError,
     BuildEvent, BuildEvents, BuildFailure, BuildImage, BuildOutcome, BuildOutput, BuildRequest,
     BuildSecret, BuildWarning, BuiltDescriptor, BuiltImage, CacheExport, CachePlace, Compression,
-    DockerfileSource, Exported, FetchImage, FoundContext, FoundDockerfile, ImageOutput,
-    ImportedCache, OutputFile, Place, PlannedBuild, PrunedCache, SecretSource, StoredImage,
-    Wrapping, open_context, open_named_context, read_dockerfile,
+    Difference, DockerfileSource, Exported, FetchImage, FileDifference, FoundContext,
+    FoundDockerfile, ImageOutput, ImportedCache, OutputFile, Place, PlannedBuild, PrunedCache,
+    SecretSource, StoredImage, Wrapping, open_context, open_named_context, read_dockerfile,
 };
 pub use bundle::{parse_bind, parse_mount};
 pub use container::{

@@ -30,6 +30,7 @@ pub use builder::{
 pub use builder::portable::ImportedCache;
 pub use builder::remote::Place;
 pub use builder::{Built as StoredImage, Compression};
+pub use builder::{Difference, FileDifference};
 pub use caches::{CacheExport, CachePlace};
 
 pub use base::FetchImage;
@@ -177,6 +178,29 @@ impl Engine {
             }
         }
         Ok(built)
+    }
+
+    /// Builds twice, for one platform, and says which steps did not give the same.
+    ///
+    /// The request must use nothing of earlier builds; the two plans are of the same.
+    pub fn verify_build(
+        &self,
+        build: &BuildImage,
+        (first, second): (PlannedBuild, PlannedBuild),
+        events: &dyn BuildEvents,
+        stop: &AtomicBool,
+    ) -> Result<Vec<Difference>, BuildFailure> {
+        let internal =
+            |error: EngineError| BuildFailure::from(foreign("the data directory", error));
+        let stores = self.build_stores().map_err(internal)?;
+        let runner = runner::StepRunner::new(self, build).map_err(internal)?;
+        let solve = |plan: &Plan, first: usize| {
+            let shifted = platforms::Shifted { events, first, platform: None };
+            builder::solve(plan, &build.request, &stores, &runner, &shifted, stop)
+        };
+        let one = solve(&first.plan, 0)?;
+        let two = solve(&second.plan, first.plan.names().count())?;
+        Ok(builder::differences(&first.plan, &one, &two, &stores)?)
     }
 
     /// Collects the blobs that a build wrote or fetched only to carry them somewhere else.

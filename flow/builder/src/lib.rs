@@ -54,6 +54,7 @@ mod seal;
 mod select;
 mod solve;
 mod tree;
+mod verify;
 
 pub use cache::{BuildCache, CacheEntry, Pruned};
 pub use commit::commit_layer;
@@ -69,3 +70,4 @@ pub use request::{
 pub use run::{RunFailure, RunRequest, Runner, Stream};
 pub use solve::{Export, Solved, export_tree, solve};
 pub use unpack::Compression;
+pub use verify::{Difference, FileDifference, differences};

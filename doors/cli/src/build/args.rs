@@ -9,7 +9,7 @@ use engine::{BuiltImage, Engine, Exported, Registries};
 
 use super::failure::{self, Failed};
 use super::progress::{Kind, Printer};
-use super::{check, report, wishes};
+use super::{check, report, verify, wishes};
 use crate::command::{Arity, Call, Command};
 use crate::flags::{
     Bytes, Integer, List, Refused, RefusedSwitch, SwapBytes, Switch, Text, Ulimits, Words, flags,
@@ -126,6 +126,8 @@ flags! {
         target: Text = long("target"),
         /// Limit a resource of commands (NAME=SOFT[:HARD])
         ulimit: Ulimits = long("ulimit"),
+        /// Build twice without earlier results, and say what differs; nothing is written
+        verify: Switch = long("verify"),
     }
 }
 
@@ -149,7 +151,7 @@ impl Command for BuildArgs {
             }
         };
         let files = (self.iidfile.clone(), self.metadata_file.clone());
-        let pull = self.pull.is_on();
+        let (pull, verify) = (self.pull.is_on(), self.verify.is_on());
         let mut printer = Printer::new(kind, ui);
         let registries = call.registries();
         let engine = match call.engine() {
@@ -165,6 +167,9 @@ impl Command for BuildArgs {
         };
         if only_check {
             return check::run(wanted, &engine, call, printer.into_ui());
+        }
+        if verify {
+            return verify::run(wanted, pull, &engine, call, printer);
         }
         let built = build_it(&mut wanted, pull, (&engine, &registries), call, &mut printer);
         engine.tidy_after_build(&wanted.build);
@@ -214,7 +219,7 @@ fn build_it(
 }
 
 /// Fetches base images, and tells of it.
-fn fetcher<'a>(
+pub(super) fn fetcher<'a>(
     engine: &'a Engine,
     call: &'a Call<'_>,
     printer: &'a Printer<'_>,

@@ -9,6 +9,7 @@ mod outputs;
 mod progress;
 mod prune;
 mod report;
+mod verify;
 mod wishes;
 
 pub(crate) use args::BuildArgs;

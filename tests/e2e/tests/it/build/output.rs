@@ -276,3 +276,23 @@ fn several_platforms_are_one_index() {
     let text = "this machine runs no programs for linux/s390x";
     foreign.build(&kista, &["--platform", "linux/s390x"]).fails(1, text);
 }
+
+#[test]
+fn two_builds_are_compared() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    let dockerfile = "FROM busybox\nRUN echo same > /same && sleep 1.1\n\
+        RUN cat /proc/sys/kernel/random/uuid > /id; mkdir /d\nRUN echo above > /above\n";
+    let context = Context::new(dockerfile, &[]);
+    let epoch = ["--verify", "--build-arg", "SOURCE_DATE_EPOCH=1"];
+    let out = context.build(&kista, &epoch);
+    assert_eq!(out.code, 1, "{}", out.stderr);
+    let step = "[3/4] RUN cat /proc/sys/kernel/random/uuid > /id; mkdir /d\n    /id (content)\n";
+    assert_eq!(out.stdout, step);
+    let context = Context::new("FROM busybox\nRUN sleep 1.1 && echo same > /same\n", &[]);
+    let out = context.build(&kista, &["--verify"]);
+    assert_eq!(out.code, 1, "{}", out.stderr);
+    assert!(out.stdout.contains("/same (time)\nOnly times differ"), "{}", out.stdout);
+    assert_eq!(context.build(&kista, &epoch).ok(), "Two builds gave the same.");
+    assert!(kista.ok(&["images", "-q"]).lines().nth(1).is_none(), "no image was made");
+}
