@@ -78,7 +78,7 @@ pub use shim::log::{Entry as LogEntry, ReadOptions as LogOptions, Stream as LogS
 pub use shim::{ShimError, Streams, Streams as Attach};
 pub use supervise::supervise;
 pub use system::{CheckReport, Finding};
-pub use transfer::{LayerState, Progress, Silent, StoredIn};
+pub use transfer::{LayerState, Platforms, Progress, Silent, StoredIn};
 pub use usage::{ContainerUsage, DiskUsage, ImageUsage, VolumeUsage};
 pub use volume::CreateVolume;
 

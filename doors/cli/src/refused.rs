@@ -16,5 +16,4 @@ pub(crate) const ISOLATION: &str = "there is no isolation other than `process`";
 pub(crate) const CHECKPOINTS: &str = "checkpoints come with a later piece of work";
 pub(crate) const CONTENT_TRUST: &str =
     "Docker Content Trust was given up by Docker; a digest in the name pins what is fetched";
-pub(crate) const TREE: &str = "images are kept for one platform each, so that there is no tree";
-pub(crate) const VARIANTS: &str = "images are kept for one platform each; remove it by its name";
+pub(crate) const TREE: &str = "each variant of an image has a line of its own";

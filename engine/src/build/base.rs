@@ -23,7 +23,7 @@ impl BaseImages for Base<'_> {
     fn find(&self, name: &str, platform: &Platform) -> Result<BaseImage, BuildError> {
         let here = match self.always {
             true => Err(EngineError::NoImage { name: name.to_owned() }),
-            false => self.engine.resolve_image(name),
+            false => self.engine.resolve_image_for(name, Some(platform)),
         };
         let serves = |image: &Image| {
             let own = &image.config.platform;
@@ -37,7 +37,7 @@ impl BaseImages for Base<'_> {
             },
             Err(EngineError::NoImage { .. }) => {
                 (self.fetch)(name, platform).map_err(|error| foreign(&full_name(name), error))?;
-                self.engine.resolve_image(name)
+                self.engine.resolve_image_for(name, Some(platform))
             }
             other => other,
         };

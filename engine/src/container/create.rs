@@ -40,7 +40,7 @@ impl Engine {
         launching: bool,
     ) -> Result<Fresh, EngineError> {
         let store = self.store_lock()?;
-        let image = self.find_or_make_image(&request.config.image, request.pull)?;
+        let image = self.find_or_make_image(request)?;
         let mut warnings = Vec::new();
         check_platform(&image.config, request.platform.as_ref(), &mut warnings);
 
@@ -165,10 +165,15 @@ impl Engine {
         }
     }
 
-    fn find_or_make_image(&self, name: &str, pull: PullPolicy) -> Result<Image, EngineError> {
-        match self.resolve_image(name) {
+    fn find_or_make_image(&self, request: &CreateContainer) -> Result<Image, EngineError> {
+        let (name, pull) = (&request.config.image, request.pull);
+        match self.resolve_image_for(name, request.platform.as_ref()) {
             Err(EngineError::NoImage { .. }) if self.is_embedded(name) => {
                 self.make_embedded_image()
+            }
+            // The name may have it for that platform, where it comes from.
+            Ok(image) if pull == PullPolicy::Missing && is_for_another(&image, request) => {
+                Err(EngineError::NoLocalImage { name: name.clone() })
             }
             Err(EngineError::NoImage { name }) if pull != PullPolicy::Never => {
                 Err(EngineError::NoLocalImage { name })
@@ -230,6 +235,16 @@ impl Engine {
         }
         Ok(all)
     }
+}
+
+/// Whether an image that was named, and not by its id, is for another platform than was asked for.
+fn is_for_another(image: &Image, request: &CreateContainer) -> bool {
+    let id = image.id.to_string();
+    let name = &request.config.image;
+    let is_id = id.starts_with(name) || image.id.hex().starts_with(name.as_str());
+    let own = &image.config.platform;
+    let differs = |wanted: &Platform| !own.os.is_empty() && !own.satisfies(wanted);
+    !is_id && request.platform.as_ref().is_some_and(differs)
 }
 
 /// What must be there before a container can be made for it.

@@ -38,20 +38,9 @@ impl Engine {
         source: &mut (dyn Read + Send),
         request: &LoadImages,
     ) -> Result<Vec<LoadedImage>, EngineError> {
-        let platform = match &request.platforms[..] {
-            [] => None,
-            [one] => Some(one.clone()),
-            _ => {
-                return Err(EngineError::Unsupported {
-                    message: "loading several platforms at once is not supported: an image is kept for one platform".into(),
-                });
-            }
-        };
-        let loaded = archive::load(
-            source,
-            &self.stores()?,
-            &LoadOptions { platform, ..LoadOptions::default() },
-        )?;
+        let options =
+            LoadOptions { platforms: request.platforms.clone(), ..LoadOptions::default() };
+        let loaded = archive::load(source, &self.stores()?, &options)?;
         let replaced = |name: &Reference| {
             loaded.moved.iter().find(|(moved, _)| moved == name).map(|(_, id)| id.clone())
         };

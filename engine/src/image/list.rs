@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use dockerapi::{DriverData, ImageInspect, ImageMetadata, ImageRootFs};
-use images::ImageRecord;
+use images::{ImageRecord, Named};
 use oci::{Platform, Reference, Timestamp};
 
 use super::{Image, ImageSummary, ListImages, MAX_CONFIG_BYTES};
@@ -69,7 +69,7 @@ impl Engine {
         image: &str,
         platform: Option<&Platform>,
     ) -> Result<ImageInspect, EngineError> {
-        let Image { id, record, config } = self.resolve_image(image)?;
+        let Image { id, record, config } = self.resolve_image_for(image, platform)?;
         if let Some(wanted) = platform
             && !config.platform.satisfies(wanted)
         {
@@ -121,8 +121,17 @@ impl Engine {
             });
         }
         let record = self.image_record(source)?;
-        self.images()?.tag(&name.with_default_tag(), &record.id)?;
-        Ok(())
+        // A name passes on the variants that stand under it; an id is one image.
+        let named = match source.parse::<Reference>() {
+            Ok(source) => self.images()?.named(&source)?.filter(|named| named.id == record.id),
+            Err(_) => None,
+        };
+        let mut change = self.images()?.change()?;
+        change.name(
+            &name.with_default_tag(),
+            &named.unwrap_or_else(|| Named::one(record.id.clone())),
+        )?;
+        Ok(change.finish()?)
     }
 
     fn labels_of(&self, record: &ImageRecord) -> Result<BTreeMap<String, String>, EngineError> {

@@ -52,7 +52,7 @@ pub struct ImportImage {
 pub struct SaveImages {
     /// Names, ids, or repositories, which stand for all their tags.
     pub images: Vec<String>,
-    /// What they must be for; whatever they are for if empty.
+    /// Only the variants for these; all that are here, with their index, if empty.
     pub platforms: Vec<Platform>,
 }
 
@@ -113,6 +113,8 @@ pub struct RemoveImage {
     pub image: String,
     /// Also when stopped containers use it, and all names at once.
     pub force: bool,
+    /// Only the variants for these; the image with all of them if empty.
+    pub platforms: Vec<Platform>,
 }
 
 /// What a prune removed.
@@ -129,7 +131,28 @@ pub struct Pruned {
 impl Engine {
     /// Finds an image by name, digest or the prefix of its id, and reads its configuration.
     pub(crate) fn resolve_image(&self, text: &str) -> Result<Image, EngineError> {
-        let record = self.image_record(text)?;
+        self.read_image(self.image_record(text)?, text)
+    }
+
+    /// As [`Engine::resolve_image`]; of a name's variants the one for `platform`, if there is one,
+    /// else what the name stands for.
+    pub(crate) fn resolve_image_for(
+        &self,
+        text: &str,
+        platform: Option<&Platform>,
+    ) -> Result<Image, EngineError> {
+        let record = match platform {
+            None => self.image_record(text)?,
+            Some(platform) => match self.images()?.resolve_for(text, platform) {
+                Ok(Ok(record) | Err(record)) => record,
+                // For its message.
+                Err(_) => self.image_record(text)?,
+            },
+        };
+        self.read_image(record, text)
+    }
+
+    fn read_image(&self, record: ImageRecord, text: &str) -> Result<Image, EngineError> {
         let bytes = self.content()?.read(&record.id, MAX_CONFIG_BYTES)?;
         let config = serde_json::from_slice(&bytes).map_err(|error| EngineError::Invalid {
             message: format!("the configuration {} of image {text} is damaged: {error}", record.id),

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use images::Named;
 use oci::{Digest, Platform, Reference};
-use transfer::{Client, Login, Progress, PullRequest, PushRequest, Settings, StoredIn};
+use transfer::{
+    Client, Login, Platforms, Progress, PullRequest, PushNamedRequest, Settings, StoredIn,
+};
 
 use crate::{Engine, EngineError};
 
@@ -19,8 +22,8 @@ pub struct Registries {
 pub struct PullImage {
     /// `NAME[:TAG|@DIGEST]`.
     pub image: String,
-    /// What it must run on; the machine's own platform if `None`.
-    pub platform: Option<Platform>,
+    /// What it must run on.
+    pub platforms: Platforms,
 }
 
 /// An image that is now here.
@@ -54,6 +57,8 @@ pub struct PushedImage {
     pub digest: Digest,
     /// How many bytes the manifest has.
     pub size_bytes: u64,
+    /// Whether only one image of an index was sent, since not all of them are here.
+    pub is_partial: bool,
 }
 
 /// A manifest or an index as a registry has it.
@@ -161,7 +166,7 @@ impl Engine {
         progress: &dyn Progress,
     ) -> Result<PulledImage, EngineError> {
         let reference = parse(&request.image)?;
-        let request = PullRequest { reference, platform: request.platform.clone() };
+        let request = PullRequest { reference, platforms: request.platforms.clone() };
         let pulled = transfer::pull(&registries.client, &self.stores()?, &request, progress)?;
         Ok(PulledImage {
             familiar: pulled.name.familiar(),
@@ -185,24 +190,28 @@ impl Engine {
         }
         let name = name.with_default_tag();
         // By its name alone: an id that reads like it is no image of that repository.
-        let known = self.images()?.list()?;
-        let found = known.into_iter().find(|(_, names)| names.contains(&name));
-        let Some((record, _)) = found else {
+        let Some(mut named) = self.images()?.named(&name)? else {
             return Err(EngineError::NoTag { repository: name.repository() });
         };
-        if let Some(wanted) = request.platform.as_ref().filter(|p| !record.platform.satisfies(p)) {
-            return Err(EngineError::Invalid {
+        if let Some(wanted) = &request.platform {
+            let record = self.images()?.resolve_for(&name.to_string(), wanted)?;
+            let record = record.map_err(|record| EngineError::Invalid {
                 message: format!(
                     "image with reference {} was found but its platform ({}) does not match the \
                      specified platform ({wanted})",
                     name.familiar(),
                     record.platform,
                 ),
-            });
+            })?;
+            named = Named::one(record.id);
         }
-        let request = PushRequest { name, record, by_digest: false };
-        let pushed = transfer::push(&registries.client, &self.stores()?, &request, progress)?;
-        Ok(PushedImage { digest: pushed.digest, size_bytes: pushed.size_bytes })
+        let request = PushNamedRequest { name, named };
+        let pushed = transfer::push_named(&registries.client, &self.stores()?, &request, progress)?;
+        Ok(PushedImage {
+            digest: pushed.digest,
+            size_bytes: pushed.size_bytes,
+            is_partial: pushed.is_partial,
+        })
     }
 
     /// The tags that images here have in the repository that `image` names, as Docker shows them.

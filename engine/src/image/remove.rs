@@ -33,9 +33,16 @@ impl Engine {
         request: &RemoveImage,
     ) -> Result<Vec<ImageDeleteResponse>, EngineError> {
         let store = self.store_lock()?;
+        if !request.platforms.is_empty() {
+            let done = self.remove_variants(request)?;
+            drop(store);
+            self.collect_garbage()?;
+            return Ok(done);
+        }
         let record = self.image_record(&request.image)?;
         let names = self.images()?.names_of(&record.id)?;
         let user = self.user_of(&record.id)?;
+        let variants = self.images()?.variants(&request.image)?;
         let mut done = Vec::new();
         let by_name = named(&request.image, &names);
         match &by_name {
@@ -57,6 +64,9 @@ impl Engine {
                 for name in std::iter::once(name).chain(goes) {
                     self.images()?.untag(name)?;
                     done.push(untagged(name));
+                }
+                for variant in variants.iter().filter(|variant| variant.id != record.id) {
+                    self.forget_unnamed(variant, &mut done)?;
                 }
                 // A container keeps the image, nameless.
                 if !is_last || user.is_some() {
@@ -96,6 +106,80 @@ impl Engine {
         change.finish()?;
         drop(store);
         self.collect_garbage()?;
+        Ok(done)
+    }
+
+    /// Removes what has no name any more and no container uses.
+    fn forget_unnamed(
+        &self,
+        record: &ImageRecord,
+        done: &mut Vec<ImageDeleteResponse>,
+    ) -> Result<(), EngineError> {
+        let is_named = !self.images()?.names_of(&record.id)?.is_empty();
+        if is_named || self.user_of(&record.id)?.is_some() {
+            return Ok(());
+        }
+        let mut change = self.images()?.change()?;
+        delete_image(&mut change, record, done)?;
+        Ok(change.finish()?)
+    }
+
+    /// Takes variants for some platforms from a name; the last takes the name along.
+    fn remove_variants(
+        &self,
+        request: &RemoveImage,
+    ) -> Result<Vec<ImageDeleteResponse>, EngineError> {
+        let first = self.image_record(&request.image)?;
+        let known = self.images()?.names_of(&first.id)?;
+        let Some(name) = named(&request.image, &known) else {
+            return Err(EngineError::Invalid {
+                message: "variants are removed from a name: an id is one image".into(),
+            });
+        };
+        let variants = self.images()?.variants(&request.image)?;
+        let mut chosen: Vec<&ImageRecord> = Vec::new();
+        for wanted in &request.platforms {
+            let before = chosen.len();
+            chosen.extend(variants.iter().filter(|record| record.platform.satisfies(wanted)));
+            if chosen.len() == before {
+                let own: Vec<String> = variants.iter().map(|r| r.platform.to_string()).collect();
+                return Err(EngineError::Invalid {
+                    message: format!(
+                        "image {} has no variant for {wanted}: it has {}",
+                        name.familiar(),
+                        own.join(", "),
+                    ),
+                });
+            }
+        }
+        let mut done = Vec::new();
+        for record in chosen {
+            let user = self.user_of(&record.id)?;
+            let names = self.images()?.names_of(&record.id)?;
+            let going = going_with(&name, &names);
+            let is_last = going.len() + 1 == names.len();
+            if let Some(user) =
+                user.as_ref().filter(|user| is_last && (user.running || !request.force))
+            {
+                return Err(conflict(format!(
+                    "unable to delete {} ({}) - image is being used by {} container {}",
+                    record.id.short(),
+                    if user.running { "cannot be forced" } else { "must be forced" },
+                    if user.running { "running" } else { "stopped" },
+                    short(&user.id),
+                )));
+            }
+            let mut change = self.images()?.change()?;
+            for name in std::iter::once(&name).chain(going) {
+                if change.remove_variant(name, &record.id)? {
+                    done.push(untagged(name));
+                }
+            }
+            if is_last {
+                delete_image(&mut change, record, &mut done)?;
+            }
+            change.finish()?;
+        }
         Ok(done)
     }
 
@@ -167,6 +251,9 @@ impl Engine {
     /// What images and containers need, and those who are adding some.
     pub(crate) fn live(&self, lock: &ExclusiveLock) -> Result<Leased, EngineError> {
         let mut live = Leased::all(self.root(), lock)?;
+        for (_, named) in self.images()?.names()? {
+            live.blobs.extend(archive::list_blobs(self.content()?, self.images()?, &named)?);
+        }
         for (record, _) in self.images()?.list()? {
             live.blobs.extend(record.blobs().cloned());
             live.layers.extend(record.diff_ids.iter().cloned());

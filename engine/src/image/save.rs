@@ -1,10 +1,9 @@
 //! `save`: images into an archive.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 
-use archive::{For, ImageToSave, Layout};
-use images::ImageRecord;
+use archive::NamedToSave;
+use images::{ImageRecord, Named};
 use oci::Reference;
 
 use super::SaveImages;
@@ -13,63 +12,80 @@ use crate::{Engine, EngineError};
 impl Engine {
     /// Writes images into one archive, each with the names that it was asked for by.
     ///
-    /// A repository without a tag stands for all its tags, as with Docker; an id gives no name.
+    /// A repository without a tag stands for all its tags, as with Docker; an id gives no name. A
+    /// name that stands for an index is saved with all of it that is here, or with the variants
+    /// for the platforms that were asked for, and then without the index.
     pub fn save_images(
         &self,
         writer: &mut dyn Write,
         request: &SaveImages,
     ) -> Result<(), EngineError> {
-        let known = self.images()?.list()?;
-        let mut wanted: Vec<ImageToSave> = Vec::new();
-        let mut add = |record: &ImageRecord, name: Option<Reference>| {
-            let same = |image: &ImageToSave| image.record.id == record.id;
-            let at = wanted.iter().position(same).unwrap_or_else(|| {
-                let record = record.clone();
-                wanted.push(ImageToSave { record, annotations: BTreeMap::new(), names: vec![] });
-                wanted.len() - 1
-            });
-            if let Some(name) = name.filter(|name| !wanted[at].names.contains(name)) {
-                wanted[at].names.push(name);
-            }
-        };
+        let known = self.images()?.names()?;
+        let mut wanted: Vec<NamedToSave> = Vec::new();
         for text in &request.images {
             let reference = text.parse::<Reference>().ok();
             let repository = reference
                 .as_ref()
                 .filter(|name| name.tag().is_none() && name.digest().is_none())
                 .map(Reference::repository);
-            let mut found = false;
-            for (record, names) in &known {
-                for name in names {
-                    if name.tag().is_some() && repository.as_ref() == Some(&name.repository()) {
-                        add(record, Some(name.clone()));
-                        found = true;
-                    }
-                }
+            let is_of = |name: &Reference| {
+                name.tag().is_some() && repository.as_ref() == Some(&name.repository())
+            };
+            let mut tags: Vec<_> = known.iter().filter(|(name, _)| is_of(name)).collect();
+            tags.sort_by(|(a, _), (b, _)| a.cmp(b));
+            for (name, named) in &tags {
+                add(&mut wanted, self.only(named, request)?, Some(name));
             }
-            if found {
+            if !tags.is_empty() {
                 continue;
             }
             let record = self.image_record(text)?;
-            let of = known.iter().find(|(other, _)| other.id == record.id);
-            let name = reference.map(Reference::with_default_tag).filter(|name| {
-                name.tag().is_some() && of.is_some_and(|(_, names)| names.contains(name))
+            let name = reference.map(Reference::with_default_tag);
+            let own = known.iter().find(|(other, named)| {
+                name.as_ref() == Some(other) && named.ids().any(|id| *id == record.id)
             });
-            add(&record, name);
+            let alone = Named::one(record.id);
+            let named = own.map_or(&alone, |(_, named)| named);
+            let name = own.map(|(name, _)| name).filter(|name| name.tag().is_some());
+            add(&mut wanted, self.only(named, request)?, name);
         }
-        for ImageToSave { record, .. } in &wanted {
-            if !request.platforms.is_empty()
-                && !request.platforms.iter().any(|wanted| record.platform.satisfies(wanted))
-            {
-                return Err(EngineError::Invalid {
+        Ok(archive::save_names(writer, &self.stores()?, &wanted)?)
+    }
+
+    /// What of a name is for the platforms that were asked for.
+    fn only(&self, named: &Named, request: &SaveImages) -> Result<Named, EngineError> {
+        if request.platforms.is_empty() {
+            return Ok(named.clone());
+        }
+        let records = named.ids().map(|id| self.images()?.get(id).map_err(EngineError::from));
+        let records: Vec<ImageRecord> = records.collect::<Result<_, _>>()?;
+        let fits = |record: &&ImageRecord| {
+            request.platforms.iter().any(|wanted| record.platform.satisfies(wanted))
+        };
+        let mut ids = records.iter().filter(fits).map(|record| record.id.clone());
+        match ids.next() {
+            Some(id) => Ok(Named { id, others: ids.collect(), index: None }),
+            None => {
+                let own: Vec<String> = records.iter().map(|r| r.platform.to_string()).collect();
+                Err(EngineError::Invalid {
                     message: format!(
                         "image {} is for {} alone, which was not asked for",
-                        record.id.short(),
-                        record.platform
+                        named.id.short(),
+                        own.join(", "),
                     ),
-                });
+                })
             }
         }
-        Ok(archive::save(writer, &self.stores()?, &Layout::new(&wanted, For::All))?)
+    }
+}
+
+/// Adds an image, or a name to one that is wanted already.
+fn add(wanted: &mut Vec<NamedToSave>, named: Named, name: Option<&Reference>) {
+    let at = wanted.iter().position(|image| image.named == named).unwrap_or_else(|| {
+        wanted.push(NamedToSave { named, names: Vec::new() });
+        wanted.len() - 1
+    });
+    if let Some(name) = name.filter(|name| !wanted[at].names.contains(name)) {
+        wanted[at].names.push(name.clone());
     }
 }

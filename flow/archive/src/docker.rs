@@ -9,12 +9,12 @@
 //! `Layers` are `blobs/sha256/<hex>`, compressed or not, and an OCI layout's `index.json` stands
 //! beside, whose manifest for the same blobs is kept.
 
-use oci::{Descriptor, Digest, Platform, media_type};
+use oci::{Descriptor, Digest, media_type};
 use serde::{Deserialize, Deserializer};
 
-use crate::load::{check_platform, name};
+use crate::load::name;
 use crate::members::Members;
-use crate::store::Image;
+use crate::store::{Image, Name};
 use crate::{ArchiveError, MANIFEST_LIMIT, layout};
 
 /// The member that makes an archive one of these.
@@ -34,10 +34,7 @@ struct Item {
 const MAX_IMAGES: usize = 1024;
 
 /// The images of the archive.
-pub(crate) fn images(
-    members: &Members,
-    platform: Option<&Platform>,
-) -> Result<Vec<Image>, ArchiveError> {
+pub(crate) fn images(members: &Members) -> Result<Vec<Image>, ArchiveError> {
     let digest = members.need(MANIFEST, "the archive")?;
     let bytes = members.blobs.read(digest, MANIFEST, MANIFEST_LIMIT)?;
     let items: Vec<Item> = serde_json::from_slice(&bytes)
@@ -47,15 +44,10 @@ pub(crate) fn images(
         return Err(ArchiveError::Document { what: MANIFEST.into(), why });
     }
     let known = layout::manifests(members)?;
-    items.iter().map(|item| image(members, item, platform, &known)).collect()
+    items.iter().map(|item| image(members, item, &known)).collect()
 }
 
-fn image(
-    members: &Members,
-    item: &Item,
-    platform: Option<&Platform>,
-    known: &[layout::Known],
-) -> Result<Image, ArchiveError> {
+fn image(members: &Members, item: &Item, known: &[layout::Known]) -> Result<Image, ArchiveError> {
     let config = members.need(&item.config, MANIFEST)?;
     check_id(&item.config, config)?;
     let mut layers = Vec::with_capacity(item.layers.len());
@@ -65,12 +57,12 @@ fn image(
     }
     let config = descriptor(members, media_type::OCI_CONFIG, config);
     let mut image = Image::new(&members.blobs, config, layers, &item.config)?;
-    check_platform(&image, platform)?;
     if let Some(known) = known.iter().find(|known| known.is_of(&image)) {
         image.layers.clone_from(&known.layers);
         image.manifest = Some(known.descriptor.clone());
     }
-    image.names = item.repo_tags.iter().map(|tag| name(tag)).collect::<Result<_, _>>()?;
+    let names = item.repo_tags.iter().map(|tag| Ok(Name::of(name(tag)?)));
+    image.names = names.collect::<Result<_, ArchiveError>>()?;
     image.names.dedup();
     Ok(image)
 }

@@ -14,7 +14,7 @@ use oci::{
 use unpack::Expected;
 
 use crate::blobs::{Blobs, layer_type};
-use crate::store::{self, Image};
+use crate::store::{self, Image, Name};
 use crate::{ArchiveError, Stores, apply_changes};
 
 /// How to import.
@@ -93,10 +93,10 @@ pub fn from_layer(
     let digest = blobs.insert_bytes(bytes, Algorithm::Sha256);
     let descriptor = Descriptor::new(media_type::OCI_CONFIG, digest, size);
     let mut image = Image::new(&blobs, descriptor, vec![layer], "the configuration")?;
-    image.names.extend(name.map(|name| name.clone().with_default_tag()));
+    image.names.extend(name.map(|name| Name::of(name.clone().with_default_tag())));
     let id = image.config.digest.clone();
-    let moved = store::add(stores, &mut blobs, &mut [image], durability)?;
-    Ok(Imported { id, previous: moved.into_iter().next().map(|(_, previous)| previous) })
+    let added = store::add(stores, &mut blobs, &mut [image], durability)?;
+    Ok(Imported { id, previous: added.moved.into_iter().next().map(|(_, previous)| previous) })
 }
 
 /// Stores and unpacks one layer in one pass; returns its descriptor and DiffID.

@@ -1,17 +1,17 @@
 //! `index.json`: an OCI layout in a tar (oci-archive).
 //!
 //! image-spec 1.1.1, image-layout.md. Each descriptor of the index is an image, or a list of one
-//! image's variants by platform, of which one is taken. Docker's media types are read like OCI's.
+//! image's variants by platform. Docker's media types are read like OCI's.
 
 use std::collections::HashSet;
 
-use oci::{Descriptor, Index, Manifest, Platform, Reference, media_type};
+use oci::{Descriptor, Index, Manifest, Reference, media_type};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::load::{check_platform, name};
+use crate::load::name;
 use crate::members::Members;
-use crate::store::Image;
+use crate::store::{Image, Name};
 use crate::{ArchiveError, MANIFEST_LIMIT};
 
 /// The member that makes an archive one of these.
@@ -48,43 +48,56 @@ impl Known {
 #[derive(Debug)]
 struct Tree {
     name: Option<Reference>,
+    /// The descriptor itself, if it is that of an index.
+    index: Option<Descriptor>,
     /// The manifests in it, as the indexes list them.
     manifests: Vec<Descriptor>,
 }
 
-/// The images of the archive, one for each descriptor of `index.json` that has one for us.
-pub(crate) fn images(
-    members: &Members,
-    platform: Option<&Platform>,
-) -> Result<Vec<Image>, ArchiveError> {
-    let host = Platform::host();
-    let wanted = platform.unwrap_or(&host);
-    let mut images: Vec<Image> = Vec::new();
-    let mut available: Vec<String> = Vec::new();
-    for tree in trees(members)? {
-        let fits = |manifest: &&Descriptor| {
-            manifest.platform.as_ref().is_none_or(|platform| platform.satisfies(wanted))
-        };
-        let Some(manifest) = tree.manifests.iter().find(fits) else {
-            available.extend(
-                tree.manifests.iter().filter_map(|m| Some(m.platform.as_ref()?.to_string())),
-            );
-            continue;
-        };
-        let known = read_manifest(members, manifest)?;
-        let mut image = assemble(members, known)?;
-        check_platform(&image, platform)?;
-        image.names.extend(tree.name);
-        // The same image under another name is one image with both.
-        match images.iter_mut().find(|other| other.config.digest == image.config.digest) {
-            Some(other) => other.names.extend(image.names),
-            None => images.push(image),
+/// Whether some of the images in `index.json` are one for several platforms: there is an index in
+/// it, or a name twice.
+pub(crate) fn lists_variants(members: &Members) -> Result<bool, ArchiveError> {
+    let mut names = HashSet::new();
+    for descriptor in top(members)?.manifests {
+        let is_twice = named(&descriptor)?.is_some_and(|name| !names.insert(name));
+        if is_twice || media_type::is_index(&descriptor.media_type) {
+            return Ok(true);
         }
     }
-    if images.is_empty() && !available.is_empty() {
-        available.sort();
-        available.dedup();
-        let (wanted, available) = (wanted.to_string(), available.join(", "));
+    Ok(false)
+}
+
+/// The images of the archive: for each descriptor of `index.json` all variants that are there.
+///
+/// What is for another operating system, and what says something about an image, is left out.
+pub(crate) fn images(members: &Members) -> Result<Vec<Image>, ArchiveError> {
+    let mut images: Vec<Image> = Vec::new();
+    let mut foreign: Vec<String> = Vec::new();
+    for tree in trees(members)? {
+        for manifest in &tree.manifests {
+            if let Some(platform) = manifest.platform.as_ref().filter(|p| p.os != "linux") {
+                foreign.push(platform.to_string());
+                continue;
+            }
+            // docker lists platforms whose blobs it did not save.
+            if tree.index.is_some() && !members.blobs.contains(&manifest.digest) {
+                continue;
+            }
+            let known = read_manifest(members, manifest)?;
+            let image = assemble(members, known)?;
+            // The same image under another name is one image with both.
+            let at = images.iter().position(|other| other.config.digest == image.config.digest);
+            let at = at.unwrap_or_else(|| {
+                images.push(image);
+                images.len() - 1
+            });
+            if let Some(name) = &tree.name {
+                images[at].names.push(Name { name: name.clone(), index: tree.index.clone() });
+            }
+        }
+    }
+    if images.is_empty() && !foreign.is_empty() {
+        let (wanted, available) = ("linux".to_owned(), foreign.join(", "));
         return Err(ArchiveError::Platform { wanted, available });
     }
     Ok(images)
@@ -107,13 +120,12 @@ pub(crate) fn manifests(members: &Members) -> Result<Vec<Known>, ArchiveError> {
 
 /// Walks `index.json` and the indexes below it, within bounds.
 fn trees(members: &Members) -> Result<Vec<Tree>, ArchiveError> {
-    let digest = members.need(INDEX, "the archive")?;
-    let bytes = members.blobs.read(digest, INDEX, MANIFEST_LIMIT)?;
-    let index: Index = document(&bytes, INDEX, media_type::is_index)?;
+    let index = top(members)?;
     let mut walk = Walk { members, descriptors: 0, seen: HashSet::new() };
     let mut trees = Vec::new();
     for descriptor in index.manifests {
-        let mut tree = Tree { name: named(&descriptor)?, manifests: Vec::new() };
+        let index = media_type::is_index(&descriptor.media_type).then(|| bare(&descriptor));
+        let mut tree = Tree { name: named(&descriptor)?, index, manifests: Vec::new() };
         walk.seen.clear();
         walk.descend(descriptor, 1, &mut tree.manifests)?;
         if !tree.manifests.is_empty() {
@@ -121,6 +133,17 @@ fn trees(members: &Members) -> Result<Vec<Tree>, ArchiveError> {
         }
     }
     Ok(trees)
+}
+
+fn top(members: &Members) -> Result<Index, ArchiveError> {
+    let digest = members.need(INDEX, "the archive")?;
+    let bytes = members.blobs.read(digest, INDEX, MANIFEST_LIMIT)?;
+    document(&bytes, INDEX, media_type::is_index)
+}
+
+/// A descriptor without what the archive says besides.
+fn bare(descriptor: &Descriptor) -> Descriptor {
+    Descriptor::new(descriptor.media_type.clone(), descriptor.digest.clone(), descriptor.size_bytes)
 }
 
 struct Walk<'a> {
@@ -178,12 +201,7 @@ fn read_manifest(members: &Members, descriptor: &Descriptor) -> Result<Known, Ar
         let why = "it calls itself something else than its descriptor does".into();
         return Err(ArchiveError::Document { what, why });
     }
-    let descriptor = Descriptor::new(
-        descriptor.media_type.clone(),
-        descriptor.digest.clone(),
-        descriptor.size_bytes,
-    );
-    Ok(Known { descriptor, config: manifest.config, layers: manifest.layers })
+    Ok(Known { descriptor: bare(descriptor), config: manifest.config, layers: manifest.layers })
 }
 
 fn assemble(members: &Members, known: Known) -> Result<Image, ArchiveError> {

@@ -19,9 +19,9 @@ use oci::{
 use serde::Deserialize;
 
 use crate::docker::null_default;
-use crate::load::{check_platform, name};
+use crate::load::name;
 use crate::members::Members;
-use crate::store::Image;
+use crate::store::{Image, Name};
 use crate::{ArchiveError, CONFIG_LIMIT, MANIFEST_LIMIT};
 
 const REPOSITORIES: &str = "repositories";
@@ -49,16 +49,12 @@ struct Record {
 }
 
 /// The images of the archive; none if it is no such archive.
-pub(crate) fn images(
-    members: &mut Members,
-    platform: Option<&Platform>,
-) -> Result<Vec<Image>, ArchiveError> {
+pub(crate) fn images(members: &mut Members) -> Result<Vec<Image>, ArchiveError> {
     let heads = heads(members)?;
     let mut images = Vec::new();
     for (id, names) in heads {
         let mut image = image(members, &id)?;
-        check_platform(&image, platform)?;
-        image.names = names;
+        image.names = names.into_iter().map(Name::of).collect();
         images.push(image);
     }
     Ok(images)

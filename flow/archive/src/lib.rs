@@ -24,6 +24,7 @@ mod error;
 mod import;
 mod layout;
 mod legacy;
+mod lists;
 mod load;
 mod members;
 mod save;
@@ -34,8 +35,9 @@ pub use change::apply_changes;
 pub use content::Durability;
 pub use error::ArchiveError;
 pub use import::{ImportOptions, Imported, from_layer, import};
+pub use lists::{entries, is_about, list_blobs};
 pub use load::{LoadOptions, Loaded, LoadedImage, load};
-pub use save::{For, ImageToSave, Layout, save, save_directory};
+pub use save::{For, ImageToSave, Layout, NamedToSave, save, save_directory, save_names};
 
 /// The stores of one data root.
 #[derive(Debug, Clone)]

@@ -12,9 +12,8 @@ use crate::{ArchiveError, Stores, docker, layout, legacy, store};
 /// How to load.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
-    /// Which image of several for different platforms; `None` takes the machine's, or from a
-    /// docker-archive whatever it holds.
-    pub platform: Option<Platform>,
+    /// Only images for these platforms; all that the archive has if empty.
+    pub platforms: Vec<Platform>,
     /// What the images survive once this returns.
     pub durability: Durability,
 }
@@ -60,7 +59,8 @@ impl Loaded {
 /// What it is told by: `manifest.json` (docker since 1.10; also if there is an index), else
 /// `index.json` (an OCI layout), else `repositories` or bare layer directories (docker before
 /// 1.10). Only the names that the archive has for its images are given; a name that another image
-/// had moves, and that image stays without it.
+/// had moves, and that image stays without it. A name that stands for an index has all variants of
+/// the image that the archive has, the machine's own first, and the index is kept whole.
 ///
 /// Takes the store's shared lock once the archive has been read. After an error nothing has a
 /// name; blobs and layers that were complete by then are garbage.
@@ -70,23 +70,51 @@ pub fn load(
     options: &LoadOptions,
 ) -> Result<Loaded, ArchiveError> {
     let mut members = Members::spool(reader, &stores.content)?;
-    let platform = options.platform.as_ref();
-    let mut images = if members.find(docker::MANIFEST).is_some() {
-        docker::images(&members, platform)?
-    } else if members.find(layout::INDEX).is_some() {
-        layout::images(&members, platform)?
+    let has_index = members.find(layout::INDEX).is_some();
+    let mut images = if has_index && layout::lists_variants(&members)? {
+        // Only this says which images are variants of one.
+        layout::images(&members)?
+    } else if members.find(docker::MANIFEST).is_some() {
+        docker::images(&members)?
+    } else if has_index {
+        layout::images(&members)?
     } else {
-        legacy::images(&mut members, platform)?
+        legacy::images(&mut members)?
     };
     if images.is_empty() {
         return Err(ArchiveError::NoImage);
     }
-    let moved = store::add(stores, &mut members.blobs, &mut images, options.durability)?;
-    let images = images
-        .into_iter()
-        .map(|Image { config, names, .. }| LoadedImage { id: config.digest, names })
-        .collect();
-    Ok(Loaded { images, moved })
+    only(&mut images, &options.platforms)?;
+    let added = store::add(stores, &mut members.blobs, &mut images, options.durability)?;
+    let first = |image: &Image| -> Vec<Reference> {
+        let of = added.named.iter().filter(|(_, id)| *id == image.config.digest);
+        of.map(|(name, _)| name.clone()).collect()
+    };
+    let loaded = images.iter().filter_map(|image| {
+        let names = first(image);
+        // A variant that is not the first of any name is told of by that name.
+        let is_told = names.is_empty() && !image.names.is_empty();
+        (!is_told).then(|| LoadedImage { id: image.config.digest.clone(), names })
+    });
+    Ok(Loaded { images: loaded.collect(), moved: added.moved })
+}
+
+/// Leaves out what was not asked for; [`ArchiveError::Platform`] if nothing is left then.
+fn only(images: &mut Vec<Image>, wanted: &[Platform]) -> Result<(), ArchiveError> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let mut available: Vec<String> =
+        images.iter().map(|image| image.parsed.platform.to_string()).collect();
+    images.retain(|image| wanted.iter().any(|one| image.parsed.platform.satisfies(one)));
+    if !images.is_empty() {
+        return Ok(());
+    }
+    available.sort();
+    available.dedup();
+    let wanted: Vec<String> = wanted.iter().map(Platform::to_string).collect();
+    let (wanted, available) = (wanted.join(", "), available.join(", "));
+    Err(ArchiveError::Platform { wanted, available })
 }
 
 /// A name from an archive: a tag, with Docker's defaults. One by digest would claim what only the
@@ -99,15 +127,4 @@ pub(crate) fn name(text: &str) -> Result<Reference, ArchiveError> {
         return Err(ArchiveError::Document { what: "the archive".into(), why });
     }
     Ok(reference.with_default_tag())
-}
-
-/// Refuses an image for another platform than the wanted one.
-pub(crate) fn check_platform(image: &Image, wanted: Option<&Platform>) -> Result<(), ArchiveError> {
-    match wanted {
-        Some(wanted) if !image.parsed.platform.satisfies(wanted) => Err(ArchiveError::Platform {
-            wanted: wanted.to_string(),
-            available: image.parsed.platform.to_string(),
-        }),
-        _ => Ok(()),
-    }
 }

@@ -15,12 +15,12 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use content::{ContentError, Hasher, Lease, StoreLock};
-use images::ImageRecord;
+use images::{ImageRecord, Named};
 use oci::{Descriptor, Digest, Index, Reference, media_type};
 use serde::Serialize;
 use unpack::tar::{Entry, Kind, Writer};
 
-use crate::{ArchiveError, Stores, layout};
+use crate::{ArchiveError, Stores, layout, list_blobs};
 
 /// One image that shall be saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,16 @@ pub struct ImageToSave {
     pub annotations: BTreeMap<String, String>,
     /// The names that the archive shall give it; the image need not have them. Those by digest
     /// are left out, since an archive cannot give them.
+    pub names: Vec<Reference>,
+}
+
+/// What a name stands for, to be saved: an image, its variants for other platforms, and the index
+/// that lists them, which is written as it is, whatever of it is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedToSave {
+    /// What is saved.
+    pub named: Named,
+    /// The names that the archive shall give it, as in [`ImageToSave`].
     pub names: Vec<Reference>,
 }
 
@@ -60,6 +70,8 @@ pub struct Layout<'a> {
     index: Index,
     /// The list that `index` leads to, if there is one between.
     list: Option<(Descriptor, Vec<u8>)>,
+    /// Blobs of the store that belong to the index, and to none of the images.
+    others: Vec<Digest>,
     has_items: bool,
 }
 
@@ -73,7 +85,7 @@ impl<'a> Layout<'a> {
             named(bare, &image.names)
         });
         let index = index(manifests.collect());
-        Self { images, index, list: None, has_items: who == For::All }
+        Self { images, index, list: None, others: Vec::new(), has_items: who == For::All }
     }
 
     /// Of one image for several platforms: `list` points at their index, which is `bytes`.
@@ -84,8 +96,48 @@ impl<'a> Layout<'a> {
         names: &[Reference],
     ) -> Self {
         let index = index(named(list.clone(), names));
-        Self { images, index, list: Some((list, bytes)), has_items: false }
+        Self { images, index, list: Some((list, bytes)), others: Vec::new(), has_items: false }
     }
+
+    fn blobs(&self) -> impl Iterator<Item = &Digest> {
+        self.images.iter().flat_map(|image| image.record.blobs()).chain(&self.others)
+    }
+}
+
+/// Writes an archive of what names stand for: with the indexes that they have, and for those who
+/// know none with each variant as an image, of which the first has the names.
+pub fn save_names(
+    writer: impl Write,
+    stores: &Stores,
+    wanted: &[NamedToSave],
+) -> Result<(), ArchiveError> {
+    let (mut images, mut manifests, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    for NamedToSave { named: wanted, names } in wanted {
+        let mut variants = Vec::new();
+        for id in wanted.ids() {
+            let record = stores.images.get(id)?;
+            let names = if variants.is_empty() { names.clone() } else { Vec::new() };
+            variants.push(ImageToSave { record, annotations: BTreeMap::new(), names });
+        }
+        match &wanted.index {
+            Some(index) => manifests.extend(named(index.clone(), names)),
+            None => manifests.extend(variants.iter().flat_map(|ImageToSave { record, .. }| {
+                let platform = Some(record.platform.clone());
+                named(Descriptor { platform, ..record.manifest.clone() }, names)
+            })),
+        }
+        for digest in list_blobs(&stores.content, &stores.images, wanted)? {
+            // What is said about an image may not have come with it.
+            if stores.content.contains(&digest)? {
+                others.push(digest);
+            }
+        }
+        images.append(&mut variants);
+    }
+    // The same images give the same bytes.
+    others.sort();
+    let index = index(manifests);
+    save(writer, stores, &Layout { images: &images, index, list: None, others, has_items: true })
 }
 
 /// Writes an archive of images to `writer`, which is not flushed.
@@ -98,7 +150,7 @@ pub fn save(writer: impl Write, stores: &Stores, layout: &Layout<'_>) -> Result<
     let mut folders = HashSet::new();
     let mut written: HashSet<&Digest> = HashSet::new();
     directory(&mut tar, "blobs/")?;
-    for digest in layout.images.iter().flat_map(|image| image.record.blobs()) {
+    for digest in layout.blobs() {
         if folders.insert(digest.algorithm()) {
             directory(&mut tar, &format!("blobs/{}/", digest.algorithm().name()))?;
         }
@@ -128,7 +180,7 @@ pub fn save_directory(
     let _lease = lease(stores, layout)?;
     let mut written: HashSet<&Digest> = HashSet::new();
     let create = |path: &Path| std::fs::create_dir_all(path).map_err(write_error);
-    for digest in layout.images.iter().flat_map(|image| image.record.blobs()) {
+    for digest in layout.blobs() {
         create(&folder.join("blobs").join(digest.algorithm().name()))?;
         if written.insert(digest) {
             let mut source = verified(stores, digest)?;
@@ -149,8 +201,7 @@ pub fn save_directory(
 /// So that nothing is taken from under us, and nobody waits for us.
 fn lease(stores: &Stores, layout: &Layout<'_>) -> Result<Lease, ArchiveError> {
     let lock = StoreLock::shared(stores.content.root())?;
-    let blobs = layout.images.iter().flat_map(|image| image.record.blobs());
-    Ok(Lease::take(stores.content.root(), blobs, [], &lock)?)
+    Ok(Lease::take(stores.content.root(), layout.blobs(), [], &lock)?)
 }
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;

@@ -1,18 +1,22 @@
 //! From blobs that are complete to an image in the store: unpack, publish, record, name.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use content::Durability;
-use images::ImageRecord;
-use oci::{Algorithm, Descriptor, Digest, ImageConfig, Manifest, Reference, Timestamp, media_type};
+use images::{ImageRecord, Named};
+use oci::{
+    Algorithm, Descriptor, Digest, ImageConfig, Manifest, Platform, Reference, Timestamp,
+    media_type,
+};
 use unpack::tar::TarError;
 use unpack::{Expected, Limits, UnpackError};
 
 use crate::blobs::Blobs;
-use crate::{ArchiveError, CONFIG_LIMIT, Stores};
+use crate::lists::companions;
+use crate::{ArchiveError, CONFIG_LIMIT, MANIFEST_LIMIT, Stores};
 
 /// An image all of whose blobs are there.
 #[derive(Debug)]
@@ -26,7 +30,31 @@ pub(crate) struct Image {
     /// The manifest that came with the image; `None` has one written.
     pub(crate) manifest: Option<Descriptor>,
     /// What it shall be called.
-    pub(crate) names: Vec<Reference>,
+    pub(crate) names: Vec<Name>,
+}
+
+/// A name in an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Name {
+    pub(crate) name: Reference,
+    /// The index that it stands for, of which the image is a variant.
+    pub(crate) index: Option<Descriptor>,
+}
+
+impl Name {
+    /// One that stands for an image alone.
+    pub(crate) fn of(name: Reference) -> Self {
+        Self { name, index: None }
+    }
+}
+
+/// What was put into the store.
+#[derive(Debug, Default)]
+pub(crate) struct Added {
+    /// The names, each with the image that who names no platform gets.
+    pub(crate) named: Vec<(Reference, Digest)>,
+    /// Names that were another image's before.
+    pub(crate) moved: Vec<(Reference, Digest)>,
 }
 
 impl Image {
@@ -59,16 +87,13 @@ impl Image {
     }
 }
 
-/// A name that was another image's before.
-pub(crate) type Moved = (Reference, Digest);
-
 /// Puts images into the store. Nothing is recorded before everything of all images is there.
 pub(crate) fn add(
     stores: &Stores,
     blobs: &mut Blobs,
     images: &mut [Image],
     durability: Durability,
-) -> Result<Vec<Moved>, ArchiveError> {
+) -> Result<Added, ArchiveError> {
     blobs.lock()?;
     unpack_missing(stores, blobs, images)?;
     let mut records = Vec::new();
@@ -85,24 +110,73 @@ pub(crate) fn add(
         // First: it also brings the staged blobs to the disk, so that their own sync is cheap.
         stores.snapshots.sync(&diff_ids)?;
     }
-    let needed: HashSet<&Digest> = records.iter().flat_map(ImageRecord::blobs).collect();
-    blobs.publish(needed, durability)?;
+    let names = names(images);
+    let mut needed: HashSet<Digest> =
+        records.iter().flat_map(ImageRecord::blobs).cloned().collect();
+    for (_, named) in &names {
+        needed.extend(list_blobs(blobs, named, &records)?);
+    }
+    blobs.publish(&needed, durability)?;
     let mut change = stores.images.change()?;
-    let mut moved = Vec::new();
     for record in &records {
         change.record(record)?;
     }
-    for image in images {
-        for name in &image.names {
-            if let Some(previous) = change.tag(name, &image.config.digest)?
-                && previous != image.config.digest
-            {
-                moved.push((name.clone(), previous));
-            }
+    let mut added = Added::default();
+    for (name, named) in names {
+        let id = named.id.clone();
+        if let Some(previous) = change.name(&name, &named)?
+            && previous.id != id
+        {
+            added.moved.push((name.clone(), previous.id));
         }
+        added.named.push((name, id));
     }
     change.finish()?;
-    Ok(moved)
+    Ok(added)
+}
+
+/// What each name shall stand for. Several images under one name are its variants if they are for
+/// several platforms, and otherwise the last one has it.
+fn names(images: &[Image]) -> Vec<(Reference, Named)> {
+    let mut order: Vec<&Reference> = Vec::new();
+    let mut of: HashMap<&Reference, Vec<(&Image, &Name)>> = HashMap::new();
+    for image in images {
+        for name in &image.names {
+            let list = of.entry(&name.name).or_insert_with(|| {
+                order.push(&name.name);
+                Vec::new()
+            });
+            list.retain(|(other, _)| other.parsed.platform != image.parsed.platform);
+            list.push((image, name));
+        }
+    }
+    let host = Platform::host();
+    let stands_for = |name: &Reference| {
+        let mut list = of.remove(name)?;
+        let index = list.iter().find_map(|(_, name)| name.index.clone());
+        let own = list.iter().position(|(image, _)| image.parsed.platform.satisfies(&host));
+        let (first, _) = list.remove(own.unwrap_or(0));
+        let others = list.into_iter().map(|(image, _)| image.config.digest.clone()).collect();
+        Some((name.clone(), Named { id: first.config.digest.clone(), others, index }))
+    };
+    order.into_iter().filter_map(stands_for).collect()
+}
+
+/// The blobs that are needed for a name's index beside its images.
+fn list_blobs(
+    blobs: &Blobs,
+    named: &Named,
+    records: &[ImageRecord],
+) -> Result<Vec<Digest>, ArchiveError> {
+    let Some(index) = &named.index else { return Ok(Vec::new()) };
+    let manifests: HashSet<&Digest> = records
+        .iter()
+        .filter(|record| named.ids().any(|id| *id == record.id))
+        .map(|record| &record.manifest.digest)
+        .collect();
+    let read = |digest: &Digest| blobs.read(digest, "the index", MANIFEST_LIMIT).ok();
+    let needed = companions(&index.digest, &manifests, read);
+    Ok(needed.into_iter().filter(|digest| blobs.contains(digest)).collect())
 }
 
 /// Unpacks the layers that are not there, as many at once as there are cores, the largest first.

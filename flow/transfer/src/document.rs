@@ -4,6 +4,7 @@
 //! one that is a manifest to one reader and an index to another would have one digest and two
 //! meanings.
 
+use content::{Content, ContentError};
 use oci::{Descriptor, Digest, Index, Manifest, Platform, media_type};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -122,6 +123,17 @@ impl Fetched {
         let (document, kind) = Document::parse(&bytes, content_type)?;
         let descriptor = Descriptor::new(kind, digest, bytes.len() as u64);
         Ok(Self { descriptor, bytes, document })
+    }
+
+    /// Puts its bytes into a store, under the digest that they came by.
+    pub(crate) fn store(&self, content: &Content) -> Result<(), ContentError> {
+        let digest = &self.descriptor.digest;
+        if content.read(digest, MAX_BYTES).is_ok() {
+            return Ok(());
+        }
+        let mut ingest = content.ingest_with(digest.algorithm())?;
+        ingest.append(&self.bytes)?;
+        ingest.commit(Some(digest), None).map(drop)
     }
 }
 

@@ -37,10 +37,12 @@ mod exchange;
 mod layer;
 mod lock;
 mod login;
+mod parallel;
 mod progress;
 mod pull;
 mod push;
 mod repository;
+mod select;
 mod server;
 mod settings;
 mod tls;
@@ -58,8 +60,10 @@ pub use error::TransferError;
 pub use layer::FetchedBlob;
 pub use login::{LoggedIn, Login};
 pub use progress::{LayerState, Progress, Silent};
-pub use pull::{PullRequest, Pulled, pull, tags};
-pub use push::{PushListRequest, PushRequest, Pushed, push, push_list};
+pub use pull::{Platforms, PullRequest, Pulled, pull, tags};
+pub use push::{
+    PushListRequest, PushNamedRequest, PushRequest, Pushed, push, push_list, push_named,
+};
 pub use repository::Repository;
 pub use settings::{Settings, Timeouts};
 

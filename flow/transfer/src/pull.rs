@@ -1,16 +1,17 @@
 //! `pull`: from a reference to an image in the stores.
 
 use std::collections::HashSet;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use archive::Stores;
 use content::{Lease, StoreLock};
-use images::ImageRecord;
+use images::{ImageRecord, Named};
 use oci::{Descriptor, Digest, ImageConfig, Manifest, Platform, Reference, Timestamp, media_type};
 
-use crate::document::{Document, Fetched, choose, platforms};
+use crate::document::Fetched;
 use crate::layer::Layer;
+use crate::parallel::at_once;
+use crate::select::{Selection, said_about, select};
 use crate::{Client, Progress, Repository, TransferError};
 
 /// What to pull.
@@ -18,8 +19,20 @@ use crate::{Client, Progress, Repository, TransferError};
 pub struct PullRequest {
     /// The image; `latest` if it has neither tag nor digest. A digest counts more than a tag.
     pub reference: Reference,
-    /// What it must run on; the machine's own platform if `None`.
-    pub platform: Option<Platform>,
+    /// What it must run on.
+    pub platforms: Platforms,
+}
+
+/// Which variants of an image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Platforms {
+    /// The one for this machine; of an image without variants, whatever it is for.
+    #[default]
+    Host,
+    /// Those for these; [`TransferError::Platform`] if one is not there.
+    These(Vec<Platform>),
+    /// All that run on Linux, with what the index says about them.
+    All,
 }
 
 /// An image that is now here.
@@ -37,8 +50,6 @@ pub struct Pulled {
 
 /// The most bytes of a configuration.
 const MAX_CONFIG_BYTES: u64 = 8 << 20;
-/// How deep indexes may stand in indexes.
-const MAX_DEPTH: usize = 4;
 /// Layers at once, on a machine with fewer cores. They wait for the network as well.
 const LAYERS_AT_ONCE: usize = 3;
 
@@ -49,9 +60,10 @@ pub fn tags(client: &Client, reference: &Reference) -> Result<Vec<String>, Trans
 
 /// Brings an image into the stores, and gives it its name and that by its digest.
 ///
-/// Has a lease of what the image needs while it comes, and the store's lock only before and after.
-/// Nothing has a name before all of it is there and durable. After an error, what was complete
-/// stays for the next attempt, and is garbage until then.
+/// An index is kept whole, and variants that are here under the same index stay beside those that
+/// come. Has a lease of what the image needs while it comes, and the store's lock only before and
+/// after. Nothing has a name before all of it is there and durable. After an error, what was
+/// complete stays for the next attempt, and is garbage until then.
 pub fn pull(
     client: &Client,
     stores: &Stores,
@@ -64,39 +76,115 @@ pub fn pull(
         None => reference.clone(),
     };
     let repository = client.repository(&reference)?;
+    let root = stores.content.root();
     let top = repository.manifest(&reference)?;
     let digest = top.descriptor.digest.clone();
-    let (found, manifest) = image_of(&repository, top, request.platform.as_ref())?;
-    let by_digest = reference.with_digest(digest.clone());
-    let id = manifest.config.digest.clone();
+    let Selection { variants, lists } = select(&repository, top, &request.platforms)?;
+    let names = [name.clone(), reference.with_digest(digest.clone())];
+    let index = lists.first().map(|list| list.descriptor.clone());
     {
-        let _lock = StoreLock::shared(stores.content.root())?;
-        if is_here(stores, &manifest, &found.descriptor, [&name, &by_digest])? {
+        let _lock = StoreLock::shared(root)?;
+        if is_here(stores, &variants, index.as_ref(), &names)? {
+            let id = variants[0].1.config.digest.clone();
             return Ok(Pulled { name, digest, id, is_new: false });
         }
     }
-    let config_bytes = config_of(&repository, stores, &manifest)?;
-    let config = check(&repository, &manifest, &config_bytes, request.platform.as_ref())?;
-    let lease = {
-        let lock = StoreLock::shared(stores.content.root())?;
-        let blobs = manifest.layers.iter().map(|layer| &layer.digest);
-        let blobs = blobs.chain([&found.descriptor.digest, &id]);
-        Lease::take(stores.content.root(), blobs, &config.rootfs.diff_ids, &lock)?
+    let mut images = Vec::with_capacity(variants.len());
+    for (document, manifest) in variants {
+        let config_bytes = config_of(&repository, stores, &manifest)?;
+        let config = check(&repository, &manifest, &config_bytes, &request.platforms)?;
+        images.push(Coming { document, manifest, config_bytes, config });
+    }
+    let said = match request.platforms {
+        Platforms::All => said_about(&repository, &lists, |digest| {
+            images.iter().any(|image| image.document.descriptor.digest == *digest)
+        })?,
+        _ => Vec::new(),
     };
-    layers(&repository, stores, &manifest, &config.rootfs.diff_ids, progress)?;
+    let lease = {
+        let lock = StoreLock::shared(root)?;
+        let own = images.iter().flat_map(Coming::blobs);
+        let others = said.iter().flat_map(|(_, blobs)| blobs);
+        let lists = lists.iter().map(|list| &list.descriptor.digest);
+        let layers = images.iter().flat_map(|image| &image.config.rootfs.diff_ids);
+        Lease::take(root, own.chain(others).chain(lists), layers, &lock)?
+    };
+    layers(&repository, stores, &images, progress)?;
+    for digest in said.iter().flat_map(|(_, blobs)| blobs) {
+        // Leased: what is here stays.
+        repository.fetch_blob(&stores.content, digest)?.publish(&stores.content, digest)?;
+    }
 
-    let _lock = StoreLock::shared(stores.content.root())?;
-    stores.content.put(&config_bytes)?;
-    stores.content.put(&found.bytes)?;
-    stores.snapshots.sync(&config.rootfs.diff_ids)?;
-    let record = record(stores, &manifest, found.descriptor, config)?;
+    let _lock = StoreLock::shared(root)?;
+    let said = said.iter().map(|(document, _)| document);
+    for document in lists.iter().chain(said).chain(images.iter().map(|image| &image.document)) {
+        document.store(&stores.content)?;
+    }
+    let mut records = Vec::with_capacity(images.len());
+    for image in images {
+        stores.content.put(&image.config_bytes)?;
+        stores.snapshots.sync(&image.config.rootfs.diff_ids)?;
+        records.push(record(stores, image)?);
+    }
     let mut change = stores.images.change()?;
-    change.record(&record)?;
-    change.tag(&by_digest, &id)?;
-    change.tag(&name, &id)?;
+    for record in &records {
+        change.record(record)?;
+    }
+    for name in names.iter().rev() {
+        let named = named(stores, name, index.as_ref(), &records)?;
+        change.name(name, &named)?;
+    }
     change.finish()?;
     drop(lease);
+    let id = records.swap_remove(0).id;
     Ok(Pulled { name, digest, id, is_new: true })
+}
+
+/// An image on its way in.
+struct Coming {
+    document: Fetched,
+    manifest: Manifest,
+    config_bytes: Vec<u8>,
+    config: ImageConfig,
+}
+
+impl Coming {
+    fn blobs(&self) -> impl Iterator<Item = &Digest> {
+        let layers = self.manifest.layers.iter().map(|layer| &layer.digest);
+        layers.chain([&self.document.descriptor.digest, &self.manifest.config.digest])
+    }
+
+    /// The layers, each as a blob and as a tree.
+    fn pairs(&self) -> impl Iterator<Item = (&Descriptor, &Digest)> {
+        self.manifest.layers.iter().zip(&self.config.rootfs.diff_ids)
+    }
+}
+
+/// What a name stands for now that these have come: with what is here of the same index.
+fn named(
+    stores: &Stores,
+    name: &Reference,
+    index: Option<&Descriptor>,
+    records: &[ImageRecord],
+) -> Result<Named, TransferError> {
+    let before = stores.images.named(name)?;
+    let before = before.filter(|before| index.is_some() && before.index.as_ref() == index);
+    let mut found: Vec<(Digest, bool)> = Vec::new();
+    let host = Platform::host();
+    for id in before.iter().flat_map(Named::ids) {
+        if let Ok(record) = stores.images.get(id)
+            && records.iter().all(|new| new.id != record.id)
+        {
+            found.push((record.id, record.platform.satisfies(&host)));
+        }
+    }
+    found.extend(records.iter().map(|new| (new.id.clone(), new.platform.satisfies(&host))));
+    // The machine's own comes first, else the one that came last was wanted last.
+    let first = found.iter().position(|(_, is_own)| *is_own);
+    let first = first.unwrap_or(found.len() - records.len());
+    let (id, _) = found.remove(first);
+    let others = found.into_iter().map(|(id, _)| id).collect();
+    Ok(Named { id, others, index: index.cloned() })
 }
 
 impl Repository {
@@ -108,72 +196,46 @@ impl Repository {
     }
 }
 
-/// The manifest of the image that a document stands for.
-fn image_of(
-    repository: &Repository,
-    mut fetched: Fetched,
-    platform: Option<&Platform>,
-) -> Result<(Fetched, Manifest), TransferError> {
-    let host = Platform::host();
-    let wanted = platform.unwrap_or(&host);
-    for _ in 0..MAX_DEPTH {
-        let index = match &fetched.document {
-            Document::Manifest(manifest) => {
-                let manifest = Manifest::clone(manifest);
-                return Ok((fetched, manifest));
-            }
-            Document::Index(index) => index,
-        };
-        let Some(entry) = choose(index, wanted) else {
-            return Err(TransferError::Platform {
-                wanted: wanted.to_string(),
-                available: platforms(index),
-                repository: repository.name.clone(),
-            });
-        };
-        let by_digest: Reference = format!("{}@{}", repository.name, entry.digest)
-            .parse()
-            .expect("a repository's name and a digest are a reference");
-        let (size, kind) = (entry.size_bytes, entry.media_type.clone());
-        fetched = repository.manifest(&by_digest)?;
-        let got = &fetched.descriptor;
-        if got.size_bytes != size || (got.media_type != kind && !kind.is_empty()) {
-            return Err(TransferError::Document {
-                what: format!("manifest {}", got.digest),
-                repository: repository.name.clone(),
-                why: format!(
-                    "the index announces {size} bytes of {kind}, and {} of {} came",
-                    got.size_bytes, got.media_type
-                ),
-            });
-        }
-    }
-    Err(TransferError::Document {
-        what: format!("index {}", fetched.descriptor.digest),
-        repository: repository.name.clone(),
-        why: format!("indexes stand in it more than {MAX_DEPTH} deep"),
-    })
-}
-
-/// Whether everything of the image is here, under these names.
+/// Whether everything of the images is here, under these names.
 fn is_here(
     stores: &Stores,
-    manifest: &Manifest,
-    descriptor: &Descriptor,
-    names: [&Reference; 2],
+    variants: &[(Fetched, Manifest)],
+    index: Option<&Descriptor>,
+    names: &[Reference],
 ) -> Result<bool, TransferError> {
-    let id = &manifest.config.digest;
-    let Ok(record) = stores.images.get(id) else { return Ok(false) };
-    let known = stores.images.names_of(id)?;
-    if record.manifest.digest != descriptor.digest || !names.iter().all(|n| known.contains(n)) {
-        return Ok(false);
+    for name in names {
+        let Some(named) = stores.images.named(name)? else { return Ok(false) };
+        let is_known = |(_, manifest): &(Fetched, Manifest)| {
+            named.ids().any(|id| *id == manifest.config.digest)
+        };
+        let is_same = named.index.as_ref() == index && variants.iter().all(is_known);
+        // Without an index nothing but the one image is meant.
+        if !is_same || (index.is_none() && !named.others.is_empty()) {
+            return Ok(false);
+        }
+        for digest in archive::list_blobs(&stores.content, &stores.images, &named)? {
+            if index.is_some_and(|index| index.digest == digest)
+                && !stores.content.contains(&digest)?
+            {
+                return Ok(false);
+            }
+        }
     }
-    for digest in record.blobs() {
-        if !stores.content.contains(digest)? {
+    for (document, manifest) in variants {
+        let Ok(record) = stores.images.get(&manifest.config.digest) else { return Ok(false) };
+        if record.manifest.digest != document.descriptor.digest {
+            return Ok(false);
+        }
+        for digest in record.blobs() {
+            if !stores.content.contains(digest)? {
+                return Ok(false);
+            }
+        }
+        if !stores.snapshots.missing(&record.diff_ids)?.is_empty() {
             return Ok(false);
         }
     }
-    Ok(stores.snapshots.missing(&record.diff_ids)?.is_empty())
+    Ok(true)
 }
 
 /// The bytes of the configuration, from here or from there.
@@ -203,7 +265,7 @@ fn check(
     repository: &Repository,
     manifest: &Manifest,
     bytes: &[u8],
-    platform: Option<&Platform>,
+    platforms: &Platforms,
 ) -> Result<ImageConfig, TransferError> {
     let refuse = |why: String| TransferError::Document {
         what: format!("configuration {}", manifest.config.digest),
@@ -215,9 +277,12 @@ fn check(
     if !matches!(config.platform.os.as_str(), "" | "linux") {
         return Err(refuse(format!("it is for {}, not for linux", config.platform)));
     }
-    if let Some(wanted) = platform.filter(|wanted| !config.platform.satisfies(wanted)) {
+    if let Platforms::These(wanted) = platforms
+        && !wanted.iter().any(|wanted| config.platform.satisfies(wanted))
+    {
+        let wanted: Vec<String> = wanted.iter().map(Platform::to_string).collect();
         return Err(TransferError::Platform {
-            wanted: wanted.to_string(),
+            wanted: wanted.join(", "),
             available: config.platform.to_string(),
             repository: repository.name.clone(),
         });
@@ -237,11 +302,10 @@ fn check(
 fn layers(
     repository: &Repository,
     stores: &Stores,
-    manifest: &Manifest,
-    diff_ids: &[Digest],
+    images: &[Coming],
     progress: &dyn Progress,
 ) -> Result<(), TransferError> {
-    let pairs = || manifest.layers.iter().zip(diff_ids);
+    let pairs = || images.iter().flat_map(Coming::pairs);
     let known: HashSet<(Digest, Digest)> = stores
         .images
         .list()?
@@ -271,55 +335,25 @@ fn layers(
         })
         .collect();
     work.sort_by_key(|layer| std::cmp::Reverse(layer.blob.size_bytes));
-    let next = AtomicUsize::new(0);
-    let failed: Mutex<Option<TransferError>> = Mutex::new(None);
-    let run = || {
-        while !stop.load(Ordering::Relaxed)
-            && let Some(layer) = work.get(next.fetch_add(1, Ordering::Relaxed))
-        {
-            if let Err(error) = layer.bring() {
-                let poisoned = std::sync::PoisonError::into_inner;
-                let mut failed = failed.lock().unwrap_or_else(poisoned);
-                // The first is the cause; the others may be its consequence.
-                failed.get_or_insert(error);
-                stop.store(true, Ordering::Relaxed);
-            }
-        }
-    };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = cores.max(LAYERS_AT_ONCE).min(work.len());
-    std::thread::scope(|scope| {
-        for _ in 1..workers {
-            scope.spawn(run);
-        }
-        run();
-    });
-    match failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-        None => Ok(()),
-        Some(error) => Err(error),
-    }
+    at_once(&work, cores.max(LAYERS_AT_ONCE), &stop, Layer::bring)
 }
 
-fn record(
-    stores: &Stores,
-    manifest: &Manifest,
-    descriptor: Descriptor,
-    config: ImageConfig,
-) -> Result<ImageRecord, TransferError> {
-    let diff_ids = config.rootfs.diff_ids;
+fn record(stores: &Stores, image: Coming) -> Result<ImageRecord, TransferError> {
+    let diff_ids = image.config.rootfs.diff_ids;
     let mut size_bytes: u64 = 0;
     let mut seen = HashSet::new();
     for diff_id in diff_ids.iter().filter(|diff_id| seen.insert(*diff_id)) {
         size_bytes = size_bytes.saturating_add(stores.snapshots.usage(diff_id)?.bytes);
     }
     Ok(ImageRecord {
-        id: manifest.config.digest.clone(),
-        manifest: descriptor,
-        platform: config.platform,
-        created: config.created,
+        id: image.manifest.config.digest,
+        manifest: image.document.descriptor,
+        platform: image.config.platform,
+        created: image.config.created,
         size_bytes,
         stored_at: Timestamp::now(),
-        layers: manifest.layers.clone(),
+        layers: image.manifest.layers,
         diff_ids,
     })
 }

@@ -1,17 +1,17 @@
 //! `push`: from the stores to a repository.
 
 use std::collections::HashSet;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use archive::Stores;
-use content::{Lease, StoreLock};
-use images::{ImageRecord, ImagesError};
+use content::{Content, Lease, SharedLock, StoreLock};
+use images::{ImageRecord, ImagesError, Named};
 use oci::{Descriptor, Digest, Reference};
 
-use crate::document::MAX_BYTES;
+use crate::document::{Document, Fetched, MAX_BYTES};
+use crate::parallel::at_once;
 use crate::upload::Upload;
-use crate::{Client, Progress, Repository, TransferError};
+use crate::{Client, Progress, Repository, Silent, TransferError};
 
 /// What to push.
 #[derive(Debug, Clone)]
@@ -39,13 +39,24 @@ pub struct PushListRequest {
     pub by_digest: bool,
 }
 
+/// What a name here stands for, to be pushed.
+#[derive(Debug, Clone)]
+pub struct PushNamedRequest {
+    /// Where to; `latest` if it has no tag.
+    pub name: Reference,
+    /// What: the index with all that it lists if that is here, else the first image alone.
+    pub named: Named,
+}
+
 /// An image that is now there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
-    /// The digest of its manifest.
+    /// The digest of its manifest or its index.
     pub digest: Digest,
-    /// How many bytes the manifest has.
+    /// How many bytes that has.
     pub size_bytes: u64,
+    /// Whether there is an index here that was not sent, since something that it lists is not here.
+    pub is_partial: bool,
 }
 
 /// Uploads at once.
@@ -61,18 +72,13 @@ pub fn push(
     request: &PushRequest,
     progress: &dyn Progress,
 ) -> Result<Pushed, TransferError> {
-    let name = request.name.clone().with_default_tag();
-    let repository = client.repository(&name)?;
-    let record = &request.record;
-    let held = lease(stores, [record])?;
-    let manifest = bring_blobs(&repository, stores, record, &name, progress)?;
-    let digest = record.manifest.digest.clone();
-    let own = digest.to_string();
-    let tag = if request.by_digest { &own } else { name.tag().unwrap_or("latest") };
-    repository.put_manifest(tag, &record.manifest.media_type, &manifest, &digest)?;
-    drop(held);
-    remember(stores, &name, record)?;
-    Ok(Pushed { digest, size_bytes: manifest.len() as u64 })
+    let target = Target::new(client, &request.name, request.by_digest)?;
+    let lock = StoreLock::shared(stores.content.root())?;
+    let mut sent = Sent::default();
+    sent.add(stores, &request.record)?;
+    let pushed = target.bring(stores, sent, lock, progress)?;
+    target.remember(stores, &request.record)?;
+    Ok(pushed)
 }
 
 /// Brings images and their list to a repository.
@@ -82,107 +88,205 @@ pub fn push_list(
     request: &PushListRequest,
     progress: &dyn Progress,
 ) -> Result<Pushed, TransferError> {
-    let name = request.name.clone().with_default_tag();
-    let repository = client.repository(&name)?;
-    let _held = lease(stores, &request.records)?;
+    let target = Target::new(client, &request.name, request.by_digest)?;
+    let lock = StoreLock::shared(stores.content.root())?;
+    let mut sent = Sent::default();
     for record in &request.records {
-        let manifest = bring_blobs(&repository, stores, record, &name, progress)?;
-        let digest = &record.manifest.digest;
-        let kind = &record.manifest.media_type;
-        repository.put_manifest(&digest.to_string(), kind, &manifest, digest)?;
-        remember(stores, &name, record)?;
+        sent.add(stores, record)?;
     }
-    let digest = request.list.digest.clone();
-    let own = digest.to_string();
-    let tag = if request.by_digest { &own } else { name.tag().unwrap_or("latest") };
-    repository.put_manifest(tag, &request.list.media_type, &request.bytes, &digest)?;
-    Ok(Pushed { digest, size_bytes: request.bytes.len() as u64 })
+    sent.documents.push(parsed(request.bytes.clone(), &request.list)?);
+    let pushed = target.bring(stores, sent, lock, progress)?;
+    for record in &request.records {
+        target.remember(stores, record)?;
+    }
+    Ok(pushed)
 }
 
-/// Gives an image of the store the name by which the registry has it.
-fn remember(stores: &Stores, name: &Reference, record: &ImageRecord) -> Result<(), TransferError> {
-    let named = name.clone().with_digest(record.manifest.digest.clone());
-    // One with the same configuration in other wrapping is no image of that digest.
-    if stores.images.get(&record.id).is_ok_and(|own| own.manifest.digest == record.manifest.digest)
-    {
-        match stores.images.tag(&named, &record.id) {
+/// Brings what a name stands for to a repository: of an index all images, then the index.
+pub fn push_named(
+    client: &Client,
+    stores: &Stores,
+    request: &PushNamedRequest,
+    progress: &dyn Progress,
+) -> Result<Pushed, TransferError> {
+    let target = Target::new(client, &request.name, false)?;
+    let lock = StoreLock::shared(stores.content.root())?;
+    let Some(sent) = whole(&stores.content, &request.named)? else {
+        let record = stores.images.get(&request.named.id)?;
+        let mut sent = Sent::default();
+        sent.add(stores, &record)?;
+        let pushed = target.bring(stores, sent, lock, progress)?;
+        target.remember(stores, &record)?;
+        return Ok(Pushed { is_partial: request.named.index.is_some(), ..pushed });
+    };
+    let pushed = target.bring(stores, sent, lock, progress)?;
+    let mut change = stores.images.change()?;
+    match change.name(&target.by_digest(&pushed.digest), &request.named) {
+        // Somebody removed it here while it went there.
+        Ok(_) | Err(ImagesError::NoRecord { .. }) => change.finish()?,
+        Err(error) => return Err(error.into()),
+    }
+    Ok(pushed)
+}
+
+/// Where something is pushed to.
+struct Target {
+    name: Reference,
+    repository: Repository,
+    /// The last document gets no tag, and is known by its digest alone.
+    by_digest: bool,
+}
+
+impl Target {
+    fn new(client: &Client, name: &Reference, by_digest: bool) -> Result<Self, TransferError> {
+        let name = name.clone().with_default_tag();
+        Ok(Self { repository: client.repository(&name)?, name, by_digest })
+    }
+
+    fn by_digest(&self, digest: &Digest) -> Reference {
+        self.name.clone().with_digest(digest.clone())
+    }
+
+    /// Brings blobs, then documents. The lock of the store is given back as soon as all that goes
+    /// is leased: nothing is taken from under us, and nobody waits for us.
+    fn bring(
+        &self,
+        stores: &Stores,
+        mut sent: Sent,
+        lock: SharedLock,
+        progress: &dyn Progress,
+    ) -> Result<Pushed, TransferError> {
+        let (repository, content) = (&self.repository, &stores.content);
+        sent.unite();
+        let blobs = sent.layers.iter().chain(&sent.others).map(|blob| &blob.digest);
+        let documents = sent.documents.iter().map(|document| &document.descriptor.digest);
+        let _lease = Lease::take(content.root(), blobs.chain(documents), [], &lock)?;
+        drop(lock);
+        let digests: Vec<Digest> = sent.layers.iter().map(|layer| layer.digest.clone()).collect();
+        progress.layers(&digests);
+        let sources = sources(stores, &self.name)?;
+        upload(repository, content, &sources, &sent.layers, progress)?;
+        upload(repository, content, &[], &sent.others, &Silent)?;
+        let (last, inner) = sent.documents.split_last().expect("a manifest is sent");
+        for document in inner {
+            let (digest, kind) = (&document.descriptor.digest, &document.descriptor.media_type);
+            repository.put_manifest(&digest.to_string(), kind, &document.bytes, digest)?;
+        }
+        let Descriptor { digest, media_type, size_bytes, .. } = last.descriptor.clone();
+        let own = digest.to_string();
+        let tag = if self.by_digest { &own } else { self.name.tag().unwrap_or("latest") };
+        repository.put_manifest(tag, &media_type, &last.bytes, &digest)?;
+        Ok(Pushed { digest, size_bytes, is_partial: false })
+    }
+
+    /// Gives an image of the store the name by which the registry has it.
+    fn remember(&self, stores: &Stores, record: &ImageRecord) -> Result<(), TransferError> {
+        let name = self.by_digest(&record.manifest.digest);
+        let own = stores.images.get(&record.id);
+        // One with the same configuration in other wrapping is no image of that digest.
+        if !own.is_ok_and(|own| own.manifest.digest == record.manifest.digest) {
+            return Ok(());
+        }
+        match stores.images.tag(&name, &record.id) {
             // Somebody removed it here while it went there.
-            Ok(_) | Err(ImagesError::NoRecord { .. }) => {}
-            Err(error) => return Err(error.into()),
+            Ok(_) | Err(ImagesError::NoRecord { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
-    Ok(())
 }
 
-/// So that nothing is taken from under us, and nobody waits for us.
-fn lease<'a>(
-    stores: &Stores,
-    records: impl IntoIterator<Item = &'a ImageRecord>,
-) -> Result<Lease, TransferError> {
-    let lock = StoreLock::shared(stores.content.root())?;
-    let blobs = records.into_iter().flat_map(ImageRecord::blobs);
-    Ok(Lease::take(stores.content.root(), blobs, [], &lock)?)
+/// What is sent, each blob once.
+#[derive(Default)]
+struct Sent {
+    layers: Vec<Descriptor>,
+    /// Configurations.
+    others: Vec<Descriptor>,
+    /// What names others comes after them.
+    documents: Vec<Fetched>,
 }
 
-/// Brings all that an image is made of but its manifest, which it answers.
-fn bring_blobs(
-    repository: &Repository,
-    stores: &Stores,
-    record: &ImageRecord,
-    name: &Reference,
-    progress: &dyn Progress,
-) -> Result<Vec<u8>, TransferError> {
-    let manifest = stores.content.read(&record.manifest.digest, MAX_BYTES)?;
+impl Sent {
+    /// Adds an image.
+    fn add(&mut self, stores: &Stores, record: &ImageRecord) -> Result<(), TransferError> {
+        let bytes = stores.content.read(&record.manifest.digest, MAX_BYTES)?;
+        let size = stores.content.size(&record.id)?;
+        self.layers.extend(record.layers.iter().cloned());
+        self.others.push(Descriptor::new("", record.id.clone(), size));
+        self.documents.push(parsed(bytes, &record.manifest)?);
+        Ok(())
+    }
+
+    fn unite(&mut self) {
+        let mut seen = HashSet::new();
+        for list in [&mut self.layers, &mut self.others] {
+            // What may not be distributed stays where it is: image-spec 1.1.1, layer.md,
+            // "Non-Distributable Layers".
+            list.retain(|blob| !is_foreign(blob) && seen.insert(blob.digest.clone()));
+        }
+    }
+}
+
+/// Whether a blob is to be had from its own place alone.
+pub(crate) fn is_foreign(blob: &Descriptor) -> bool {
+    let kind = &blob.media_type;
+    !blob.urls.is_empty() && (kind.contains("nondistributable") || kind.contains("foreign"))
+}
+
+/// The index of a name with all that it lists; `None` if there is no index, or not all is here.
+fn whole(content: &Content, named: &Named) -> Result<Option<Sent>, TransferError> {
+    let Some(index) = &named.index else { return Ok(None) };
+    let read = |digest: &Digest| content.read(digest, MAX_BYTES).ok();
+    let Some(bytes) = read(&index.digest) else { return Ok(None) };
+    let mut sent = Sent::default();
+    sent.documents.push(parsed(bytes, index)?);
     let mut seen = HashSet::new();
-    let layers: Vec<&Descriptor> =
-        record.layers.iter().filter(|layer| seen.insert(&layer.digest)).collect();
-    let digests: Vec<Digest> = layers.iter().map(|layer| layer.digest.clone()).collect();
-    progress.layers(&digests);
-    let sources = sources(stores, name)?;
+    for (_, entry) in archive::entries(&index.digest, &read) {
+        if !seen.insert(entry.digest.clone()) {
+            continue;
+        }
+        let Some(bytes) = read(&entry.digest) else { return Ok(None) };
+        let document = parsed(bytes, &entry)?;
+        if let Document::Manifest(manifest) = &document.document {
+            sent.layers.extend(manifest.layers.iter().cloned());
+            sent.others.push(manifest.config.clone());
+        }
+        sent.documents.push(document);
+    }
+    sent.unite();
+    for blob in sent.layers.iter().chain(&sent.others) {
+        if !content.contains(&blob.digest)? {
+            return Ok(None);
+        }
+    }
+    // They were found from the outside in.
+    sent.documents.reverse();
+    Ok(Some(sent))
+}
+
+fn parsed(bytes: Vec<u8>, descriptor: &Descriptor) -> Result<Fetched, TransferError> {
+    let kind = Some(descriptor.media_type.as_str());
+    Fetched::new(bytes, descriptor.digest.clone(), kind).map_err(|why| TransferError::Document {
+        what: format!("manifest {}", descriptor.digest),
+        repository: "this machine".into(),
+        why,
+    })
+}
+
+/// Brings blobs there, several at once.
+fn upload(
+    repository: &Repository,
+    content: &Content,
+    sources: &[(String, HashSet<Digest>)],
+    blobs: &[Descriptor],
+    progress: &dyn Progress,
+) -> Result<(), TransferError> {
     let source_of = |digest: &Digest| {
         sources.iter().find(|(_, blobs)| blobs.contains(digest)).map(|(path, _)| path.as_str())
     };
-    let stop = AtomicBool::new(false);
-    let next = AtomicUsize::new(0);
-    let failed: Mutex<Option<TransferError>> = Mutex::new(None);
-    let run = || {
-        while !stop.load(Ordering::Relaxed)
-            && let Some(layer) = layers.get(next.fetch_add(1, Ordering::Relaxed))
-        {
-            let upload = Upload {
-                repository,
-                content: &stores.content,
-                blob: layer,
-                mount_from: source_of(&layer.digest),
-                progress,
-            };
-            if let Err(error) = upload.bring() {
-                let poisoned = std::sync::PoisonError::into_inner;
-                failed.lock().unwrap_or_else(poisoned).get_or_insert(error);
-                stop.store(true, Ordering::Relaxed);
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..UPLOADS_AT_ONCE.min(layers.len()) {
-            scope.spawn(run);
-        }
-        run();
-    });
-    if let Some(error) = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-        return Err(error);
-    }
-    let size_bytes = stores.content.size(&record.id)?;
-    let config = Descriptor::new("", record.id.clone(), size_bytes);
-    Upload {
-        repository,
-        content: &stores.content,
-        blob: &config,
-        mount_from: None,
-        progress: &crate::Silent,
-    }
-    .bring()?;
-    Ok(manifest)
+    at_once(blobs, UPLOADS_AT_ONCE, &AtomicBool::new(false), |blob| {
+        let mount_from = source_of(&blob.digest);
+        Upload { repository, content, blob, mount_from, progress }.bring()
+    })
 }
 
 /// Other repositories of the registry from which an image here came, with the image's blobs.

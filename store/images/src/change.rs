@@ -6,7 +6,7 @@ use oci::{Digest, Reference};
 use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::names::{NameFile, canonical};
+use crate::names::{NameFile, Named, canonical};
 use crate::{ImageRecord, Images, ImagesError, failed, index, names, open_directory, record};
 
 /// Several changes of records and names under one lock, with one rewrite of `index.json`.
@@ -45,17 +45,26 @@ impl Change {
 
     /// As [`Images::tag`].
     pub fn tag(&mut self, name: &Reference, id: &Digest) -> Result<Option<Digest>, ImagesError> {
+        let previous = self.name(name, &Named::one(id.clone()))?;
+        Ok(previous.map(|previous| previous.id))
+    }
+
+    /// Gives a name to an image and its variants, and takes it from those that had it, which are
+    /// returned. Otherwise as [`Images::tag`].
+    pub fn name(&mut self, name: &Reference, named: &Named) -> Result<Option<Named>, ImagesError> {
         let name = canonical(name);
         if name.familiar_repository() == "sha256" {
             return Err(ImagesError::LikeId { name });
         }
-        if self.images.record_of(id)?.is_none() {
-            return Err(ImagesError::NoRecord { name, id: id.clone() });
+        for id in named.ids() {
+            if self.images.record_of(id)?.is_none() {
+                return Err(ImagesError::NoRecord { name, id: id.clone() });
+            }
         }
-        let previous = self.images.id_of(&name)?;
-        if previous.as_ref() != Some(id) {
+        let previous = self.images.named(&name)?;
+        if previous.as_ref() != Some(named) {
             let file = names::file_name(&name);
-            self.write("names", &file, &NameFile { name, id: id.clone() })?;
+            self.write("names", &file, &NameFile { name, named: named.clone() })?;
         }
         Ok(previous)
     }
@@ -63,11 +72,24 @@ impl Change {
     /// As [`Images::untag`].
     pub fn untag(&mut self, name: &Reference) -> Result<Digest, ImagesError> {
         let name = canonical(name);
-        let Some(id) = self.images.id_of(&name)? else {
+        let Some(named) = self.images.named(&name)? else {
             return Err(ImagesError::NotFound { text: name.familiar() });
         };
         self.remove("names", &names::file_name(&name))?;
-        Ok(id)
+        Ok(named.id)
+    }
+
+    /// Takes one of the variants of a name away; the name too, if it was the last, which is what
+    /// is returned.
+    pub fn remove_variant(&mut self, name: &Reference, id: &Digest) -> Result<bool, ImagesError> {
+        let name = canonical(name);
+        let Some(named) = self.images.named(&name)? else {
+            return Err(ImagesError::NotFound { text: name.familiar() });
+        };
+        match named.without(id) {
+            Some(left) => self.name(&name, &left).map(|_| false),
+            None => self.remove("names", &names::file_name(&name)).map(|()| true),
+        }
     }
 
     /// As [`Images::remove_record`].
@@ -78,12 +100,15 @@ impl Change {
         if !self.images.ids()?.contains(id) {
             return Err(ImagesError::NotFound { text: id.to_string() });
         }
-        let names = self.images.names_of(id)?;
-        for name in &names {
-            self.remove("names", &names::file_name(name))?;
+        let mut gone = Vec::new();
+        for name in self.images.names_of(id)? {
+            // Variants for other platforms keep their name.
+            if self.remove_variant(&name, id)? {
+                gone.push(name);
+            }
         }
         self.remove("records", &record::file_name(id))?;
-        Ok(names)
+        Ok(gone)
     }
 
     /// Writes `index.json` and gives the lock back. Also takes away what killed writers left.

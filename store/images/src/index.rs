@@ -1,9 +1,9 @@
 //! `index.json`: what makes the data root an OCI image layout that other tools read in place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::AsFd;
 
-use oci::{Descriptor, Index, Reference, media_type};
+use oci::{Descriptor, Digest, Index, Reference, media_type};
 
 use crate::{Images, ImagesError, failed};
 
@@ -17,14 +17,23 @@ pub(crate) fn write(images: &Images) -> Result<(), ImagesError> {
     let mut listed = images.list()?;
     // Sorted by id, so that the same images always give the same bytes.
     listed.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
-    let manifests = listed
-        .into_iter()
-        .flat_map(|(record, names)| {
-            let descriptor = Descriptor { platform: Some(record.platform), ..record.manifest };
-            let bare = names.is_empty().then(|| descriptor.clone());
-            names.into_iter().map(move |name| named(&descriptor, &name)).chain(bare)
-        })
-        .collect();
+    let firsts: HashMap<Reference, Digest> =
+        images.names()?.into_iter().map(|(name, named)| (name, named.id)).collect();
+    let mut manifests = Vec::new();
+    // Behind all others: a reader who looks for a name alone takes the first that he finds.
+    let mut variants = Vec::new();
+    for (record, names) in listed {
+        let descriptor = Descriptor { platform: Some(record.platform), ..record.manifest };
+        if names.is_empty() {
+            manifests.push(descriptor.clone());
+        }
+        for name in names {
+            let is_first = firsts.get(&name).is_none_or(|first| *first == record.id);
+            let list = if is_first { &mut manifests } else { &mut variants };
+            list.push(named(&descriptor, &name));
+        }
+    }
+    manifests.append(&mut variants);
     let index = Index {
         schema_version: 2,
         media_type: Some(media_type::OCI_INDEX.into()),

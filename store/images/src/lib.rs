@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! <root>/images/records/<config hex>.json  one per image; its id is its config's digest
-//! <root>/images/names/<escaped name>       one per name: {"name": "...", "id": "sha256:..."}
+//! <root>/images/names/<escaped name>       one per name: {"name": "...", "id": "sha256:..."}, and
+//!                                          "others", "index" if it has variants: [`Named`]
 //! <root>/images/lock                       flock(2), held by whoever changes the above
 //! <root>/index.json                        derived: every record's manifest, once per name
 //! ```
@@ -33,6 +34,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 pub use change::Change;
+pub use names::Named;
 pub use record::ImageRecord;
 
 /// Why an image could not be found, named or forgotten.
@@ -125,10 +127,15 @@ impl Images {
         self.record_of(id)?.ok_or_else(|| ImagesError::NotFound { text: id.to_string() })
     }
 
-    /// The names of the image with this id, sorted; none if it has none or is not there.
+    /// The names of the image with this id, also those of which it is one of the variants, sorted;
+    /// none if it has none or is not there.
     pub fn names_of(&self, id: &Digest) -> Result<Vec<Reference>, ImagesError> {
-        let mut names: Vec<Reference> =
-            self.names()?.into_iter().filter(|(_, of)| of == id).map(|(name, _)| name).collect();
+        let mut names: Vec<Reference> = self
+            .names()?
+            .into_iter()
+            .filter(|(_, named)| named.ids().any(|one| one == id))
+            .map(|(name, _)| name)
+            .collect();
         names.sort();
         Ok(names)
     }
@@ -140,9 +147,8 @@ impl Images {
             self.records()?.into_iter().map(|record| (record, Vec::new())).collect();
         images.sort_by(|(a, _), (b, _)| (b.stored_at, &b.id).cmp(&(a.stored_at, &a.id)));
         for (record, of) in &mut images {
-            of.extend(
-                names.iter().filter(|(_, id)| *id == record.id).map(|(name, _)| name.clone()),
-            );
+            let fits = |(_, named): &&(Reference, Named)| named.ids().any(|id| *id == record.id);
+            of.extend(names.iter().filter(fits).map(|(name, _)| name.clone()));
             of.sort();
         }
         Ok(images)
@@ -185,7 +191,8 @@ impl Images {
         Ok(id)
     }
 
-    /// Forgets an image and all its names, which are returned; its blobs and layers become garbage.
+    /// Forgets an image and its names; its blobs and layers become garbage. A name under which there
+    /// are variants for other platforms goes on without it; those that are gone are returned.
     ///
     /// [`ImagesError::NotFound`] if there is no such record. Durable.
     pub fn remove_record(&self, id: &Digest) -> Result<Vec<Reference>, ImagesError> {

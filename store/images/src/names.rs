@@ -1,16 +1,50 @@
 //! The files that hold names.
 
-use oci::{Digest, Reference};
+use oci::{Descriptor, Digest, Reference};
 use rustix::fs::Dir;
 use serde::{Deserialize, Serialize};
 
 use crate::{Images, ImagesError, failed, open_directory};
 
+/// What a name stands for: an image, or its variants for several platforms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// The image that who names no platform gets.
+    pub id: Digest,
+    /// Its variants for other platforms, as far as they are here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Digest>,
+    /// The index that lists them all, here or not; its bytes are kept. `None` if the name came
+    /// with no index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<Descriptor>,
+}
+
+impl Named {
+    /// One image alone.
+    pub fn one(id: Digest) -> Self {
+        Self { id, others: Vec::new(), index: None }
+    }
+
+    /// All images, the one for those who name no platform first.
+    pub fn ids(&self) -> impl Iterator<Item = &Digest> {
+        std::iter::once(&self.id).chain(&self.others)
+    }
+
+    /// The same without an image; `None` if there is no other one.
+    pub(crate) fn without(&self, id: &Digest) -> Option<Self> {
+        let mut left = self.ids().filter(|one| *one != id).cloned();
+        let first = left.next()?;
+        Some(Self { id: first, others: left.collect(), index: self.index.clone() })
+    }
+}
+
 /// What a name's file says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct NameFile {
     pub(crate) name: Reference,
-    pub(crate) id: Digest,
+    #[serde(flatten)]
+    pub(crate) named: Named,
 }
 
 /// The longest file name that is spelled out. The file system takes 255 bytes; the rest is for the
@@ -51,14 +85,15 @@ pub(crate) fn file_name(name: &Reference) -> String {
 }
 
 impl Images {
-    /// The id of the image with exactly this name, which must be canonical.
-    pub(crate) fn id_of(&self, name: &Reference) -> Result<Option<Digest>, ImagesError> {
-        let found = self.read_name(&file_name(name))?;
-        Ok(found.filter(|file| file.name == *name).map(|file| file.id))
+    /// What stands under exactly this name (`latest` if it has neither tag nor digest).
+    pub fn named(&self, name: &Reference) -> Result<Option<Named>, ImagesError> {
+        let name = canonical(name);
+        let found = self.read_name(&file_name(&name))?;
+        Ok(found.filter(|file| file.name == name).map(|file| file.named))
     }
 
-    /// All names with the ids that they stand for, in no particular order.
-    pub(crate) fn names(&self) -> Result<Vec<(Reference, Digest)>, ImagesError> {
+    /// All names with what they stand for, in no particular order.
+    pub fn names(&self) -> Result<Vec<(Reference, Named)>, ImagesError> {
         let path = self.inner.file("names");
         let list = |errno| failed("list", &path, errno);
         let folder = open_directory(&self.inner.images, "names").map_err(list)?;
@@ -72,7 +107,7 @@ impl Images {
             };
             // One that goes away while we read is not there.
             if let Some(file) = self.read_name(&format!("names/{name}"))? {
-                names.push((file.name, file.id));
+                names.push((file.name, file.named));
             }
         }
         Ok(names)

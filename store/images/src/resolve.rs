@@ -1,8 +1,7 @@
 //! From what a user types to an image.
 
-use oci::{Digest, Reference};
+use oci::{Digest, Platform, Reference};
 
-use crate::names::canonical;
 use crate::{ImageRecord, Images, ImagesError};
 
 impl Images {
@@ -36,18 +35,56 @@ impl Images {
         }
     }
 
+    /// As [`Images::resolve`], for a platform: of the variants under a name the one that serves it.
+    ///
+    /// `Ok(Err(record))` is what the name or the id stands for if none does.
+    pub fn resolve_for(
+        &self,
+        text: &str,
+        platform: &Platform,
+    ) -> Result<Result<ImageRecord, ImageRecord>, ImagesError> {
+        let found = self.variants(text)?;
+        let fits = found.iter().find(|record| record.platform.satisfies(platform));
+        match fits.cloned() {
+            Some(record) => Ok(Ok(record)),
+            None => Ok(Err(found.into_iter().next().expect("a name stands for one or more"))),
+        }
+    }
+
+    /// What `text` means, as [`Images::resolve`] finds it, and if it is a name the variants that
+    /// stand under it, which come after.
+    pub fn variants(&self, text: &str) -> Result<Vec<ImageRecord>, ImagesError> {
+        let first = self.resolve(text)?;
+        let named = match text.parse::<Reference>() {
+            Ok(name) if whole_id(text).is_none() => self.named(&name)?,
+            _ => None,
+        };
+        let mut found = vec![first];
+        // A prefix of an id that reads like a name is none.
+        let named = named.filter(|named| named.id == found[0].id);
+        for id in named.iter().flat_map(|named| &named.others) {
+            // One that goes away while we read is not there.
+            found.extend(self.record_of(id)?);
+        }
+        Ok(found)
+    }
+
     /// The image with this name, or by digest one of this repository with this manifest or id.
     fn by_name(&self, name: &Reference) -> Result<Option<ImageRecord>, ImagesError> {
-        if let Some(id) = self.id_of(&canonical(name))? {
-            return self.record_of(&id);
+        if let Some(named) = self.named(name)? {
+            return self.record_of(&named.id);
         }
         let Some(digest) = name.digest() else { return Ok(None) };
-        for (other, id) in self.names()? {
-            if (other.domain(), other.path()) == (name.domain(), name.path())
-                && let Some(record) = self.record_of(&id)?
-                && (record.manifest.digest == *digest || record.id == *digest)
-            {
-                return Ok(Some(record));
+        for (other, named) in self.names()? {
+            if (other.domain(), other.path()) != (name.domain(), name.path()) {
+                continue;
+            }
+            for id in named.ids() {
+                if let Some(record) = self.record_of(id)?
+                    && (record.manifest.digest == *digest || record.id == *digest)
+                {
+                    return Ok(Some(record));
+                }
             }
         }
         Ok(None)

@@ -242,3 +242,49 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_name_stands_for_variants_and_goes_with_the_last() {
+    let (_temp, images) = store();
+    let platform = |text: &str| Platform::parse(text).unwrap();
+    let variant = |seed: &str, text: &str| ImageRecord { platform: platform(text), ..image(seed) };
+    let (host, arm) = (variant("host", "linux/amd64"), variant("arm", "linux/arm64"));
+    let other = variant("other", "linux/s390x");
+    let mut change = images.change().unwrap();
+    for record in [&host, &arm, &other] {
+        change.record(record).unwrap();
+    }
+    let name = reference("debian:12");
+    let list = Descriptor::new(media_type::OCI_INDEX, sha256(b"index"), 5);
+    let named = Named { id: host.id.clone(), others: vec![arm.id.clone()], index: Some(list) };
+    assert_eq!(change.name(&name, &named).unwrap(), None);
+    change.finish().unwrap();
+
+    assert_eq!(images.resolve("debian:12").unwrap(), host);
+    assert_eq!(images.variants("debian:12").unwrap(), [host.clone(), arm.clone()]);
+    assert_eq!(images.variants(host.id.hex()).unwrap(), std::slice::from_ref(&host));
+    let fit = |text: &str| match images.resolve_for("debian:12", &platform(text)).unwrap() {
+        Ok(record) => (true, record.id),
+        Err(record) => (false, record.id),
+    };
+    assert_eq!(fit("linux/arm64"), (true, arm.id.clone()));
+    assert_eq!(fit("linux/amd64"), (true, host.id.clone()));
+    assert_eq!(fit("linux/s390x"), (false, host.id.clone()));
+    assert_eq!(images.names_of(&arm.id).unwrap(), std::slice::from_ref(&name));
+    // Whoever reads the layout in place finds the first under the name.
+    let listed: Vec<Digest> = index(&images)
+        .into_iter()
+        .filter_map(|(digest, of)| of.is_some().then_some(digest))
+        .collect();
+    assert_eq!(listed, [host.manifest.digest.clone(), arm.manifest.digest.clone()]);
+
+    assert_eq!(images.remove_record(&host.id).unwrap(), []);
+    let left = images.named(&name).unwrap().unwrap();
+    assert_eq!((left.id, left.others), (arm.id.clone(), vec![]));
+    let mut change = images.change().unwrap();
+    assert!(!change.remove_variant(&name, &host.id).unwrap());
+    assert!(change.remove_variant(&name, &arm.id).unwrap());
+    change.finish().unwrap();
+    assert_eq!(images.named(&name).unwrap(), None);
+    assert_eq!(images.list().unwrap().len(), 2);
+}

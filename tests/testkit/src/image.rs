@@ -18,12 +18,19 @@ pub struct Image {
     layers: Vec<Vec<u8>>,
     /// The `config` object of the image configuration.
     config: Value,
+    architecture: String,
 }
 
 impl Image {
     /// An image of that name without layers or settings.
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), layers: Vec::new(), config: json!({}) }
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        Self {
+            name: name.to_owned(),
+            layers: Vec::new(),
+            config: json!({}),
+            architecture: architecture.to_owned(),
+        }
     }
 
     /// Static busybox with a link for each of its commands, a user `app` (1000) in the groups
@@ -42,6 +49,12 @@ impl Image {
     }
 
     /// Sets a key of the configuration: `Entrypoint`, `User`, ...
+    /// What it runs on, by Go's name of the processor; the machine's own if this is not called.
+    pub fn architecture(mut self, name: &str) -> Self {
+        self.architecture = name.to_owned();
+        self
+    }
+
     pub fn config(mut self, key: &str, value: Value) -> Self {
         self.config[key] = value;
         self
@@ -50,7 +63,7 @@ impl Image {
     fn configuration(&self) -> Vec<u8> {
         let diff_ids: Vec<String> = self.layers.iter().map(|layer| digest(layer)).collect();
         json!({
-            "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+            "architecture": self.architecture,
             "os": "linux",
             "created": "2024-01-02T03:04:05Z",
             "config": self.config,

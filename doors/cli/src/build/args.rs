@@ -226,7 +226,13 @@ pub(super) fn fetcher<'a>(
 ) -> impl Fn(&str, &oci::Platform) -> Result<(), engine::EngineError> + 'a {
     move |name, platform| {
         let board = Board::new(Way::Pull, Stream::Nowhere);
-        let pulled = pull(engine, &call.registries(), name, Some(platform.clone()), &board)?;
+        let pulled = pull(
+            engine,
+            &call.registries(),
+            name,
+            engine::Platforms::These(vec![platform.clone()]),
+            &board,
+        )?;
         printer.internal(
             &format!("[internal] load metadata for {}", pulled.name),
             &format!("resolve {}@{} done", pulled.name, pulled.digest),

@@ -22,7 +22,8 @@ pub(super) fn run(
     build.request.platform = platforms.into_iter().next();
     let fetch = |name: &str, platform: &oci::Platform| {
         let board = Board::new(Way::Pull, Stream::Nowhere);
-        pull(engine, &call.registries(), name, Some(platform.clone()), &board).map(drop)
+        let platforms = engine::Platforms::These(vec![platform.clone()]);
+        pull(engine, &call.registries(), name, platforms, &board).map(drop)
     };
     let planned = match engine.plan_build(&build.request, &fetch, false) {
         Ok(planned) => planned,

@@ -61,7 +61,8 @@ pub(crate) fn fetching<T>(
         let _ = ui.flush();
         let stream = if quiet { Stream::Nowhere } else { Stream::Err };
         let board = Board::new(Way::Pull, stream);
-        pull(engine, &call.registries(), image, request.platform.clone(), &board).map(drop)
+        pull(engine, &call.registries(), image, crate::image::of(request.platform.clone()), &board)
+            .map(drop)
     };
     if request.pull == PullPolicy::Always {
         fetch(ui)?;

@@ -54,7 +54,7 @@ pub(crate) use start::StartArgs;
 pub(crate) use stop::StopArgs;
 pub(crate) use top::TopArgs;
 pub(crate) use wait::WaitArgs;
-pub(crate) use wishes::{platform, to_map};
+pub(crate) use wishes::{platform, platforms, to_map};
 
 /// Does something to each in turn and prints those that went well; one failure does not spare
 /// the rest, and decides the exit code.

@@ -30,6 +30,18 @@ pub(crate) fn pull_policy(text: Option<&str>) -> Result<PullPolicy, String> {
     }
 }
 
+/// What a `--platform` says that can be repeated: each value a platform or several with commas.
+pub(crate) fn platforms(texts: &[String]) -> Result<Vec<Platform>, String> {
+    let mut found = Vec::new();
+    for text in texts.iter().flat_map(|text| text.split(',')) {
+        match platform(Some(text.trim())) {
+            Ok(one) => found.extend(one),
+            Err(why) => return Err(format!("invalid platform: {why}")),
+        }
+    }
+    Ok(found)
+}
+
 /// What `--platform`, or else `DOCKER_DEFAULT_PLATFORM`, says: `os/arch[/variant]` or one of
 /// the two.
 pub(crate) fn platform(text: Option<&str>) -> Result<Option<Platform>, String> {

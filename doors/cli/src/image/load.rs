@@ -5,11 +5,10 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 
 use engine::LoadImages;
-use oci::Platform;
 
 use crate::attach::is_terminal;
 use crate::command::{Arity, Call, Command};
-use crate::container::platform;
+use crate::container::platforms;
 use crate::files;
 use crate::flags::{Switch, Text, Words, flags, long};
 use crate::ui::{Exit, Ui};
@@ -32,13 +31,10 @@ impl Command for LoadArgs {
     const ARGS: Arity = Arity::None;
 
     fn run(self, _args: Vec<String>, call: &Call<'_>, ui: &mut Ui) -> io::Result<Exit> {
-        let mut platforms: Vec<Platform> = Vec::new();
-        for text in &self.platform.0 {
-            match platform(Some(text)) {
-                Ok(platform) => platforms.extend(platform),
-                Err(text) => return ui.fail(format_args!("invalid platform: {text}")),
-            }
-        }
+        let platforms = match platforms(&self.platform.0) {
+            Ok(platforms) => platforms,
+            Err(text) => return ui.fail(text),
+        };
         let mut input: Box<dyn Read + Send> = match self.input.text() {
             "" | "-" => {
                 if is_terminal(io::stdin().as_fd()) {

@@ -18,7 +18,7 @@ pub(crate) use inspect::InspectArgs;
 pub(crate) use list::ListArgs;
 pub(crate) use load::LoadArgs;
 pub(crate) use prune::PruneArgs;
-pub(crate) use pull::{PullArgs, pull};
+pub(crate) use pull::{PullArgs, of, pull};
 pub(crate) use push::PushArgs;
 pub(crate) use remove::RemoveArgs;
 pub(crate) use save::SaveArgs;

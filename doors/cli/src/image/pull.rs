@@ -2,12 +2,12 @@
 
 use std::io::{self, Write};
 
-use engine::{Engine, EngineError, PullImage, PulledImage, Registries};
+use engine::{Engine, EngineError, Platforms, PullImage, PulledImage, Registries};
 use oci::Platform;
 
 use super::board::{Board, Stream, Way};
 use crate::command::{Arity, Call, Command};
-use crate::container::platform;
+use crate::container::{platform, platforms};
 use crate::flags::{RefusedSwitch, Switch, Text, flags, long};
 use crate::refused;
 use crate::ui::{Exit, Ui};
@@ -20,7 +20,7 @@ flags! {
         /// Verify signatures of Docker Content Trust
         disable_content_trust: RefusedSwitch =
             long("disable-content-trust").hidden().refused(refused::CONTENT_TRUST, &["true"]),
-        /// Platform that the image must be for (os/arch[/variant])
+        /// Platforms that the image must be for (os/arch[/variant], with commas; or all)
         platform: Text = long("platform"),
         /// Only say which image there is now
         quiet: Switch = long("quiet").short('q'),
@@ -34,8 +34,8 @@ impl Command for PullArgs {
 
     fn run(self, args: Vec<String>, call: &Call<'_>, ui: &mut Ui) -> io::Result<Exit> {
         let image = args.into_iter().next().unwrap_or_default();
-        let platform = match platform(self.platform.as_deref()) {
-            Ok(platform) => platform,
+        let platforms = match wanted(self.platform.as_deref()) {
+            Ok(platforms) => platforms,
             Err(text) => return ui.fail(text),
         };
         let quiet = self.quiet.is_on();
@@ -50,7 +50,7 @@ impl Command for PullArgs {
             if name.is_ok_and(|name| name.tag().is_none() && name.digest().is_none()) {
                 board.line("Using default tag: latest");
             }
-            return match pull(&engine, &registries, &image, platform, &board) {
+            return match pull(&engine, &registries, &image, platforms, &board) {
                 Ok(pulled) => {
                     writeln!(ui.out(), "{}", pulled.name)?;
                     Ok(Exit::Success)
@@ -65,7 +65,7 @@ impl Command for PullArgs {
         };
         let mut any_new = false;
         for name in names {
-            let request = PullImage { image: name.clone(), platform: platform.clone() };
+            let request = PullImage { image: name.clone(), platforms: platforms.clone() };
             board.line(&heading(&name));
             match engine.pull_image(&registries, &request, &board) {
                 Ok(pulled) => {
@@ -82,18 +82,34 @@ impl Command for PullArgs {
     }
 }
 
+/// What `--platform`, or else `DOCKER_DEFAULT_PLATFORM`, asks for.
+fn wanted(text: Option<&str>) -> Result<Platforms, String> {
+    match text {
+        Some("all") => Ok(Platforms::All),
+        Some(text) if !text.is_empty() => {
+            platforms(std::slice::from_ref(&text.to_owned())).map(Platforms::These)
+        }
+        _ => platform(text).map(of),
+    }
+}
+
+/// One platform, or the machine's own.
+pub(crate) fn of(platform: Option<Platform>) -> Platforms {
+    platform.map_or(Platforms::Host, |platform| Platforms::These(vec![platform]))
+}
+
 /// Pulls one image and shows it on a board, in Docker's words.
 pub(crate) fn pull(
     engine: &Engine,
     registries: &Registries,
     image: &str,
-    platform: Option<Platform>,
+    platforms: Platforms,
     board: &Board,
 ) -> Result<PulledImage, EngineError> {
     if image.parse::<oci::Reference>().is_ok() {
         board.line(&heading(image));
     }
-    let request = PullImage { image: image.to_owned(), platform };
+    let request = PullImage { image: image.to_owned(), platforms };
     let pulled = engine.pull_image(registries, &request, board)?;
     board.line(&format!("Digest: {}", pulled.digest));
     board.line(&status(pulled.is_new, &pulled.familiar));

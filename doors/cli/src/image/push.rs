@@ -68,6 +68,12 @@ impl Command for PushArgs {
                 Err(error @ EngineError::NoTag { .. }) => return ui.fail(error),
                 Err(error) => return ui.report(&error),
             };
+            if pushed.is_partial {
+                board.line(
+                    "Not all of the image's platforms are here: one was sent, without the index \
+                     (`pull --platform all` brings the others)",
+                );
+            }
             let tag = name
                 .parse::<oci::Reference>()
                 .ok()

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use engine::{Kind, RemoveImage};
 
 use crate::command::{Arity, Call, Command};
-use crate::flags::{Refused, Switch, flags, long};
-use crate::refused;
+use crate::container::platforms;
+use crate::flags::{Switch, Words, flags, long};
 use crate::ui::{Exit, Ui, response};
 
 flags! {
@@ -16,8 +16,8 @@ flags! {
         force: Switch = long("force").short('f'),
         /// Without effect: no untagged parents are kept
         no_prune: Switch = long("no-prune"),
-        /// Only the variant for a platform
-        platform: Refused = long("platform").refused(refused::VARIANTS, &[""]),
+        /// Only the variants of a name for these platforms (os/arch[/variant])
+        platform: Words = long("platform"),
     }
 }
 
@@ -27,6 +27,10 @@ impl Command for RemoveArgs {
     const ARGS: Arity = Arity::AtLeast(1);
 
     fn run(self, args: Vec<String>, call: &Call<'_>, ui: &mut Ui) -> io::Result<Exit> {
+        let platforms = match platforms(&self.platform.0) {
+            Ok(platforms) => platforms,
+            Err(text) => return ui.fail(text),
+        };
         let engine = match call.engine() {
             Ok(engine) => engine,
             Err(error) => return ui.report(&error),
@@ -35,7 +39,7 @@ impl Command for RemoveArgs {
         let mut failures = Vec::new();
         let mut failed = false;
         for image in args {
-            match engine.remove_image(&RemoveImage { image, force }) {
+            match engine.remove_image(&RemoveImage { image, force, platforms: platforms.clone() }) {
                 Ok(steps) => {
                     for step in steps {
                         if let Some(name) = step.untagged {

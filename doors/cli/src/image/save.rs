@@ -6,11 +6,10 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use engine::SaveImages;
-use oci::Platform;
 
 use crate::attach::is_terminal;
 use crate::command::{Arity, Call, Command};
-use crate::container::platform;
+use crate::container::platforms;
 use crate::files;
 use crate::flags::{Text, Words, flags, long};
 use crate::ui::{Exit, Ui};
@@ -34,13 +33,10 @@ impl Command for SaveArgs {
     const ARGS: Arity = Arity::AtLeast(1);
 
     fn run(self, args: Vec<String>, call: &Call<'_>, ui: &mut Ui) -> io::Result<Exit> {
-        let mut platforms: Vec<Platform> = Vec::new();
-        for text in &self.platform.0 {
-            match platform(Some(text)) {
-                Ok(platform) => platforms.extend(platform),
-                Err(text) => return ui.fail(format_args!("invalid platform: {text}")),
-            }
-        }
+        let platforms = match platforms(&self.platform.0) {
+            Ok(platforms) => platforms,
+            Err(text) => return ui.fail(text),
+        };
         let request = SaveImages { images: args, platforms };
         let engine = match call.engine() {
             Ok(engine) => engine,

@@ -106,7 +106,7 @@ fn images_are_taken_under_the_names_that_are_names() {
 }
 
 #[test]
-fn the_platform_is_the_machines_or_the_one_asked_for() {
+fn all_variants_come_or_those_that_are_asked_for() {
     if !needs_root() {
         return;
     }
@@ -115,22 +115,50 @@ fn the_platform_is_the_machines_or_the_one_asked_for() {
     let ours = layout.image("ours", &host(), false);
     let mut attestation = layout.image("attestation", "unknown", false);
     attestation["platform"] = json!({"architecture": "unknown", "os": "unknown"});
-    let inner = layout.index(vec![attestation, mips.clone(), ours]);
+    attestation["annotations"] = json!({"vnd.docker.reference.digest": ours["digest"]});
+    let mut windows = descriptor(MANIFEST, b"somewhere else");
+    windows["platform"] = json!({"architecture": "amd64", "os": "windows"});
+    let mut absent = descriptor(MANIFEST, b"not saved");
+    absent["platform"] = json!({"architecture": "s390x", "os": "linux"});
+    let inner = layout.index(vec![attestation.clone(), windows, mips.clone(), absent, ours]);
     let outer = layout.index(vec![inner]);
     let name = "org.opencontainers.image.ref.name";
-    let archive = layout.finish(vec![named(outer, name, "app:1")]);
-    for (platform, text) in [(None, "ours"), (Some("linux/mips64le"), "mips")] {
+    let archive = layout.finish(vec![named(outer.clone(), name, "app:1")]);
+    let mips_alone = ["linux/mips64le"].as_slice();
+    for (platforms, text, count) in [([].as_slice(), "ours", 2), (mips_alone, "mips", 1)] {
         let (_temp, stores) = stores();
-        let platform = platform.map(|platform| Platform::parse(platform).unwrap());
-        let options = LoadOptions { platform, ..LoadOptions::default() };
-        archive::load(archive.as_slice(), &stores, &options).unwrap();
-        let record = stores.images.resolve("app:1").unwrap();
-        let file = stores.snapshots.path_of(&record.diff_ids[0]).join("etc/file");
+        let platforms = platforms.iter().map(|text| Platform::parse(text).unwrap()).collect();
+        let options = LoadOptions { platforms, ..LoadOptions::default() };
+        let loaded = archive::load(archive.as_slice(), &stores, &options).unwrap();
+        assert_eq!(loaded.lines(), ["Loaded image: app:1"]);
+        let records = stores.images.variants("app:1").unwrap();
+        assert_eq!(records.len(), count);
+        let file = stores.snapshots.path_of(&records[0].diff_ids[0]).join("etc/file");
         assert_eq!(std::fs::read_to_string(file).unwrap(), text);
-        check(&stores);
+        // The index is kept, with what it says about an image that is here.
+        let kept = stores.images.named(&"app:1".parse().unwrap()).unwrap().unwrap();
+        assert_eq!(json!(kept.index.as_ref().unwrap().digest), outer["digest"]);
+        let lists = archive::list_blobs(&stores.content, &stores.images, &kept).unwrap();
+        let said: oci::Digest = attestation["digest"].as_str().unwrap().parse().unwrap();
+        assert_eq!(lists.contains(&said), text == "ours");
+        assert!(lists.iter().all(|digest| stores.content.contains(digest).unwrap()));
+
+        // Saved and loaded again it is the same.
+        let image =
+            archive::NamedToSave { named: kept.clone(), names: vec!["app:1".parse().unwrap()] };
+        let mut saved = Vec::new();
+        archive::save_names(&mut saved, &stores, &[image]).unwrap();
+        let (_temp, other) = crate::fixture::stores();
+        load(&other, &saved).unwrap();
+        assert_eq!(other.images.named(&"app:1".parse().unwrap()).unwrap().unwrap(), kept);
+        let records: Vec<_> = records.into_iter().map(|record| record.id).collect();
+        let again = other.images.variants("app:1").unwrap();
+        assert_eq!(again.into_iter().map(|record| record.id).collect::<Vec<_>>(), records);
+        check(&other);
     }
     let (_temp, stores) = stores();
-    let options = LoadOptions { platform: Platform::parse("linux/arm/v7"), ..Default::default() };
+    let platforms = vec![Platform::parse("linux/arm/v7").unwrap()];
+    let options = LoadOptions { platforms, ..Default::default() };
     let error = archive::load(archive.as_slice(), &stores, &options).unwrap_err();
     assert!(matches!(&error, ArchiveError::Platform { .. }), "{error}");
     assert!(error.to_string().contains("linux/mips64le"), "{error}");

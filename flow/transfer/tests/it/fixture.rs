@@ -8,7 +8,7 @@ use std::time::Duration;
 use archive::Stores;
 use http1::{ByteRange, Selected};
 use oci::{Digest, Reference, media_type};
-use transfer::{Client, PullRequest, Pulled, Settings, Silent, TransferError};
+use transfer::{Client, Platforms, PullRequest, Pulled, Settings, Silent, TransferError};
 use unpack::tar::{Entry, Kind, Writer};
 
 use crate::registry::{FakeRegistry, Reply, Seen};
@@ -64,7 +64,7 @@ pub(crate) fn reference(text: &str) -> Reference {
 }
 
 pub(crate) fn pull(house: &House, client: &Client, name: &str) -> Result<Pulled, TransferError> {
-    let request = PullRequest { reference: reference(name), platform: None };
+    let request = PullRequest { reference: reference(name), platforms: Platforms::Host };
     transfer::pull(client, &house.stores, &request, &Silent)
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use oci::Platform;
-use transfer::{LayerState, Progress, PullRequest, Settings, Silent, TransferError};
+use transfer::{LayerState, Platforms, Progress, PullRequest, Settings, Silent, TransferError};
 
 use crate::fixture::{Content, House, client, client_with, noise, open, pull, reference};
 use crate::registry::{FakeRegistry, Reply};
@@ -85,7 +85,8 @@ fn two_pulls_at_once_fetch_each_layer_once() {
             // Stores and clients of their own, as two processes have.
             let (stores, waits) = (open(house.root.path()), &waits);
             scope.spawn(move || {
-                let request = PullRequest { reference: reference(&name), platform: None };
+                let request =
+                    PullRequest { reference: reference(&name), platforms: Platforms::Host };
                 transfer::pull(&client(), &stores, &request, waits).unwrap();
             });
         }
@@ -103,7 +104,7 @@ fn a_platform_that_is_not_there_is_named_with_those_that_are() {
     let house = House::new();
     let request = PullRequest {
         reference: reference(&format!("{}/a:multi", registry.host())),
-        platform: Platform::parse("linux/riscv64"),
+        platforms: Platforms::These(vec![Platform::parse("linux/riscv64").unwrap()]),
     };
     let error = transfer::pull(&client(), &house.stores, &request, &Silent).unwrap_err();
     let text = error.to_string();

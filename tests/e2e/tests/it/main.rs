@@ -19,7 +19,7 @@ mod network;
 mod ps;
 mod pull;
 mod races;
-mod registry;
+pub(crate) mod registry;
 mod registry_tls;
 mod rootless;
 mod run;
@@ -29,6 +29,7 @@ mod streams;
 mod system;
 mod terminal;
 mod user;
+mod variants;
 mod volumes;
 
 /// A container that does nothing until it is told to end, and then ends at once.

@@ -234,7 +234,9 @@ fn a_prune_does_not_wait_for_a_pull_and_takes_nothing_from_it() {
     testkit::wait_until("the other layers are here", || {
         let unpacked = std::fs::read_dir(&layers).ok()?.flatten();
         let count = unpacked.filter(|e| !e.file_name().to_string_lossy().starts_with('.')).count();
-        (count >= 3).then_some(())
+        // A layer's blob gets its name after its tree.
+        let blobs = std::fs::read_dir(kista.root().join("blobs/sha256")).unwrap().count();
+        (count >= 3 && blobs >= 5).then_some(())
     });
     let out = kista.run(&["image", "prune", "--all", "--force"]);
     assert_eq!(out.code, 0, "{}", out.stderr);
