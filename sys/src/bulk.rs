@@ -80,6 +80,18 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes what is here, and gives the memory back until there is more. What comes then goes
+    /// through the page cache.
+    pub fn rest(&mut self, file: BorrowedFd<'_>) -> io::Result<()> {
+        if self.is_direct {
+            set_direct(file, false)?;
+            self.is_direct = false;
+        }
+        self.flush_plain(file)?;
+        self.buffer = Buffer::default();
+        Ok(())
+    }
+
     /// Writes what is left. From here on the file is like any other.
     pub fn finish(mut self, file: BorrowedFd<'_>) -> io::Result<()> {
         if self.is_direct {
@@ -194,9 +206,14 @@ mod tests {
         let path = folder.join("file");
         let file = std::fs::File::create(&path).unwrap();
         let mut writer = Writer::default();
-        for piece in bytes.chunks(piece) {
+        for (number, piece) in bytes.chunks(piece).enumerate() {
             writer.write(file.as_fd(), piece).unwrap();
+            if number == 1 {
+                writer.rest(file.as_fd()).unwrap();
+                assert!(writer.buffer.bytes.is_empty());
+            }
         }
+        writer.rest(file.as_fd()).unwrap();
         writer.finish(file.as_fd()).unwrap();
         assert!(!rustix::fs::fcntl_getfl(&file).unwrap().contains(OFlags::DIRECT));
         assert!(std::fs::read(&path).unwrap() == bytes, "{size} by {piece} in {folder:?}");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http1::{Body, HttpError, RequestHead};
 use rustls::{ServerConfig, ServerConnection};
-use transfer::wire::Wire;
+use transfer::wire::{Paced, Wire};
 
 use crate::Registry;
 use crate::reply::{Refusal, Reply, ReplyBody};
@@ -17,7 +17,7 @@ use crate::reply::{Refusal, Reply, ReplyBody};
 pub(crate) struct Request<'a> {
     pub(crate) head: RequestHead,
     body: Body,
-    reader: &'a mut BufReader<Stream>,
+    reader: &'a mut Source,
     /// Whether the client waits to be told to send the body.
     expects: bool,
     received: u64,
@@ -26,10 +26,16 @@ pub(crate) struct Request<'a> {
 /// A client's end of the conversation.
 type Stream = Wire<ServerConnection>;
 
+/// Where requests come from.
+type Source = BufReader<Paced<Stream>>;
+
 /// Larger reads go past the buffer.
 const BUFFER: usize = 32 << 10;
 /// For the next request of a connection, and for the next bytes of a body.
 const IDLE: Duration = Duration::from_secs(60);
+/// How long somebody may take to send a handshake, a head, or the next few bytes of a body: a byte
+/// now and then does not hold a thread.
+const WINDOW: Duration = Duration::from_secs(10);
 /// What is read of a body that nobody wanted, to keep the connection.
 const MAX_UNREAD: u64 = 256 << 10;
 
@@ -53,10 +59,10 @@ pub(crate) fn converse(
                 return send(&mut Wire::Clear(tcp), refusal.into_reply(), "GET", false).map(drop);
             }
             let connection = ServerConnection::new(config).map_err(io::Error::other)?;
-            Wire::encrypt(connection, tcp)?
+            Wire::encrypt(connection, tcp, WINDOW)?
         }
     };
-    let mut reader = BufReader::with_capacity(BUFFER, stream);
+    let mut reader = BufReader::with_capacity(BUFFER, Paced::new(stream, WINDOW));
     while !registry.is_stopping.load(Ordering::Relaxed) {
         let head = match http1::read_head(&mut reader) {
             Ok(Some(head)) => head,
@@ -86,11 +92,7 @@ fn is_in_clear(tcp: &TcpStream) -> io::Result<bool> {
 }
 
 /// Whether the connection can be used again.
-fn answer_one(
-    registry: &Registry,
-    reader: &mut BufReader<Stream>,
-    head: &[u8],
-) -> io::Result<bool> {
+fn answer_one(registry: &Registry, reader: &mut Source, head: &[u8]) -> io::Result<bool> {
     let parsed = RequestHead::parse(head).and_then(|head| head.body().map(|body| (head, body)));
     let (head, body) = match parsed {
         Ok(parsed) => parsed,
@@ -113,18 +115,14 @@ fn answer_one(
     let Request { received, .. } = request;
     registry.metrics.received_bytes.fetch_add(received, Ordering::Relaxed);
     let goes_on = keeps_alive && is_read && !registry.is_stopping.load(Ordering::Relaxed);
-    let sent = send(reader.get_mut(), reply, &method, goes_on)?;
+    let sent = send(reader.get_mut().turn(), reply, &method, goes_on)?;
     registry.metrics.sent_bytes.fetch_add(sent, Ordering::Relaxed);
     Ok(goes_on)
 }
 
-fn refuse(
-    reader: &mut BufReader<Stream>,
-    status: u16,
-    why: &dyn std::fmt::Display,
-) -> io::Result<()> {
+fn refuse(reader: &mut Source, status: u16, why: &dyn std::fmt::Display) -> io::Result<()> {
     let reply = Refusal::new(status, "UNSUPPORTED", why.to_string()).into_reply();
-    send(reader.get_mut(), reply, "GET", false).map(drop)
+    send(reader.get_mut().turn(), reply, "GET", false).map(drop)
 }
 
 fn send(stream: &mut Stream, mut reply: Reply, method: &str, goes_on: bool) -> io::Result<u64> {
@@ -195,7 +193,7 @@ impl Read for Request<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.expects {
             self.expects = false;
-            let stream = self.reader.get_mut();
+            let stream = self.reader.get_mut().turn();
             stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
             stream.flush()?;
         }

@@ -36,7 +36,7 @@ struct State {
     used: Instant,
 }
 
-/// Sessions at once. Each holds a descriptor and a file.
+/// Sessions at once. Each holds a descriptor and a file, and no memory between two chunks.
 const MAX_SESSIONS: usize = 4096;
 /// How long nobody may go on with one.
 const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
@@ -155,7 +155,7 @@ impl Registry {
         let mut state = lock(&session)?;
         let ingest = state.ingest.as_mut().ok_or_else(unknown)?;
         self.check_range(request, name, id, ingest.size())?;
-        let received = receive(request, ingest);
+        let received = receive(request, ingest).and_then(|()| Ok(ingest.rest()?));
         let size = ingest.size();
         if let Err(refusal) = received {
             // What came is hashed, but nobody knows how much the client thinks that it sent.

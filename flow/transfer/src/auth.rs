@@ -327,6 +327,7 @@ fn token_server(server: &Server, realm: &Url) -> Server {
             false => Trust { verify: server.trust.verify, ..Trust::default() },
         },
         fields: Vec::new(),
+        sent_by: (!is_same).then(|| server.origin.clone()),
         ..server.clone()
     }
 }

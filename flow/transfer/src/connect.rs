@@ -10,11 +10,12 @@ use http1::{Body, Origin, Scheme};
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
+use crate::reach::Reach;
 use crate::server::Trust;
 use crate::settings::Timeouts;
 use crate::tls::Configurations;
 use crate::tunnel::Proxies;
-use crate::wire::Wire;
+use crate::wire::{Paced, Wire};
 
 /// Larger reads go past the buffer, so that a blob's bytes are copied once.
 const BUFFER: usize = 16 << 10;
@@ -23,10 +24,19 @@ const PART: u64 = 4 << 20;
 /// Idle connections that are kept for one origin.
 const KEPT: usize = 8;
 
-/// Open connections that nobody uses, by origin.
+/// Who is spoken to, what of him is believed, and where he may be: a connection that was made under
+/// one of them is none under another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Peer {
+    pub(crate) origin: Origin,
+    pub(crate) trust: Trust,
+    pub(crate) reach: Reach,
+}
+
+/// Open connections that nobody uses.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    idle: Mutex<HashMap<Origin, Vec<Connection>>>,
+    idle: Mutex<HashMap<Peer, Vec<Connection>>>,
     tls: Configurations,
     proxies: Proxies,
 }
@@ -34,7 +44,8 @@ pub(crate) struct Pool {
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: BufReader<Wire<ClientConnection>>,
+    stream: BufReader<Paced<Wire<ClientConnection>>>,
+    peer: Peer,
     /// Whether an exchange was made over it: it may have been closed since.
     pub(crate) is_used: bool,
 }
@@ -45,59 +56,59 @@ impl Pool {
     }
 
     /// A connection that was kept, or a new one.
-    pub(crate) fn connection(
-        &self,
-        origin: &Origin,
-        trust: &Trust,
-        timeouts: &Timeouts,
-    ) -> io::Result<Connection> {
-        let kept = self.lock().get_mut(origin).and_then(Vec::pop);
+    pub(crate) fn connection(&self, peer: &Peer, timeouts: &Timeouts) -> io::Result<Connection> {
+        let kept = self.lock().get_mut(peer).and_then(Vec::pop);
         match kept {
             Some(connection) => Ok(connection),
-            None => self.fresh(origin, trust, timeouts),
+            None => self.fresh(peer, timeouts),
         }
     }
 
     /// A new connection, its handshake done.
-    pub(crate) fn fresh(
-        &self,
-        origin: &Origin,
-        trust: &Trust,
-        timeouts: &Timeouts,
-    ) -> io::Result<Connection> {
-        let tcp = connect(self.proxies.first_hop(origin), timeouts)?;
+    pub(crate) fn fresh(&self, peer: &Peer, timeouts: &Timeouts) -> io::Result<Connection> {
+        let origin = &peer.origin;
+        let hop = self.proxies.first_hop(origin);
+        peer.reach.check_text(origin)?;
+        // A proxy is whom the user named, and resolves the name himself.
+        let reach = if hop == origin { peer.reach } else { Reach::Anywhere };
+        let tcp = connect(hop, reach, timeouts)?;
         self.proxies.open(origin, &tcp)?;
         let stream = match origin.scheme {
             Scheme::Http => Wire::Clear(tcp),
             Scheme::Https => {
                 let name = ServerName::try_from(origin.bare_host().to_owned())
                     .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-                let connection =
-                    ClientConnection::new(self.tls.of(trust)?, name).map_err(io::Error::other)?;
-                Wire::encrypt(connection, tcp)?
+                let connection = ClientConnection::new(self.tls.of(&peer.trust)?, name)
+                    .map_err(io::Error::other)?;
+                Wire::encrypt(connection, tcp, timeouts.idle)?
             }
         };
-        Ok(Connection { stream: BufReader::with_capacity(BUFFER, stream), is_used: false })
+        let stream = BufReader::with_capacity(BUFFER, Paced::new(stream, timeouts.idle * 2));
+        Ok(Connection { stream, peer: peer.clone(), is_used: false })
     }
 
     /// Keeps a connection over which an exchange has come to its end.
-    pub(crate) fn keep(&self, origin: &Origin, mut connection: Connection) {
+    pub(crate) fn keep(&self, mut connection: Connection) {
         connection.is_used = true;
         let mut idle = self.lock();
-        let kept = idle.entry(origin.clone()).or_default();
+        let kept = idle.entry(connection.peer.clone()).or_default();
         if kept.len() < KEPT {
             kept.push(connection);
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Origin, Vec<Connection>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Peer, Vec<Connection>>> {
         self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-fn connect(origin: &Origin, timeouts: &Timeouts) -> io::Result<TcpStream> {
+fn connect(origin: &Origin, reach: Reach, timeouts: &Timeouts) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in (origin.bare_host(), origin.port).to_socket_addrs()? {
+        if let Err(error) = reach.check(address) {
+            last = error;
+            continue;
+        }
         match TcpStream::connect_timeout(&address, timeouts.connect) {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
@@ -114,7 +125,7 @@ fn connect(origin: &Origin, timeouts: &Timeouts) -> io::Result<TcpStream> {
 impl Connection {
     /// Sends the head and what goes with it.
     pub(crate) fn send(&mut self, head: &[u8], bytes: &[u8]) -> io::Result<()> {
-        let stream = self.stream.get_mut();
+        let stream = self.stream.get_mut().turn();
         if bytes.is_empty() {
             stream.write_all(head)?;
         } else {
@@ -134,7 +145,7 @@ impl Connection {
         let mut sent = 0;
         while sent < length {
             let part = PART.min(length - sent);
-            self.stream.get_mut().send_file(file, part)?;
+            self.stream.get_mut().turn().send_file(file, part)?;
             sent += part;
             tell(sent);
         }

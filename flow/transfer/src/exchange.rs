@@ -12,11 +12,12 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http1::{Body, Challenge, Fields, HttpError, RequestHead, ResponseHead, Scheme, Url};
+use http1::{Body, Challenge, Fields, HttpError, Origin, RequestHead, ResponseHead, Scheme, Url};
 
 use crate::auth::Authorization;
 use crate::certificate::{explain, is_of_tls};
-use crate::connect::{Connection, stalled};
+use crate::connect::{Connection, Peer, stalled};
+use crate::reach::{Reach, is_refusal};
 use crate::server::{Server, Trust};
 use crate::{Client, TransferError};
 
@@ -83,6 +84,8 @@ pub(crate) struct Response {
 const MAX_REDIRECTS: usize = 5;
 /// A longer wait than this is not what a registry may ask for.
 const MAX_WAIT: Duration = Duration::from_secs(60);
+/// "Go on" and the like, of which one is usual.
+const MAX_INTERIM: usize = 16;
 /// What is read of the text of an error.
 const MAX_ERROR_BYTES: u64 = 64 << 10;
 
@@ -207,6 +210,15 @@ impl Client {
                         source,
                     });
                 }
+                Err(Failure::Connect(source)) if is_refusal(&source) => {
+                    return Err(TransferError::Redirect {
+                        what: request.what.to_owned(),
+                        repository: request.repository.to_owned(),
+                        location: url.to_string(),
+                        why: "it is an address of this machine or its network, and the registry \
+                              is a public one",
+                    });
+                }
                 Err(Failure::Connect(source)) => {
                     return Err(TransferError::Connect {
                         registry: server.registry.clone(),
@@ -255,16 +267,22 @@ impl Client {
     ) -> Result<Response, Failure> {
         let head = head(server, request, url, authorization);
         let is_own = url.origin == server.origin;
-        let system = Trust::default();
-        let trust = if is_own { &server.trust } else { &system };
+        let peer = Peer {
+            origin: url.origin.clone(),
+            trust: if is_own { server.trust.clone() } else { Trust::default() },
+            reach: match (&server.sent_by, is_own) {
+                (None, true) => Reach::Anywhere,
+                (None, false) => self.reach_of(&server.origin),
+                (Some(registry), _) => self.reach_of(registry),
+            },
+        };
         let (pool, timeouts) = (&self.inner.pool, &self.inner.settings.timeouts);
-        let mut connection =
-            pool.connection(&url.origin, trust, timeouts).map_err(Failure::Connect)?;
+        let mut connection = pool.connection(&peer, timeouts).map_err(Failure::Connect)?;
         let was_used = connection.is_used;
         let answered = match converse(&mut connection, &head, request) {
             // Closed by the other side while it was idle, which says nothing about this request.
             Err(Failure::Broken(_)) if was_used => {
-                connection = pool.fresh(&url.origin, trust, timeouts).map_err(Failure::Connect)?;
+                connection = pool.fresh(&peer, timeouts).map_err(Failure::Connect)?;
                 converse(&mut connection, &head, request)
             }
             other => other,
@@ -282,6 +300,13 @@ impl Client {
         };
         response.release_if_done();
         Ok(response)
+    }
+
+    /// Where a registry may send us.
+    fn reach_of(&self, registry: &Origin) -> Reach {
+        let poisoned = std::sync::PoisonError::into_inner;
+        let mut known = self.inner.reaches.lock().unwrap_or_else(poisoned);
+        *known.entry(registry.clone()).or_insert_with(|| Reach::of(registry))
     }
 
     /// Whom to ask for repositories of `domain`, in order.
@@ -394,7 +419,7 @@ fn converse(
 }
 
 fn read_answer(connection: &mut Connection) -> Result<ResponseHead, Failure> {
-    loop {
+    for _ in 0..MAX_INTERIM {
         let bytes = http1::read_head(connection.reader()).map_err(|error| {
             let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<HttpError>());
             match inner {
@@ -410,6 +435,7 @@ fn read_answer(connection: &mut Connection) -> Result<ResponseHead, Failure> {
             return Ok(head);
         }
     }
+    Err(Failure::Protocol(HttpError::TooLong))
 }
 
 /// Statuses that say "not now".
@@ -462,7 +488,7 @@ impl Response {
             && let Some(connection) = self.connection.take()
             && self.keeps_alive
         {
-            self.client.inner.pool.keep(&self.url.origin, connection);
+            self.client.inner.pool.keep(connection);
         }
     }
 }

@@ -41,6 +41,7 @@ mod parallel;
 mod progress;
 mod pull;
 mod push;
+mod reach;
 mod repository;
 mod select;
 mod server;
@@ -78,6 +79,8 @@ struct Inner {
     settings: Settings,
     pool: connect::Pool,
     tokens: auth::Tokens,
+    /// By registry: where it may send us.
+    reaches: Mutex<HashMap<http1::Origin, reach::Reach>>,
     /// By the domain of a reference: whom to ask, in order.
     servers: Mutex<HashMap<String, Vec<Arc<server::Server>>>>,
 }
@@ -94,6 +97,7 @@ impl Client {
                 settings,
                 pool: connect::Pool::new(proxies),
                 tokens: auth::Tokens::default(),
+                reaches: Mutex::default(),
                 servers: Mutex::default(),
             }),
         }

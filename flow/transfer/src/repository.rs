@@ -37,7 +37,8 @@ struct Tags {
 
 /// Tags that are asked for at once.
 const PAGE: &str = "1000";
-/// More tags than this are not listed.
+/// More pages, or more tags, than this are not listed.
+const MAX_PAGES: usize = 2_000;
 const MAX_TAGS: usize = 1_000_000;
 
 impl Client {
@@ -288,8 +289,11 @@ impl Repository {
                 repository: self.name.clone(),
                 why: why.to_owned(),
             };
-            if !seen.insert(url.target.clone()) || tags.len() > MAX_TAGS {
+            if !seen.insert(url.target.clone()) {
                 return Err(refuse("its pages go in a circle"));
+            }
+            if seen.len() > MAX_PAGES || tags.len() > MAX_TAGS {
+                return Err(refuse("it has no end"));
             }
             let request = Request {
                 what,

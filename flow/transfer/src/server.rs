@@ -17,6 +17,8 @@ pub(crate) struct Server {
     pub(crate) trust: Trust,
     /// Whether it may be spoken to in clear, if it has no TLS.
     pub(crate) may_be_clear: bool,
+    /// The registry that sent us here, if it is a token server of one.
+    pub(crate) sent_by: Option<Origin>,
     /// Whether its name is this machine's.
     pub(crate) is_loopback: bool,
     /// Whether it is only a hint: asked for what has a digest or a tag, never given anything.

@@ -168,6 +168,7 @@ impl Settings {
             origin,
             base: "/v2".into(),
             trust,
+            sent_by: None,
             is_mirror: false,
             fields: Vec::new(),
         })
@@ -192,6 +193,7 @@ impl Settings {
             trust: self.trust_for(&url.origin.authority())?,
             origin: url.origin,
             base,
+            sent_by: None,
             is_mirror: false,
             fields: Vec::new(),
         })

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -22,25 +23,41 @@ pub enum Wire<C> {
 /// How much of a file is encrypted at once.
 const PIECE: usize = 256 << 10;
 
-/// What a handshake may take: more round trips than TLS has mean that somebody plays with us.
-const MAX_ROUNDS: usize = 64;
-
 impl<C, S> Wire<C>
 where
     C: DerefMut + Deref<Target = ConnectionCommon<S>>,
     S: SideData,
 {
-    /// Makes the handshake over a socket. The cause of a failure is a [`rustls::Error`] inside,
-    /// where TLS has one to tell.
-    pub fn encrypt(connection: C, socket: TcpStream) -> io::Result<Self> {
+    /// Makes the handshake over a socket, in no more than `limit`, and one more wait of the socket's.
+    ///
+    /// The cause of a failure is a [`rustls::Error`] inside, where TLS has one to tell.
+    pub fn encrypt(connection: C, socket: TcpStream, limit: Duration) -> io::Result<Self> {
+        let began = Instant::now();
         let mut tls = StreamOwned::new(connection, socket);
-        for _ in 0..MAX_ROUNDS {
-            if !tls.conn.is_handshaking() {
-                return Ok(Self::Tls(Box::new(tls)));
+        while tls.conn.is_handshaking() {
+            if began.elapsed() > limit {
+                let text = "the handshake takes too long";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
-            tls.conn.complete_io(&mut tls.sock)?;
+            while tls.conn.wants_write() {
+                tls.conn.write_tls(&mut tls.sock)?;
+            }
+            if !tls.conn.is_handshaking() || !tls.conn.wants_read() {
+                continue;
+            }
+            if tls.conn.read_tls(&mut tls.sock)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if let Err(error) = tls.conn.process_new_packets() {
+                // The other side is told why, if it still listens.
+                let _ = tls.conn.write_tls(&mut tls.sock);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
         }
-        Err(io::Error::new(io::ErrorKind::InvalidData, "the handshake has no end"))
+        while tls.conn.wants_write() {
+            tls.conn.write_tls(&mut tls.sock)?;
+        }
+        Ok(Self::Tls(Box::new(tls)))
     }
 
     /// Sends `length` bytes of a file from where it stands. In clear the kernel moves them, and
@@ -112,6 +129,55 @@ where
     }
 }
 
+/// Reads with a pace: whoever sends next to nothing is silent, however often he does it.
+///
+/// A socket's timeout counts from byte to byte, so that a byte now and then would hold a thread for
+/// ever.
+#[derive(Debug)]
+pub struct Paced<R> {
+    inner: R,
+    window: Duration,
+    /// When the present window began, and what came in it; `None` until something comes.
+    began: Option<Instant>,
+    bytes: u64,
+}
+
+/// What must come in a window, unless all has come.
+const MIN_BYTES: u64 = 1 << 10;
+
+impl<R> Paced<R> {
+    /// Wants more than a few bytes in each `window`.
+    pub fn new(inner: R, window: Duration) -> Self {
+        Self { inner, window, began: None, bytes: 0 }
+    }
+
+    /// What is read from, and written to; a new message is waited for from here on, and the time
+    /// until it begins does not count.
+    pub fn turn(&mut self) -> &mut R {
+        self.began = None;
+        self.bytes = 0;
+        &mut self.inner
+    }
+}
+
+impl<R: Read> Read for Paced<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let began = *self.began.get_or_insert_with(Instant::now);
+        self.bytes += count as u64;
+        if began.elapsed() >= self.window {
+            // Also the end of it is good, whenever it comes.
+            if self.bytes < MIN_BYTES && count > 0 {
+                let text = "next to nothing is sent";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+            self.began = Some(Instant::now());
+            self.bytes = 0;
+        }
+        Ok(count)
+    }
+}
+
 /// The certificates in a PEM file; the error names it.
 pub fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     CertificateDer::pem_file_iter(path)
@@ -127,4 +193,37 @@ pub fn private_key(path: &Path) -> io::Result<PrivateKeyDer<'static>> {
 /// An error about a file.
 pub(crate) fn in_file(path: &Path, error: impl std::fmt::Display) -> io::Error {
     io::Error::other(format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One byte each time, after a pause.
+    struct Drops(Duration);
+
+    impl Read for Drops {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            std::thread::sleep(self.0);
+            buffer[0] = b'x';
+            Ok(1)
+        }
+    }
+
+    #[test]
+    fn drops_are_silence_and_a_turn_begins_anew() {
+        let window = Duration::from_millis(50);
+        let mut drops = Paced::new(Drops(Duration::from_millis(10)), window);
+        let mut buffer = [0; 8];
+        let error = std::iter::repeat_with(|| drops.read(&mut buffer)).find_map(Result::err);
+        assert_eq!(error.unwrap().kind(), io::ErrorKind::TimedOut);
+        // The first byte may be late.
+        drops.turn().0 = window * 3;
+        assert_eq!(drops.read(&mut buffer).unwrap(), 1);
+        let mut plenty = Paced::new(io::repeat(7), Duration::ZERO);
+        let mut buffer = [0; 2048];
+        for _ in 0..10 {
+            assert_eq!(plenty.read(&mut buffer).unwrap(), 2048);
+        }
+    }
 }

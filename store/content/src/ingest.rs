@@ -55,6 +55,12 @@ impl Ingest {
         Ok(())
     }
 
+    /// Says that nothing more comes for a while: what takes memory is given back.
+    pub fn rest(&mut self) -> Result<(), ContentError> {
+        let rested = self.writer.rest(self.file.file.as_fd());
+        rested.map_err(|source| self.file.cannot_write(source))
+    }
+
     /// How many bytes were added so far.
     pub fn size(&self) -> u64 {
         self.size

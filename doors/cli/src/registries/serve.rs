@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use registry::{RegistryConfig, TlsFiles};
+use rustix::process::Resource;
 
 use crate::command::{Arity, Call, Command};
 use crate::flags::{Integer, Switch, Text, flags, long};
@@ -59,6 +60,7 @@ impl Command for ServeArgs {
         // It lives long, and has many threads.
         sys::arena::Arena::retire();
         sys::signals::block_all()?;
+        allow_files();
         let ends = [libc_number::TERM, libc_number::INT];
         let stop = sys::signals::signal_fd(Some(&ends))?;
         let listening = match registry::bind(config, log) {
@@ -77,6 +79,15 @@ mod libc_number {
 
     pub(super) const TERM: i32 = Signal::TERM.as_raw();
     pub(super) const INT: i32 = Signal::INT.as_raw();
+}
+
+/// Connections and uploads hold descriptors, of which the usual limit is for programs that use
+/// select(2).
+fn allow_files() {
+    let limits = rustix::process::getrlimit(Resource::Nofile);
+    // What cannot be had is done without: connections are refused then, and come again.
+    let raised = rustix::process::Rlimit { current: limits.maximum, ..limits };
+    let _ = rustix::process::setrlimit(Resource::Nofile, raised);
 }
 
 /// One line, in one write.

@@ -1,5 +1,7 @@
 //! What no honest client sends.
 
+use std::io::Write;
+
 use crate::server::{Server, config};
 
 #[test]
@@ -79,6 +81,29 @@ fn requests_that_are_ambiguous_are_refused_and_end_the_connection() {
     assert_eq!(server.raw(long.as_bytes()).unwrap().status, 431);
     let many = format!("GET /v2/ HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(101));
     assert_eq!(server.raw(many.as_bytes()).unwrap().status, 400);
+    assert_eq!(server.get("/v2/").status, 200);
+}
+
+#[test]
+fn who_sends_a_byte_now_and_then_is_hung_up_on() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(config(root.path()));
+    let upload = server.send("POST", "/v2/a/blobs/uploads/", "", b"").field("location").to_owned();
+    let body = format!("PATCH {upload} HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n");
+    std::thread::scope(|scope| {
+        for begin in ["GET /v2/ HTTP/1.1\r\nA: ".to_owned(), body] {
+            let address = server.address;
+            scope.spawn(move || {
+                let mut stream = std::net::TcpStream::connect(address).unwrap();
+                stream.write_all(begin.as_bytes()).unwrap();
+                let began = std::time::Instant::now();
+                while stream.write_all(b"x").is_ok() {
+                    assert!(began.elapsed().as_secs() < 60, "it listens for ever: {begin}");
+                    std::thread::sleep(std::time::Duration::from_millis(100));
+                }
+            });
+        }
+    });
     assert_eq!(server.get("/v2/").status, 200);
 }
 

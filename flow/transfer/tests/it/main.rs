@@ -5,6 +5,7 @@
 mod auth;
 mod faults;
 mod fixture;
+mod hostile;
 mod pull;
 mod push;
 mod registry;

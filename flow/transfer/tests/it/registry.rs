@@ -1,7 +1,7 @@
 //! A registry made of a closure: it sees each request and says how to answer, or how to fail.
 
 use std::io::{BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -55,15 +55,23 @@ type Handler = dyn Fn(&Seen) -> Reply + Send + Sync;
 
 /// A server on the loopback. It ends when dropped.
 pub(crate) struct FakeRegistry {
-    port: u16,
+    address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     stop: Arc<AtomicBool>,
 }
 
 impl FakeRegistry {
     pub(crate) fn new(handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        Self::on("127.0.0.1", handler)
+    }
+
+    /// On another address of the machine.
+    pub(crate) fn on(
+        address: &str,
+        handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
         let (log, ended) = (Arc::clone(&seen), Arc::clone(&stop));
@@ -81,12 +89,12 @@ impl FakeRegistry {
                 });
             }
         });
-        Self { port, seen, stop }
+        Self { address, seen, stop }
     }
 
-    /// `127.0.0.1:PORT`.
+    /// `ADDRESS:PORT`.
     pub(crate) fn host(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.address.to_string()
     }
 
     /// All requests but the check of the version.
@@ -104,7 +112,7 @@ impl FakeRegistry {
 impl Drop for FakeRegistry {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        let _ = TcpStream::connect(self.address);
     }
 }
 
@@ -114,6 +122,7 @@ fn serve(
     log: &Mutex<Vec<Seen>>,
     ended: &AtomicBool,
 ) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut writer = stream;
     while let Some(head) = http1::read_head(&mut reader)? {
