@@ -253,6 +253,7 @@ fn kind_of_transfer(error: &transfer::TransferError) -> Kind {
         TransferError::Document { .. }
         | TransferError::Mismatch { .. }
         | TransferError::Layer { .. } => Kind::CorruptInput,
+        TransferError::NoSearch { .. } => Kind::Unsupported,
         TransferError::Settings { .. } => Kind::Invalid,
         _ => Kind::Internal,
     }

@@ -68,7 +68,7 @@ pub use home::Home;
 pub use image::{
     AnnotateManifest, ImageSummary, ImportImage, ListImages, LoadImages, LoadedImage, Pruned,
     PullImage, PulledImage, PushImage, PushedImage, Registries, RegistryLogin, RegistryManifest,
-    RemoveImage, SaveImages,
+    RemoveImage, SaveImages, SearchRegistry,
 };
 pub use reaper::{REAPER, reap};
 pub use shim::client::{Incoming, Session};
@@ -78,7 +78,7 @@ pub use shim::log::{Entry as LogEntry, ReadOptions as LogOptions, Stream as LogS
 pub use shim::{ShimError, Streams, Streams as Attach};
 pub use supervise::supervise;
 pub use system::{CheckReport, Finding};
-pub use transfer::{LayerState, Platforms, Progress, Silent, StoredIn};
+pub use transfer::{FoundRepository, LayerState, Platforms, Progress, Silent, StoredIn};
 pub use usage::{ContainerUsage, DiskUsage, ImageUsage, VolumeUsage};
 pub use volume::CreateVolume;
 

@@ -133,7 +133,6 @@ const ABOUT_INFO: &str = "Show facts about this installation and the system";
 
 const BAKE: &str = "bake files come with a later piece of work; `kista build` is there";
 const BUILDERS: &str = "there are no builders to choose from: Kista builds in its own process";
-const SEARCH: &str = "searching registries comes with a later piece of work";
 const TRUST: &str = "Docker Content Trust was given up by Docker; a digest in a name pins an image";
 const LAYERS: &str = "writing layers comes with a later piece of work";
 const FILES: &str = "copying out of and into containers comes with a later piece of work; \
@@ -208,7 +207,7 @@ pub(crate) static ROOT: &[Node] = &[
     later("history", LAYERS),
     later("node", SWARM),
     later("plugin", PLUGINS),
-    later("search", SEARCH),
+    command("search", leaf::<registries::SearchArgs>(), "Find repositories in a registry"),
     later("secret", SWARM),
     later("service", SWARM),
     later("stack", SWARM),
@@ -281,6 +280,7 @@ static IMAGE: &[Node] = &[
 
 static MANIFEST: &[Node] = &[
     command("inspect", leaf::<registries::ManifestInspectArgs>(), "Print a manifest or an index"),
+    command("referrers", leaf::<registries::ReferrersArgs>(), "List what is said about an image"),
     command("annotate", leaf::<registries::AnnotateListArgs>(), "Say what an entry runs on"),
     command("create", leaf::<registries::CreateListArgs>(), "Begin a list of manifests"),
     command("push", leaf::<registries::PushListArgs>(), "Send a list to its repository"),

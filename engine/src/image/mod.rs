@@ -6,6 +6,7 @@ mod lists;
 mod registry;
 mod remove;
 mod save;
+mod search;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,8 @@ pub(crate) use registry::parse as parse_reference;
 pub use registry::{
     PullImage, PulledImage, PushImage, PushedImage, Registries, RegistryLogin, RegistryManifest,
 };
+
+pub use search::SearchRegistry;
 
 use crate::{Engine, EngineError, Filters};
 

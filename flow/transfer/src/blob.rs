@@ -9,6 +9,7 @@ use http1::content_range;
 use oci::Descriptor;
 
 use crate::exchange::Response;
+use crate::push::is_foreign;
 use crate::server::Server;
 use crate::{LayerState, Progress, Repository, TransferError};
 
@@ -66,16 +67,39 @@ impl<'a> Download<'a> {
             match self.open_at(server) {
                 Err(error) if error.is_elsewhere() => match self.servers.next() {
                     Some(next) => self.server = Some(next),
-                    None => return Err(error),
+                    None => return self.open_foreign(error),
                 },
                 other => return other,
             }
         }
     }
 
+    /// What may not be distributed is fetched from where its descriptor says, if the registry does
+    /// not have it: with no credentials, and compared like everything else.
+    fn open_foreign(&self, error: TransferError) -> Result<Response, TransferError> {
+        let is_missing = matches!(error, TransferError::NoBlob { .. });
+        if !is_missing || !is_foreign(self.descriptor) {
+            return Err(error);
+        }
+        let mut last = error;
+        for url in &self.descriptor.urls {
+            let opened = self.repository.open_url(self.descriptor, url, self.position);
+            match opened.and_then(|response| self.at_position(response)) {
+                Ok(response) => return Ok(response),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
     fn open_at(&self, server: &Server) -> Result<Response, TransferError> {
+        let digest = &self.descriptor.digest;
+        self.at_position(self.repository.open_blob(server, digest, self.position)?)
+    }
+
+    /// The answer, once it is where we are.
+    fn at_position(&self, mut response: Response) -> Result<Response, TransferError> {
         let (digest, size) = (&self.descriptor.digest, self.descriptor.size_bytes);
-        let mut response = self.repository.open_blob(server, digest, self.position)?;
         let mismatch = |actual: String| TransferError::Mismatch {
             what: "layer",
             repository: self.repository.name.clone(),

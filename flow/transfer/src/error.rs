@@ -84,6 +84,15 @@ pub enum TransferError {
         /// Whose.
         repository: String,
     },
+    /// A registry that cannot be searched.
+    #[error(
+        "registry {registry} cannot be searched: it does not have Docker Hub's /v1/search, as most \
+         registries do not; its own pages may have a search"
+    )]
+    NoSearch {
+        /// Which.
+        registry: String,
+    },
     /// There is no such manifest.
     #[error("manifest for {reference} not found: manifest unknown: {message}")]
     NoManifest {

@@ -42,7 +42,9 @@ mod progress;
 mod pull;
 mod push;
 mod reach;
+mod referrers;
 mod repository;
+mod search;
 mod select;
 mod server;
 mod settings;
@@ -66,6 +68,7 @@ pub use push::{
     PushListRequest, PushNamedRequest, PushRequest, Pushed, push, push_list, push_named,
 };
 pub use repository::Repository;
+pub use search::FoundRepository;
 pub use settings::{Settings, Timeouts};
 
 /// Speaks to registries. Holds open connections and tokens; cheap to clone.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use content::Hasher;
-use http1::Url;
+use http1::{Scheme, Url};
 use oci::{Algorithm, Descriptor, Digest, Reference};
 use serde::Deserialize;
 
@@ -238,6 +238,48 @@ impl Repository {
             404 => {
                 Err(TransferError::NoBlob { repository: self.name.clone(), digest: digest.clone() })
             }
+            _ => Err(self.refusal(&request, response)),
+        }
+    }
+
+    /// A blob's bytes from `offset` on, from a place that its descriptor names.
+    ///
+    /// The registry's certificates and credentials are for the registry alone.
+    pub(crate) fn open_url(
+        &self,
+        descriptor: &Descriptor,
+        url: &str,
+        offset: u64,
+    ) -> Result<Response, TransferError> {
+        let what = format!("blob {}", descriptor.digest);
+        let server = self.own_server();
+        let refuse = |why| TransferError::Redirect {
+            what: what.clone(),
+            repository: self.name.clone(),
+            location: url.chars().take(200).collect(),
+            why,
+        };
+        let url = Url::parse(url).map_err(|_| refuse("it is no http or https URL"))?;
+        if server.origin.scheme == Scheme::Https && url.origin.scheme == Scheme::Http {
+            return Err(refuse("it leaves the encryption"));
+        }
+        let mut request = Request {
+            what: &what,
+            repository: &self.name,
+            method: "GET",
+            url,
+            fields: Vec::new(),
+            payload: Payload::None,
+            scope: None,
+            is_repeatable: true,
+        };
+        if offset > 0 {
+            request.fields.push(("Range", format!("bytes={offset}-")));
+        }
+        let response = self.client.exchange(server, &request)?;
+        match response.status {
+            200 | 206 if response.is_html() => Err(self.html(&what)),
+            200 | 206 => Ok(response),
             _ => Err(self.refusal(&request, response)),
         }
     }

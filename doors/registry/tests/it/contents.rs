@@ -119,3 +119,32 @@ fn a_blob_is_read_only_through_a_repository_that_has_it() {
     let mount = format!("/v2/c/blobs/uploads/?mount={digest}&from=a");
     assert_eq!(server.send("POST", &mount, "", b"").status, 202);
 }
+
+#[test]
+fn the_client_of_this_house_lists_what_is_said() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(config(root.path()));
+    let (subject, manifest) = server.put_image("a", "1", b"layer");
+    let empty = server.put_blob("a", b"{}");
+    for number in 0..5 {
+        let said = serde_json::json!({
+            "schemaVersion": 2, "mediaType": oci::media_type::OCI_MANIFEST,
+            "artifactType": format!("t/{}", number % 2),
+            "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": empty, "size": 2},
+            "layers": [],
+            "annotations": {"number": number.to_string()},
+            "subject": {"mediaType": oci::media_type::OCI_MANIFEST, "digest": subject,
+                "size": manifest.len()},
+        })
+        .to_string();
+        let digest = content::sha256(said.as_bytes()).to_string();
+        let got = server.put_manifest("a", &digest, said.as_bytes());
+        assert_eq!((got.status, got.field("oci-subject")), (201, subject.as_str()));
+    }
+    let client = transfer::Client::new(transfer::Settings::isolated());
+    let reference = format!("{}/a:1", server.host()).parse().unwrap();
+    let repository = client.repository(&reference).unwrap();
+    let subject = subject.parse().unwrap();
+    assert_eq!(repository.referrers(&subject, None).unwrap().len(), 5);
+    assert_eq!(repository.referrers(&subject, Some("t/0")).unwrap().len(), 3);
+}

@@ -305,3 +305,88 @@ fn a_killed_registry_has_what_it_said_that_it_has() {
     assert_eq!(left, 0, "what was being sent is swept at the start");
     assert_eq!(registry.terminate(), Some(0));
 }
+
+#[test]
+fn a_search_prints_what_docker_prints() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let list = r#"{"results": [
+        {"name": "a/one", "description": "Short", "star_count": 3},
+        {"name": "two", "description": "A description that is longer than a line may be, by far",
+         "star_count": 12, "is_official": true}]}"#;
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut head = [0; 2048];
+            let count = stream.read(&mut head).unwrap_or(0);
+            let is_search = head[..count].starts_with(b"GET /v1/search?q=term&n=25 ");
+            let body = if is_search { list } else { "" };
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            let _ = stream.write_all(head.as_bytes());
+        }
+    });
+    let kista = Kista::on_this_machine();
+    let term = format!("{host}/term");
+    assert_eq!(
+        kista.ok(&["search", &term]),
+        "NAME      DESCRIPTION                                     STARS     OFFICIAL\n\
+         two       A description that is longer than a line may…   12        [OK]\n\
+         a/one     Short                                           3         "
+    );
+    let filtered = ["search", "--filter", "is-official=true", "--format", "{{.Name}}", &term];
+    assert_eq!(kista.ok(&filtered), "two");
+    kista.run(&["search", "--limit", "101", &term]).fails(1, "outside the range of [1, 100]");
+    kista.run(&["search", "--filter", "x=y", &term]).fails(1, "invalid filter 'x'");
+    let registry = Registry::kista(&[]);
+    let none = format!("{}/x", registry.host());
+    kista.run(&["search", &none]).fails(1, "cannot be searched");
+}
+
+#[test]
+fn artifacts_are_listed_and_not_taken_for_images() {
+    needs!(Root, Busybox, Skopeo);
+    let registry = Registry::kista(&[]);
+    let (name, _) = pushed(&registry.host());
+    let kista = Kista::on_this_machine();
+    assert_eq!(kista.ok(&["manifest", "referrers", "-q", &name]), "");
+    let (_, bytes) = registry.get("/v2/a/bb/manifests/1").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let write = |bytes: &[u8]| {
+        let digest = testkit::image::digest(bytes);
+        let hex = digest.strip_prefix("sha256:").unwrap().to_owned();
+        let blobs = folder.path().join("blobs/sha256");
+        std::fs::create_dir_all(&blobs).unwrap();
+        std::fs::write(blobs.join(hex), bytes).unwrap();
+        digest
+    };
+    let empty = serde_json::json!({"mediaType": "application/vnd.oci.empty.v1+json",
+        "digest": write(b"{}"), "size": 2});
+    let artifact = serde_json::json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "artifactType": "application/example+json", "config": empty, "layers": [empty],
+        "subject": {"mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": testkit::image::digest(&bytes), "size": bytes.len()},
+    })
+    .to_string();
+    let digest = write(artifact.as_bytes());
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": [{
+        "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest,
+        "size": artifact.len(), "annotations": {"org.opencontainers.image.ref.name": "x"}}]});
+    std::fs::write(folder.path().join("index.json"), index.to_string()).unwrap();
+    std::fs::write(folder.path().join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    let mut copy = Command::new("skopeo");
+    copy.args(["copy", "--dest-tls-verify=false"]);
+    copy.arg(format!("oci:{}:x", folder.path().display()));
+    run(copy.arg(format!("docker://{}/a/bb:artifact", registry.host())));
+
+    let listed = kista.ok(&["manifest", "referrers", &name]);
+    assert!(listed.contains(&digest) && listed.contains("application/example+json"), "{listed}");
+    let other = ["manifest", "referrers", "-q", "--artifact-type", "other/type", &name];
+    assert_eq!(kista.ok(&other), "");
+    kista
+        .run(&["pull", &format!("{}/a/bb:artifact", registry.host())])
+        .fails(1, "it is an artifact of type application/example+json, not an image");
+}
