@@ -80,6 +80,29 @@ impl Writer {
         Ok(())
     }
 
+    /// Where the next bytes may be put by whoever reads them, which spares a copy; never empty.
+    /// [`Writer::advance`] says how many there are.
+    pub fn room(&mut self) -> &mut [u8] {
+        let filled = self.filled;
+        &mut self.buffer.whole()[filled..]
+    }
+
+    /// Adds the first `count` bytes of [`Writer::room`], and gives them to `look`. An error may be
+    /// about earlier ones.
+    pub fn advance(
+        &mut self,
+        file: BorrowedFd<'_>,
+        count: usize,
+        look: impl FnOnce(&[u8]),
+    ) -> io::Result<()> {
+        look(&self.room()[..count]);
+        self.filled += count;
+        match self.filled == BUFFER {
+            true => self.flush(file),
+            false => Ok(()),
+        }
+    }
+
     /// Writes what is here, and gives the memory back until there is more. What comes then goes
     /// through the page cache.
     pub fn rest(&mut self, file: BorrowedFd<'_>) -> io::Result<()> {
@@ -235,6 +258,28 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn bytes_may_be_read_into_their_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..3 * BUFFER + 5).map(|at| (at % 251) as u8).collect();
+        let path = folder.path().join("file");
+        let file = std::fs::File::create(&path).unwrap();
+        let (mut writer, mut source, mut looked) = (Writer::default(), &bytes[..], Vec::new());
+        loop {
+            let room = writer.room();
+            let most = room.len().min(700_001);
+            match source.read(&mut room[..most]).unwrap() {
+                0 => break,
+                count => {
+                    let look = |seen: &[u8]| looked.extend_from_slice(seen);
+                    writer.advance(file.as_fd(), count, look).unwrap();
+                }
+            }
+        }
+        writer.finish(file.as_fd()).unwrap();
+        assert!(looked == bytes && std::fs::read(&path).unwrap() == bytes);
     }
 
     #[test]

@@ -40,7 +40,6 @@ struct State {
 const MAX_SESSIONS: usize = 4096;
 /// How long nobody may go on with one.
 const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
-const BUFFER: usize = 256 << 10;
 
 impl Uploads {
     pub(crate) fn count(&self) -> usize {
@@ -251,11 +250,10 @@ impl Registry {
 
 /// Reads the body into the blob.
 fn receive(request: &mut Request<'_>, ingest: &mut Ingest) -> Result<(), Refusal> {
-    let mut buffer = vec![0; BUFFER];
     loop {
-        match request.read(&mut buffer) {
+        match ingest.fill(|room| request.read(room))? {
             Ok(0) => return Ok(()),
-            Ok(count) => ingest.append(&buffer[..count])?,
+            Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => {
                 return Err(Refusal::new(400, "BLOB_UPLOAD_INVALID", error.to_string()));

@@ -7,6 +7,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ConnectionCommon, SideData, StreamOwned};
@@ -65,36 +66,56 @@ where
     ///
     /// `UnexpectedEof` if the file has fewer.
     pub fn send_file(&mut self, file: &mut File, length: u64) -> io::Result<()> {
-        let sent = match self {
-            // sendfile(2).
-            Self::Clear(socket) => io::copy(&mut file.take(length), socket)?,
-            Self::Tls(tls) => {
-                let mut buffer = vec![0; PIECE.min(usize::try_from(length).unwrap_or(PIECE))];
-                let mut sent = 0;
-                while sent < length {
-                    let most = usize::try_from(length - sent).unwrap_or(PIECE).min(buffer.len());
-                    match file.read(&mut buffer[..most]) {
-                        Ok(0) => break,
-                        Ok(count) => {
-                            tls.write_all(&buffer[..count])?;
-                            sent += count as u64;
-                        }
-                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                        Err(error) => return Err(error),
-                    }
-                }
-                tls.flush()?;
-                sent
-            }
+        let moved = match self {
+            Self::Clear(socket) => move_file(socket, file, length)?,
+            Self::Tls(_) => 0,
         };
-        match sent == length {
-            true => Ok(()),
-            false => {
-                Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a blob is shorter than it was"))
+        // Over TLS, and from a file system that the kernel does not send from.
+        let mut left = length - moved;
+        let mut buffer = Vec::new();
+        while left > 0 {
+            if buffer.is_empty() {
+                buffer.resize(usize::try_from(left).unwrap_or(PIECE).min(PIECE), 0);
+            }
+            let most = usize::try_from(left).unwrap_or(PIECE).min(buffer.len());
+            match file.read(&mut buffer[..most]) {
+                Ok(0) => {
+                    let text = "a blob is shorter than it was";
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+                }
+                Ok(count) => {
+                    self.write_all(&buffer[..count])?;
+                    left -= count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
+        self.flush()
     }
 }
+
+/// Has the kernel move a part of a file into a socket; how much, which is less than `length` only
+/// where it cannot, or where the file ends. The file's position goes along.
+///
+/// sendfile(2) itself: the standard library's copy reads and writes 8 KiB at a time here, which
+/// takes a server six times the processor's time.
+fn move_file(socket: &TcpStream, file: &File, length: u64) -> io::Result<u64> {
+    let mut moved = 0;
+    while moved < length {
+        let most = usize::try_from(length - moved).unwrap_or(usize::MAX).min(MOST);
+        match rustix::fs::sendfile(socket, file, None, most) {
+            Ok(0) | Err(Errno::INVAL | Errno::NOSYS) => break,
+            Ok(count) => moved += count as u64,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(moved)
+}
+
+/// What the kernel moves in one call.
+const MOST: usize = 1 << 30;
 
 impl<C, S> Read for Wire<C>
 where
@@ -208,6 +229,35 @@ mod tests {
             buffer[0] = b'x';
             Ok(1)
         }
+    }
+
+    #[test]
+    fn the_kernel_moves_a_file_from_where_it_stands() {
+        use std::io::{Seek, SeekFrom};
+
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|at| (at % 251) as u8).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut other, _) = listener.accept().unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut got = Vec::new();
+            other.read_to_end(&mut got).unwrap();
+            got
+        });
+        file.seek(SeekFrom::Start(10)).unwrap();
+        assert_eq!(move_file(&socket, &file, 2_000_000).unwrap(), 2_000_000);
+        // The rest is less than is asked for.
+        assert_eq!(move_file(&socket, &file, 2_000_000).unwrap(), 999_990);
+        file.seek(SeekFrom::Start(0)).unwrap();
+        let mut wire: Wire<rustls::ClientConnection> = Wire::Clear(socket);
+        wire.send_file(&mut file, 10).unwrap();
+        let error = wire.send_file(&mut file, 3_000_000).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        drop(wire);
+        let want = [&bytes[10..], &bytes[..10], &bytes[10..]].concat();
+        assert!(reader.join().unwrap() == want);
     }
 
     #[test]

@@ -55,6 +55,25 @@ impl Ingest {
         Ok(())
     }
 
+    /// Adds what `read` puts into the memory that it is given, from where it is written: no copy is
+    /// made of it. `Ok(Ok(0))` if it put nothing there.
+    ///
+    /// The inner error is `read`'s, after which the blob is as it was.
+    pub fn fill(
+        &mut self,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> Result<io::Result<usize>, ContentError> {
+        let count = match read(self.writer.room()) {
+            Ok(count) => count,
+            Err(error) => return Ok(Err(error)),
+        };
+        let (file, hasher) = (self.file.file.as_fd(), &mut self.hasher);
+        let written = self.writer.advance(file, count, |bytes| hasher.update(bytes));
+        written.map_err(|source| self.file.cannot_write(source))?;
+        self.size += count as u64;
+        Ok(Ok(count))
+    }
+
     /// Says that nothing more comes for a while: what takes memory is given back.
     pub fn rest(&mut self) -> Result<(), ContentError> {
         let rested = self.writer.rest(self.file.file.as_fd());
