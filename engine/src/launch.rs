@@ -313,9 +313,10 @@ impl Engine {
                 host_gateway: network.host_gateway,
                 others: &network.others,
             };
+            let server = network.server.map(|server| vec![server.to_string()]);
             let conf = ResolvConf {
                 host_file: &std::fs::read("/etc/resolv.conf").unwrap_or_default(),
-                servers: &host.dns,
+                servers: server.as_deref().unwrap_or(&host.dns),
                 search: &host.dns_search,
                 options: &host.dns_options,
                 host_network,

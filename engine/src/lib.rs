@@ -46,7 +46,7 @@ use settings::Settings;
 
 pub use crate::network::{CreateNetwork, NetworkPool, is_in_subnet};
 pub use ::network::proxy::{NAME as PROXY, main as proxy};
-pub use ::rootless::{HOLDER, hold};
+pub use ::rootless::{HOLDER, UPLINK, hold, look_after as look_after_uplink};
 pub use build::{
     Annotation, AnnotationOf, ArchiveOutput, ArchiveTo, BuildAgent, BuildContext, BuildError,
     BuildEvent, BuildEvents, BuildFailure, BuildImage, BuildOutcome, BuildOutput, BuildRequest,

@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::process::{Pid, Signal};
 
-pub use crate::spawn::{Program, Spawn, spawn};
+pub use crate::spawn::{Program, Spawn, spawn, spawn_in};
 
 /// Namespaces and relations of a process to be, in the kernel's own 64 bits (libc's constants
 /// are `c_int`, into which `CLONE_INTO_CGROUP` does not fit).

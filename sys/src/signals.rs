@@ -75,6 +75,20 @@ fn check(ret: libc::c_int) -> io::Result<()> {
     }
 }
 
+/// Kills every other process of the pid namespace whose first process the caller is.
+///
+/// `EPERM` for anybody else, for whom the same call would mean all that it may kill; `ESRCH` if
+/// there is none.
+///
+/// kill(2), pid -1.
+pub fn kill_all_others() -> io::Result<()> {
+    if !rustix::process::getpid().is_init() {
+        return Err(rustix::io::Errno::PERM.into());
+    }
+    // SAFETY: takes two numbers, and reaches nobody outside of the caller's pid namespace.
+    check(unsafe { libc::kill(-1, libc::SIGKILL) })
+}
+
 /// Sends any signal, real-time ones too, to the process that a pidfd means.
 ///
 /// `ESRCH` if it has ended, `EINVAL` for a number that is no signal.

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::process::{Pid, Signal};
 
-use crate::process::{CLOSE_RANGE_CLOEXEC, Child, pointers, reset_signals};
+use crate::process::{CLOSE_RANGE_CLOEXEC, Child, CloneFlags, pointers, reset_signals};
 
 /// What [`spawn`] executes.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +42,20 @@ pub struct Spawn<'a> {
 ///
 /// clone(2) with `CLONE_VM | CLONE_VFORK`, execveat(2).
 pub fn spawn(request: &Spawn<'_>) -> io::Result<Child> {
+    spawn_in(request, CloneFlags::empty())
+}
+
+/// As [`spawn`], in new namespaces of these kinds: `NEWPID`, `NEWNET`, `NEWIPC`, `NEWUTS`; other
+/// flags are not looked at.
+///
+/// The child's number is the one that the caller knows it by.
+pub fn spawn_in(request: &Spawn<'_>, namespaces: CloneFlags) -> io::Result<Child> {
+    // Any other flag would change what is said below about memory.
+    let kinds = [CloneFlags::NEWPID, CloneFlags::NEWNET, CloneFlags::NEWIPC, CloneFlags::NEWUTS];
+    let all = kinds.into_iter().fold(CloneFlags::empty(), CloneFlags::union);
+    let Ok(namespaces) = c_int::try_from(namespaces.bits() & all.bits()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
     const STACK_BYTES: usize = 32 * 1024;
     let argv = pointers(request.args);
     let envp = pointers(request.env);
@@ -72,7 +86,7 @@ pub fn spawn(request: &Spawn<'_>) -> io::Result<Child> {
         libc::clone(
             run_plan,
             stack.as_mut_ptr_range().end.cast::<c_void>(),
-            libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD,
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD | namespaces,
             (&raw mut plan).cast::<c_void>(),
             &raw mut pidfd,
         )

@@ -187,7 +187,11 @@ impl Engine {
         let mut host = host.clone();
         if matches!(host.network_mode.as_str(), "" | "default") {
             let default = self.settings()?.default_network.as_deref();
-            default.unwrap_or(crate::network::DEFAULT).clone_into(&mut host.network_mode);
+            let own = match self.is_rootless() {
+                true => crate::network::PASTA,
+                false => crate::network::DEFAULT,
+            };
+            default.unwrap_or(own).clone_into(&mut host.network_mode);
         }
         let default = |field: &mut String, value: &str| {
             if field.is_empty() {

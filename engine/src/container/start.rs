@@ -171,11 +171,12 @@ impl Engine {
     ) -> Result<(Session, Vec<String>), EngineError> {
         let is_fresh = fresh.is_some();
         let network = fresh.flatten();
-        let sandbox = self.prepare_sandbox(container, record, &status.name, network, is_fresh)?;
+        let mut sandbox =
+            self.prepare_sandbox(container, record, &status.name, network, is_fresh)?;
         let attach = attach.unwrap_or(Streams::NONE);
         let (launch, mut warnings) =
             self.plan_launch(container, record, status, attach, sandbox.as_ref())?;
-        let mut session = match &sandbox {
+        let mut session = match &mut sandbox {
             None => shim.launch(&launch)?,
             Some(sandbox) => {
                 warnings.extend_from_slice(&sandbox.warnings);
@@ -184,7 +185,10 @@ impl Engine {
                     None => shim.launch(&launch)?,
                 };
                 // While the shim's stage makes the rest.
-                self.connect_sandbox(container.id(), sandbox, &mut session)?;
+                match sandbox.state.is_uplink {
+                    true => self.connect_pasta(sandbox, &mut session)?,
+                    false => self.connect_sandbox(container.id(), sandbox, &mut session)?,
+                }
                 session
             }
         };

@@ -4,6 +4,7 @@ use dockerapi::{ContainerConfig, HostConfig, NetworkingConfig};
 use metadata::Container;
 
 use super::files::parse_link;
+use super::pasta::is_pasta;
 use super::port;
 use super::wish::is_networked;
 use crate::{Engine, EngineError};
@@ -23,6 +24,9 @@ impl Engine {
                     "conflicting options: cannot attach both user-defined and \
                      non-user-defined network-modes",
                 );
+            }
+            if is_pasta(&host.network_mode) {
+                port::wanted(config, host, None)?;
             }
             return Ok(());
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use dockerapi::{EndpointSettings, NetworkSettings, PortBinding};
 use metadata::{Container, EndpointState, NetworkState, Status};
 
+use super::pasta::is_pasta;
 use super::wish::is_networked;
 use crate::container::{Record, is_up};
 use crate::{Engine, EngineError};
@@ -77,10 +78,15 @@ impl Engine {
         status: &Status,
     ) -> Result<(String, Vec<String>), EngineError> {
         let mode = vec![status.network.clone()];
-        if !is_networked(&status.network) {
+        let is_uplink = is_pasta(&status.network);
+        if !is_networked(&status.network) && !is_uplink {
             return Ok((String::new(), mode));
         }
         let Ok(container) = self.containers().get(id) else { return Ok((String::new(), mode)) };
+        if is_uplink {
+            let state = container.network_state()?.filter(|_| is_up(status)).unwrap_or_default();
+            return Ok((shown_ports(&ports(&state)), mode));
+        }
         if is_up(status)
             && let Some(state) = container.network_state()?
             && !state.endpoints.is_empty()

@@ -19,6 +19,8 @@ pub(crate) struct NetworkFiles {
     pub(crate) host_gateway: Option<IpAddr>,
     /// Where it asks for names, if that is our resolver.
     pub(crate) resolver: Option<IpAddr>,
+    /// The server that it asks instead of the host's.
+    pub(crate) server: Option<IpAddr>,
     /// Names of other containers, with their addresses.
     pub(crate) others: Vec<(IpAddr, String)>,
 }
@@ -47,6 +49,7 @@ impl Engine {
                 None => self.default_network()?.gateway(true).map(|gateway| gateway.address),
             },
             resolver: sandbox.has_resolver().then_some(IpAddr::V4(RESOLVER)),
+            server: sandbox.dns_forward(),
             others: self.linked(record)?,
         })
     }
@@ -63,6 +66,7 @@ impl Engine {
             addresses: prefixes.map(|prefix| prefix.address).collect(),
             host_gateway: self.host_address(state)?,
             resolver: state.has_resolver.then_some(IpAddr::V4(RESOLVER)),
+            server: None,
             others: self.linked(record)?,
         };
         self.write_files(container, record, &network).map(drop)

@@ -25,6 +25,7 @@ mod endpoint;
 mod files;
 mod lan;
 mod options;
+mod pasta;
 mod port;
 mod release;
 mod sandbox;
@@ -35,6 +36,7 @@ mod wish;
 pub(crate) mod zone;
 
 pub(crate) use files::NetworkFiles;
+pub(crate) use pasta::PASTA;
 pub(crate) use sandbox::{EarlyNamespace, Sandbox};
 pub(crate) use step::{STEPS, StepNetwork};
 pub use verbs::{CreateNetwork, NetworkPool, is_in_subnet};

@@ -197,6 +197,9 @@ fn explain(why: &Taken, address: IpAddr, port: u16, protocol: Protocol) -> Strin
 
 /// What the table has for a container's ports: those of a family that the container has.
 pub(crate) fn published(state: &NetworkState, owner: &str) -> Vec<Published> {
+    if state.is_uplink {
+        return Vec::new();
+    }
     let of = |port: &PortState| {
         (port.host.is_ipv4() == port.target.is_ipv4()).then(|| Published {
             protocol: Protocol::parse(&port.protocol).unwrap_or(Protocol::Tcp),

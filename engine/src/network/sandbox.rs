@@ -14,6 +14,7 @@ use shim::client::Session;
 use shim::network::Purpose;
 
 use super::files::parse_link;
+use super::pasta::is_pasta;
 use super::port::{self, TakenPort};
 use super::wish::Wish;
 use super::{DEFAULT, wire, wish};
@@ -32,7 +33,8 @@ impl EarlyNamespace {
     /// Begins, if a container with these wishes may have one that we make. Its maker owns it: one
     /// with ids of its own makes it itself.
     pub(crate) fn begin(host: &HostConfig) -> Option<Self> {
-        let may = wish::is_networked(&host.network_mode) && host.userns_mode != "auto";
+        let mode = &host.network_mode;
+        let may = (wish::is_networked(mode) || is_pasta(mode)) && host.userns_mode != "auto";
         may.then(Self::begin_one)
     }
 
@@ -52,7 +54,7 @@ impl EarlyNamespace {
 }
 
 /// What a container gets of networks in one run: decided and taken, not yet connected.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Sandbox {
     /// As it is written down.
     pub(crate) state: NetworkState,
@@ -60,6 +62,10 @@ pub(crate) struct Sandbox {
     pub(super) namespace: Option<OwnedFd>,
     pub(super) ends: Vec<Wish>,
     pub(super) ports: Vec<TakenPort>,
+    /// Addresses that it has by other ways than by an end.
+    pub(super) own_addresses: Vec<IpAddr>,
+    /// Where it asks for names because the host's own servers are out of reach.
+    pub(super) dns_forward: Option<IpAddr>,
     /// What the user should know.
     pub(crate) warnings: Vec<String>,
 }
@@ -78,7 +84,12 @@ impl Sandbox {
     /// Its addresses.
     pub(crate) fn addresses(&self) -> Vec<IpAddr> {
         let prefixes = self.state.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
-        prefixes.map(|prefix| prefix.address).collect()
+        prefixes.map(|prefix| prefix.address).chain(self.own_addresses.iter().copied()).collect()
+    }
+
+    /// The name server to ask instead of the host's.
+    pub(crate) fn dns_forward(&self) -> Option<IpAddr> {
+        self.dns_forward
     }
 
     /// The host's address in the first of its networks where the host has one.
@@ -100,6 +111,10 @@ impl Engine {
         early: Option<EarlyNamespace>,
         is_fresh: bool,
     ) -> Result<Option<Sandbox>, EngineError> {
+        if is_pasta(&record.host.network_mode) {
+            self.release_network(container)?;
+            return self.prepare_pasta(container, record, name, early).map(Some);
+        }
         let ends = self.wishes(container, record)?;
         if !is_fresh {
             // Of a run that was killed.
@@ -144,7 +159,15 @@ impl Engine {
             Ok(namespace)
         });
         match prepared {
-            Ok(namespace) => Ok(Some(Sandbox { state, namespace, ends, ports, warnings })),
+            Ok(namespace) => Ok(Some(Sandbox {
+                state,
+                namespace,
+                ends,
+                ports,
+                own_addresses: Vec::new(),
+                dns_forward: None,
+                warnings,
+            })),
             Err(error) => {
                 self.give_addresses_back(container.id(), &state)?;
                 Err(error)

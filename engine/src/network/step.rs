@@ -82,7 +82,7 @@ impl Engine {
         let mut state = NetworkState::default();
         let taken = self.take_addresses(&owner, &ends, true, &mut state);
         let sandbox =
-            Sandbox { state, namespace: None, ends, ports: Vec::new(), warnings: Vec::new() };
+            Sandbox { state, ends, ..Sandbox::default() };
         let mut step = StepNetwork { engine: self, owner, sandbox };
         taken?;
         step.sandbox.namespace = Some(early.finish()?);

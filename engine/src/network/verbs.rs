@@ -94,7 +94,8 @@ impl Engine {
     pub fn create_network(&self, request: &CreateNetwork) -> Result<String, EngineError> {
         let name = request.name.as_str();
         let unsupported = |message: String| Err(EngineError::Unsupported { message });
-        if PREDEFINED.contains(&name) || matches!(name, DEFAULT | "default") {
+        let is_own = PREDEFINED.contains(&name) || super::pasta::is_pasta(name);
+        if is_own || matches!(name, DEFAULT | "default") {
             return Err(EngineError::Conflict {
                 message: format!("operation is not permitted on predefined {name} network"),
             });

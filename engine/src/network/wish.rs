@@ -10,6 +10,7 @@ use networks::Network;
 use super::DEFAULT;
 use super::endpoint::EndpointOptions;
 use super::options::Driver;
+use super::pasta::is_pasta;
 use crate::container::Record;
 use crate::{Engine, EngineError};
 
@@ -73,7 +74,7 @@ impl Wish {
 
 /// Whether a mode stands for networks, and not for the lack of one or for somebody else's.
 pub(crate) fn is_networked(mode: &str) -> bool {
-    !matches!(mode, "none" | "host") && !mode.starts_with("container:")
+    !matches!(mode, "none" | "host") && !mode.starts_with("container:") && !is_pasta(mode)
 }
 
 impl Engine {
@@ -106,8 +107,8 @@ impl Engine {
         if self.is_rootless() {
             return Err(EngineError::Unsupported {
                 message: format!(
-                    "network {} needs root: an ordinary user's containers have --network none or \
-                     host",
+                    "network {} needs root: an ordinary user's containers have --network pasta, \
+                     none or host",
                     host.network_mode
                 ),
             });

@@ -59,6 +59,33 @@ pub enum RootlessError {
     /// No ids.
     #[error("cannot map ids into the user namespace")]
     Map(#[source] runtime::RuntimeError),
+    /// There is no pasta.
+    #[error(
+        "there is no pasta, which connects the containers of ordinary users: install the package \
+         passt, or choose --network none or host"
+    )]
+    NoPasta,
+    /// pasta cannot make an interface.
+    #[error(
+        "this user may not open /dev/net/tun, by which pasta connects containers: chmod 666 it, as \
+         it is on most systems, or choose --network none or host"
+    )]
+    NoTun {
+        /// What the kernel says.
+        source: io::Error,
+    },
+    /// It ended.
+    #[error("pasta could not connect the container: {said}")]
+    Pasta {
+        /// In its own words.
+        said: String,
+    },
+    /// It could not be started.
+    #[error("cannot start pasta")]
+    Uplink {
+        /// Why not.
+        source: io::Error,
+    },
     /// Everything else.
     #[error("cannot {action} {}", path.display())]
     Io {

@@ -24,10 +24,12 @@ mod directory;
 mod error;
 mod holder;
 mod ids;
+mod uplink;
 mod user;
 
 pub use directory::data_directory;
 pub use error::RootlessError;
 pub use holder::{HOLDER, Member, enter, hold, member};
 pub use ids::Ids;
+pub use uplink::{Forward, UPLINK, Uplink, connect, has_pasta, look_after};
 pub use user::User;

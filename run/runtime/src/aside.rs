@@ -19,19 +19,31 @@ use crate::{Created, RuntimeError};
 ///
 /// The caller's thread is in the new namespace for an instant. Needs CAP_SYS_ADMIN.
 pub fn new_network() -> Result<OwnedFd, RuntimeError> {
-    let open = || {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        rustix::fs::openat(CWD, "/proc/thread-self/ns/net", flags, Mode::empty())
-            .host(|| "open the network namespace".into())
-    };
-    let own = open()?;
-    sys::namespace::unshare(UnshareFlags::NEWNET).host(|| "make a network namespace".into())?;
-    let made = sys::loopback::bring_up()
-        .host(|| "bring the loopback interface up".into())
-        .and_then(|()| open());
+    if !sys::namespace::is_initial_user() {
+        // Whoever is root only in a user namespace cannot come back to the host's network.
+        return std::thread::scope(|scope| {
+            let made = scope.spawn(make_network).join();
+            made.unwrap_or_else(|_| Err(RuntimeError::Died { how: "it panicked".into() }))
+        });
+    }
+    let own = open_network()?;
+    let made = make_network();
     move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::Network))
         .host(|| "return to the caller's network namespace".into())?;
     made
+}
+
+/// Makes a network and stays there.
+fn make_network() -> Result<OwnedFd, RuntimeError> {
+    sys::namespace::unshare(UnshareFlags::NEWNET).host(|| "make a network namespace".into())?;
+    sys::loopback::bring_up().host(|| "bring the loopback interface up".into())?;
+    open_network()
+}
+
+fn open_network() -> Result<OwnedFd, RuntimeError> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, "/proc/thread-self/ns/net", flags, Mode::empty())
+        .host(|| "open the network namespace".into())
 }
 
 /// Holds a created container's mounts beyond its end, until the descriptor is closed.

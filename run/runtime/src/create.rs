@@ -67,6 +67,7 @@ fn make(container: &Container<'_>, bundle: Option<&Path>) -> Result<Created, Run
     let unprivileged =
         plan.namespaces.makes(NamespaceKind::User) && !rustix::process::geteuid().is_root();
     let hidden = if unprivileged { None } else { Some(Hidden::new()?) };
+    let joins = joined::for_child(&plan)?;
     let joined = Joined::enter(&plan)?;
     let mut near = Some(near);
     let child = {
@@ -78,9 +79,10 @@ fn make(container: &Container<'_>, bundle: Option<&Path>) -> Result<Created, Run
             drop(near.take());
             let own =
                 [Some(far.as_fd()), user.as_ref().map(AsFd::as_fd), pids.as_ref().map(AsFd::as_fd)];
-            birth::let_go(&plan.process, own.into_iter().flatten(), cgroup.as_ref());
+            let own = own.into_iter().flatten().chain(joins.iter().map(|(fd, _)| fd.as_fd()));
+            birth::let_go(&plan.process, own, cgroup.as_ref());
             let cgroup = cgroup.take();
-            let init = Init { plan, socket: far, cgroup, user, pids, unprivileged };
+            let init = Init { plan, socket: far, cgroup, user, pids, joins, unprivileged };
             match relays {
                 false => init::run(init),
                 true => init::relay(init, flags.union(CloneFlags::PARENT)),

@@ -28,6 +28,8 @@ pub(crate) struct Init<'a, 'b> {
     pub(crate) user: Option<OwnedFd>,
     /// A pid namespace to join for the process to be: this one is never seen there.
     pub(crate) pids: Option<OwnedFd>,
+    /// Further namespaces to join, where the caller cannot.
+    pub(crate) joins: Vec<(OwnedFd, LinkNameSpaceType)>,
     /// Whether the caller needs the child dumpable until the maps are written.
     pub(crate) unprivileged: bool,
 }
@@ -94,6 +96,10 @@ impl Init<'_, '_> {
         self.become_root()?;
         if joins_user {
             self.join_pids()?;
+        }
+        for (namespace, kind) in self.joins.drain(..) {
+            rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(kind))
+                .inside(|| format!("join the {kind:?} namespace").to_lowercase())?;
         }
         enter_cgroup(self.cgroup.take())?;
         limits::reset_affinity();

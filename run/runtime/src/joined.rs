@@ -31,7 +31,7 @@ impl Joined {
         let mut files = Vec::new();
         for &(kind, path) in &plan.namespaces.joined {
             let by_itself = kind == NamespaceKind::Pid && plan.process.crosses;
-            if kind != NamespaceKind::User && !by_itself {
+            if kind != NamespaceKind::User && !by_itself && !joins_by_itself(plan, kind) {
                 files.push((kind, path, open(path)?));
             }
         }
@@ -107,6 +107,23 @@ impl Drop for Joined {
             panic!("cannot return to the caller's own directory: {errno}");
         }
     }
+}
+
+/// Whether the child enters such a namespace, since its caller could not come back: who is root in
+/// a user namespace alone has no rights over the host's own others.
+fn joins_by_itself(plan: &Plan<'_>, kind: NamespaceKind) -> bool {
+    use NamespaceKind::{Ipc, Network, Uts};
+    matches!(kind, Ipc | Network | Uts)
+        && !plan.namespaces.has(NamespaceKind::User)
+        && !sys::namespace::is_initial_user()
+}
+
+/// What the child enters by itself, opened in the caller's view.
+pub(crate) fn for_child(
+    plan: &Plan<'_>,
+) -> Result<Vec<(OwnedFd, LinkNameSpaceType)>, RuntimeError> {
+    let own = plan.namespaces.joined.iter().filter(|(kind, _)| joins_by_itself(plan, *kind));
+    own.map(|(kind, path)| Ok((open(path)?, names(*kind).1))).collect()
 }
 
 /// A namespace to join, if there is one of that kind.

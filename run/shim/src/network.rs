@@ -45,6 +45,8 @@ pub enum Purpose {
         /// The address and port of the container.
         target: SocketAddr,
     },
+    /// Somebody ends when it is closed.
+    Lifeline,
     /// Questions for the resolver arrive there, inside the container's network.
     Resolver,
 }
@@ -53,6 +55,7 @@ impl fmt::Display for Purpose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Port { protocol, target } => write!(f, "{protocol} {target}"),
+            Self::Lifeline => f.write_str("lifeline"),
             Self::Resolver => f.write_str("resolver"),
         }
     }
@@ -60,8 +63,10 @@ impl fmt::Display for Purpose {
 
 impl Purpose {
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        if text == "resolver" {
-            return Some(Self::Resolver);
+        match text {
+            "lifeline" => return Some(Self::Lifeline),
+            "resolver" => return Some(Self::Resolver),
+            _ => {}
         }
         let (protocol, target) = text.split_once(' ')?;
         Some(Self::Port { protocol: Protocol::parse(protocol)?, target: target.parse().ok()? })
@@ -156,13 +161,13 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let port =
             Purpose::Port { protocol: Protocol::Udp, target: "[fd00::2]:53".parse().unwrap() };
-        for purpose in [port, Purpose::Resolver] {
+        for purpose in [port, Purpose::Resolver, Purpose::Lifeline] {
             send_socket(client.as_fd(), &purpose, file.as_fd()).unwrap();
         }
         sys::socket::send(client.as_fd(), &header(CONNECTED, 0), &[], SendFlags::empty()).unwrap();
         let handed = await_connected(stage.as_fd()).unwrap().unwrap();
         let purposes: Vec<_> = handed.iter().map(|one| one.purpose).collect();
-        assert_eq!(purposes, [port, Purpose::Resolver]);
+        assert_eq!(purposes, [port, Purpose::Resolver, Purpose::Lifeline]);
         // Half a conversation.
         send_socket(client.as_fd(), &port, file.as_fd()).unwrap();
         drop(client);

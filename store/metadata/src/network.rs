@@ -35,6 +35,9 @@ pub struct NetworkState {
     /// network alone has no resolver, also when it is connected to others.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_resolver: bool,
+    /// Whether it is connected by another program and has no ends: pasta, for ordinary users.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_uplink: bool,
 }
 
 /// A container's end in one network.

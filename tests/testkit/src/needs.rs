@@ -97,7 +97,10 @@ impl Need {
                 in_path("newuidmap") && in_path("newgidmap") && in_path("setpriv"),
                 "no newuidmap, no newgidmap or no setpriv",
             ),
-            Self::Pasta => (in_path("pasta"), "no pasta"),
+            Self::Pasta => (
+                in_path("pasta") && Path::new("/dev/net/tun").exists(),
+                "no pasta or no /dev/net/tun",
+            ),
             Self::Containerd => {
                 let all = ["containerd", "ctr", "containerd-shim-runc-v2"];
                 (all.into_iter().all(in_path), "no containerd, no ctr or no shim")

@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::fs::{AtFlags, CWD, Mode};
 use tempfile::TempDir;
 
 /// A user without any rights, with or without subordinate ids.
@@ -37,6 +38,11 @@ impl User {
         std::fs::write(path("sub"), subordinate).unwrap();
         std::fs::write(path("kista"), "").unwrap();
         std::fs::create_dir(path("home")).unwrap();
+        // Open to all, as on most machines.
+        let device = rustix::fs::makedev(10, 200);
+        let (kind, mode) = (rustix::fs::FileType::CharacterDevice, Mode::from_raw_mode(0o666));
+        rustix::fs::mknodat(CWD, path("tun"), kind, mode, device).unwrap();
+        rustix::fs::chmodat(CWD, path("tun"), mode, AtFlags::empty()).unwrap();
         chown(path("home"), Some(Self::ID), Some(Self::ID)).unwrap();
         let home = path("home").display().to_string();
         let add = |list: &str, line: String| {
@@ -46,6 +52,13 @@ impl User {
         add("passwd", format!("kistatest:x:{0}:{0}::{home}:/bin/sh\n", Self::ID));
         add("group", format!("kistatest:x:{}:\n", Self::ID));
         Self { folder }
+    }
+
+    /// Takes a program away from it.
+    #[must_use]
+    pub fn without(self, program: &str) -> Self {
+        std::fs::write(self.folder.path().join("hidden"), program).unwrap();
+        self
     }
 
     /// Its home directory.
@@ -58,7 +71,11 @@ impl User {
     pub fn command(&self, program: &Path, arguments: &[&str]) -> Command {
         let script = "set -e; for list in passwd group; do mount --bind $1/$list /etc/$list; done; \
             for list in subuid subgid; do mount --bind $1/sub /etc/$list; done; \
-            mount --bind \"$2\" $1/kista; id=$3; own=$1/kista; shift 3; \
+            mount --bind \"$2\" $1/kista; \
+            [ ! -e /dev/net/tun ] || mount --bind $1/tun /dev/net/tun; \
+            [ ! -e $1/hidden ] || for path in $(cat $1/hidden); do \
+                mount --bind /dev/null $path; done; \
+            id=$3; own=$1/kista; shift 3; \
             exec setpriv --reuid $id --regid $id --clear-groups -- $own \"$@\"";
         let mut command = Command::new("unshare");
         command

@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use network::dns::Resolver;
 use network::proxy::{FIRST_FD, Keeper};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 use sys::process::{Program, Spawn};
 
@@ -22,6 +24,18 @@ pub(super) struct Network {
     /// It could not be started: it is not tried again.
     has_no_proxy: bool,
     resolver: Option<Box<Resolver>>,
+    /// Kept open, and nothing else.
+    lifelines: Vec<OwnedFd>,
+}
+
+/// Cuts a lifeline, and waits until whoever hung on it has ended; not for ever.
+fn await_end(lifeline: BorrowedFd<'_>) {
+    if rustix::net::shutdown(lifeline, rustix::net::Shutdown::Write).is_err() {
+        return;
+    }
+    let mut fds = [PollFd::from_borrowed_fd(lifeline, PollFlags::IN)];
+    let patience = Timespec { tv_sec: 5, tv_nsec: 0 };
+    while rustix::event::poll(&mut fds, Some(&patience)) == Err(Errno::INTR) {}
 }
 
 /// What can happen.
@@ -43,6 +57,7 @@ impl Network {
                 Purpose::Port { protocol, target } => {
                     network.keeper.keep(socket, protocol, target)?;
                 }
+                Purpose::Lifeline => network.lifelines.push(socket),
                 Purpose::Resolver => {
                     let resolver = match &mut network.resolver {
                         Some(resolver) => resolver,
@@ -133,6 +148,9 @@ impl Network {
             let _ = rustix::process::pidfd_send_signal(proxy, Signal::KILL);
         }
         self.reap_proxy();
+        for lifeline in &self.lifelines {
+            await_end(lifeline.as_fd());
+        }
         *self = Self::default();
     }
 }

@@ -1,11 +1,12 @@
 //! Containers of ordinary users.
 
 use std::fs;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
 use testkit::tar::{Entry, Kind, Writer};
-use testkit::{Image, Kista, User, audit, needs, wait_until};
+use testkit::{Host, Image, Kista, User, audit, needs, wait_until};
 
 fn kista() -> Kista {
     let kista = Kista::of(User::new());
@@ -196,4 +197,168 @@ fn the_host_is_as_far_away_as_for_the_user() {
     assert_eq!(fs::read_to_string(secret.path()).unwrap(), "secret");
     // Nor do ids that others have, or rights that only the host's root can give.
     kista.run(&["run", "--rm", "--userns", "auto", "busybox", "true"]).fails(125, "--userns auto");
+}
+
+/// One whose host is connected to another one, by which it reaches the world.
+fn connected() -> (Kista, Host) {
+    let kista = kista();
+    let outside = Host::new().unwrap();
+    kista.host().wire(
+        &outside,
+        "out0",
+        &["10.9.0.1/24", "fd09::1/64"],
+        &["10.9.0.2/24", "fd09::2/64"],
+    );
+    kista.host().output(&["ip", "route", "add", "default", "via", "10.9.0.2"]);
+    kista.host().output(&["ip", "route", "add", "default", "via", "fd09::2"]);
+    (kista, outside)
+}
+
+const SERVE: &str = "echo hello > /index.html; exec httpd -f -vv -p 80 -h /";
+
+/// As a client asks; what it gets is retried, since a server takes a moment to come up.
+fn fetch(host: &Host, url: &str) {
+    wait_until(url, || {
+        host.succeeds(&["wget", "-q", "-O", "-", "-T", "5", "-t", "1", url]).then_some(())
+    });
+}
+
+#[test]
+fn pasta_connects_and_the_container_sees_who_comes() {
+    needs!(Root, Busybox, Uidmap, Pasta);
+    let (kista, outside) = connected();
+    let ports = ["-p", "8080:80", "-p", "127.0.0.1:8081:80"];
+    let run = [&["run", "-d", "--name", "web", "--network", "pasta"], &ports[..]].concat();
+    kista.ok(&[&run[..], &["busybox", "sh", "-c", SERVE]].concat());
+    for url in ["http://10.9.0.1:8080/", "http://[fd09::1]:8080/"] {
+        fetch(&outside, url);
+    }
+    for url in ["http://127.0.0.1:8080/", "http://[::1]:8080/", "http://127.0.0.1:8081/"] {
+        fetch(kista.host(), url);
+    }
+    let logs = kista.run(&["logs", "web"]);
+    let logs = logs.stdout + &logs.stderr;
+    assert!(logs.contains("10.9.0.2]") && logs.contains("[fd09::2]"), "{logs}");
+    assert!(!outside.succeeds(&[
+        "wget",
+        "-q",
+        "-O",
+        "-",
+        "-T",
+        "1",
+        "-t",
+        "1",
+        "http://10.9.0.1:8081/"
+    ]));
+    assert_eq!(kista.ok(&["port", "web", "80"]), "0.0.0.0:8080\n[::]:8080\n127.0.0.1:8081");
+    let shown = kista.ok(&["ps", "--format", "{{.Ports}}"]);
+    assert!(shown.starts_with("0.0.0.0:8080->80/tcp"), "{shown}");
+    // And outwards, by its own name too.
+    let server = outside.enter(|| TcpListener::bind("10.9.0.2:7000").unwrap());
+    let asked = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut stream, from) = server.accept().unwrap();
+        let _ = stream.read(&mut [0; 1024]).unwrap();
+        let answer = "HTTP/1.0 200 OK\r\nContent-Length: 12\r\n\r\nfrom outside";
+        stream.write_all(answer.as_bytes()).unwrap();
+        from.ip().to_string()
+    });
+    assert_eq!(
+        kista.ok(&["exec", "web", "wget", "-q", "-O", "-", "http://10.9.0.2:7000/"]),
+        "from outside"
+    );
+    assert_eq!(asked.join().unwrap(), "10.9.0.1");
+    let hosts = kista.ok(&["exec", "web", "sh", "-c", "grep $(hostname) /etc/hosts"]);
+    assert!(hosts.starts_with("10.9.0.1\t"), "{hosts}");
+    // A port is somebody's.
+    let other =
+        kista.run(&["run", "--rm", "--network", "pasta", "-p", "8080:80", "busybox", "true"]);
+    other.fails(125, "port is already allocated");
+    kista.ok(&["rm", "-f", "web"]);
+    kista.host().enter(|| TcpListener::bind("0.0.0.0:8080").map(drop).unwrap());
+}
+
+#[test]
+fn datagrams_are_published_too() {
+    needs!(Root, Busybox, Uidmap, Pasta);
+    let (kista, outside) = connected();
+    let run = ["run", "-d", "--name", "udp", "--network", "pasta", "-p", "5353:53/udp", "busybox"];
+    kista.ok(&super::idle(&run));
+    let inside = Host::of(&kista.format("{{.State.Pid}}", "udp"));
+    let server = inside.enter(|| UdpSocket::bind("0.0.0.0:53").unwrap());
+    let socket = outside.enter(|| UdpSocket::bind("10.9.0.2:0").unwrap());
+    let moment = Some(std::time::Duration::from_millis(200));
+    server.set_read_timeout(moment).unwrap();
+    socket.set_read_timeout(moment).unwrap();
+    let mut buffer = [0; 16];
+    let from = wait_until("a datagram", || {
+        socket.send_to(b"ping", "10.9.0.1:5353").unwrap();
+        server.recv_from(&mut buffer).ok().map(|(_, from)| from)
+    });
+    assert_eq!(from, socket.local_addr().unwrap());
+    wait_until("an answer", || {
+        server.send_to(b"pong", from).unwrap();
+        socket.recv_from(&mut buffer).ok()
+    });
+    kista.ok(&["rm", "-f", "udp"]);
+}
+
+#[test]
+fn nothing_of_pasta_outlives_its_container() {
+    needs!(Root, Busybox, Uidmap, Pasta);
+    let (kista, _outside) = connected();
+    let start = |name: &str| {
+        let port = ["-p", "8192:80", "busybox", "sh", "-c", SERVE];
+        let run = [&["run", "-d", "--name", name, "--network", "pasta"], &port[..]].concat();
+        kista.ok(&run);
+        fetch(kista.host(), "http://127.0.0.1:8192/");
+    };
+    // They have nothing of the test's but the port that no other test publishes.
+    let running = |program: &str| {
+        let all = fs::read_dir("/proc").unwrap().flatten();
+        let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let is_it = |pid: &i32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).into_owned();
+            line.starts_with(program) && line.contains("8192:80")
+        };
+        pids.filter(is_it).collect::<Vec<i32>>()
+    };
+    let pastas = || running("pasta").len();
+    start("one");
+    for pid in named(&kista, "kista-shim") {
+        audit::kill(pid);
+    }
+    wait_until("pasta's end", || (pastas() == 0).then_some(()));
+    assert_eq!(kista.format("{{.State.Status}}", "one"), "exited");
+    // Whoever looks after pasta takes it along, and the container goes on.
+    start("two");
+    for pid in running("kista-uplink") {
+        audit::kill(pid);
+    }
+    wait_until("pasta's end", || (pastas() == 0).then_some(()));
+    assert_eq!(kista.ok(&["exec", "two", "cat", "/index.html"]), "hello");
+    kista.ok(&["restart", "-t", "0", "two"]);
+    fetch(kista.host(), "http://127.0.0.1:8192/");
+    kista.ok(&["stop", "-t", "0", "two"]);
+    wait_until("pasta's end", || (pastas() == 0).then_some(()));
+    kista.ok(&["rm", "one", "two"]);
+    assert_eq!(kista.ok(&["system", "check"]).split(' ').nth(4), Some("0"));
+}
+
+#[test]
+fn without_pasta_or_a_way_out() {
+    needs!(Root, Busybox, Uidmap, Pasta);
+    let kista = kista();
+    let run = ["run", "--rm", "--network", "pasta", "busybox"];
+    let out = kista.run(&[&run[..], &["ip", "-o", "link"]].concat());
+    assert!(out.stderr.contains("no way out"), "{}", out.stderr);
+    assert_eq!((out.code, out.stdout.lines().count()), (0, 1), "{}", out.stdout);
+    let kista = Kista::of(User::new().without("/usr/bin/pasta"));
+    kista.load(&Image::busybox("busybox"));
+    kista.run(&[&run[..], &["true"]].concat()).fails(125, "install the package passt");
+    // It is what a user's containers have that name none.
+    let out =
+        kista.command(&["run", "--rm", "busybox", "true"]).env("KISTA_CONFIG", "/nonexistent");
+    out.run().fails(125, "install the package passt");
 }
