@@ -46,7 +46,9 @@ use settings::Settings;
 
 pub use crate::network::{CreateNetwork, NetworkPool, is_in_subnet};
 pub use ::network::proxy::{NAME as PROXY, main as proxy};
-pub use ::rootless::{HOLDER, UPLINK, hold, look_after as look_after_uplink};
+pub use ::rootless::{
+    HOLDER, NETWORK, UPLINK, hold, hold_network, look_after as look_after_uplink,
+};
 pub use build::{
     Annotation, AnnotationOf, ArchiveOutput, ArchiveTo, BuildAgent, BuildContext, BuildError,
     BuildEvent, BuildEvents, BuildFailure, BuildImage, BuildOutcome, BuildOutput, BuildRequest,
@@ -96,6 +98,10 @@ pub struct Engine {
     hierarchy: OnceCell<Hierarchy>,
     delegation: OnceCell<Delegation>,
     facts: OnceCell<bundle::HostFacts>,
+    /// An ordinary user's network of bridges.
+    shared: OnceCell<rootless::SharedNetwork>,
+    /// Whether our thread is in that.
+    is_in_shared: Cell<bool>,
     /// Whether something was removed that is still to be deleted.
     has_trash: Cell<bool>,
 }
@@ -120,6 +126,8 @@ impl Engine {
             hierarchy: OnceCell::new(),
             delegation: OnceCell::new(),
             facts: OnceCell::new(),
+            shared: OnceCell::new(),
+            is_in_shared: Cell::new(false),
             has_trash: Cell::new(false),
         })
     }

@@ -165,15 +165,22 @@ impl Hooks for Supervisor {
 
 /// A shim of one of the containers below `root`, which is in the namespace of their user.
 pub(crate) fn living_shim(root: &Path) -> Option<OwnedFd> {
-    let containers = Containers::open(root).ok()?;
-    containers.ids().ok()?.into_iter().find_map(|id| {
+    living_shims(root).next().map(|(_, shim)| shim)
+}
+
+/// The shims of all containers below `root` that run.
+pub(crate) fn living_shims(root: &Path) -> impl Iterator<Item = (i32, OwnedFd)> {
+    let containers = Containers::open(root).ok();
+    let ids = containers.as_ref().and_then(|all| all.ids().ok()).unwrap_or_default();
+    ids.into_iter().filter_map(move |id| {
+        let containers = containers.as_ref()?;
         let container = containers.get(&id).ok()?;
         let status = container.status().ok().filter(|_| container.is_alive().unwrap_or(false))?;
         let shim = Pid::from_raw(status.shim_pid)?;
         let shim_fd = pidfd_open(shim, PidfdFlags::empty()).ok()?;
         // It writes its number down while it has the lock: if it has it still, the number is its.
         let again = container.status().ok().filter(|_| container.is_alive().unwrap_or(false))?;
-        (again.shim_pid == status.shim_pid).then_some(shim_fd)
+        (again.shim_pid == status.shim_pid).then_some((status.shim_pid, shim_fd))
     })
 }
 

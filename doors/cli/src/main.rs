@@ -60,6 +60,7 @@ fn main() -> ExitCode {
             return engine::proxy(&args.map(lossy).collect::<Vec<_>>());
         }
         Some(engine::HOLDER) => return engine::hold(),
+        Some(engine::NETWORK) => return engine::hold_network(args.collect()),
         Some(engine::UPLINK) => return engine::look_after_uplink(args.collect()),
         Some(engine::REAPER) => return engine::reap(&args.next().unwrap_or_default()),
         _ => {}

@@ -15,7 +15,7 @@ impl Engine {
         repair: bool,
         report: &mut CheckReport,
     ) -> Result<(), EngineError> {
-        if self.is_rootless() || !self.root().join("networks").exists() {
+        if !self.root().join("networks").exists() {
             return Ok(());
         }
         let networks = self.networks()?.list()?;
@@ -25,9 +25,11 @@ impl Engine {
             self.check_names(network, repair, report)?;
         }
         self.check_states(repair, report)?;
-        self.check_bridges(&networks, repair, report)?;
-        self.check_parents(repair, report)?;
-        self.check_table(repair, report)?;
+        self.where_bridges_may_be(|there| {
+            there.check_bridges(&networks, repair, report)?;
+            there.check_parents(repair, report)?;
+            there.check_table(repair, report)
+        })?;
         if repair {
             self.networks()?.sweep()?;
         }

@@ -58,7 +58,7 @@ impl Engine {
         }
         networking.endpoints_config.insert(wish.network.name.clone(), settings.clone());
         if life.is_none() {
-            self.connect_running(&found, &record, &status, wish)?;
+            self.where_bridges_are(|there| there.connect_running(&found, &record, &status, wish))?;
         }
         Ok(found.set_networking(&networking)?)
     }
@@ -90,7 +90,9 @@ impl Engine {
             };
         }
         if life.is_none() && is_up(&status) {
-            self.disconnect_running(&found, &status, &network.name)?;
+            self.where_bridges_are(|there| {
+                there.disconnect_running(&found, &status, &network.name)
+            })?;
         }
         Ok(found.set_networking(&networking)?)
     }

@@ -29,6 +29,7 @@ mod pasta;
 mod port;
 mod release;
 mod sandbox;
+mod shared;
 mod step;
 mod verbs;
 mod wire;

@@ -27,7 +27,7 @@ pub(crate) const PASTA: &str = "pasta";
 const INTERFACE: &str = "eth0";
 
 /// Where a name server on the host's own loopback is asked.
-const DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 1, 1));
+pub(super) const DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 1, 1));
 
 /// How often a port that is taken is asked for again, and after how long.
 const ATTEMPTS: u32 = 20;
@@ -149,7 +149,7 @@ fn own_addresses() -> [Option<IpAddr>; 2] {
 }
 
 /// Whether all name servers are on the host's loopback, where a container does not come to.
-fn asks_loopback(given: &[String]) -> bool {
+pub(super) fn asks_loopback(given: &[String]) -> bool {
     let file = std::fs::read("/etc/resolv.conf").unwrap_or_default();
     given.is_empty() && bundle::resolver_servers(&file, &[]).iter().all(IpAddr::is_loopback)
 }

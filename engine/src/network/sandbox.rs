@@ -14,7 +14,7 @@ use shim::client::Session;
 use shim::network::Purpose;
 
 use super::files::parse_link;
-use super::pasta::is_pasta;
+use super::pasta::{self, is_pasta};
 use super::port::{self, TakenPort};
 use super::wish::Wish;
 use super::{DEFAULT, wire, wish};
@@ -158,6 +158,9 @@ impl Engine {
             container.set_network_state(&state)?;
             Ok(namespace)
         });
+        let is_out_of_reach =
+            self.is_rootless() && !has_resolver && pasta::asks_loopback(&record.host.dns);
+        let dns_forward = is_out_of_reach.then_some(pasta::DNS);
         match prepared {
             Ok(namespace) => Ok(Some(Sandbox {
                 state,
@@ -165,7 +168,7 @@ impl Engine {
                 ends,
                 ports,
                 own_addresses: Vec::new(),
-                dns_forward: None,
+                dns_forward,
                 warnings,
             })),
             Err(error) => {
@@ -310,6 +313,16 @@ impl Engine {
 
     /// Connects the namespace, publishes, and hands to the shim what it is to keep.
     pub(crate) fn connect_sandbox(
+        &self,
+        id: &str,
+        sandbox: &Sandbox,
+        session: &mut Session,
+    ) -> Result<(), EngineError> {
+        self.keep_shared(session)?;
+        self.where_bridges_are(|there| there.connect_here(id, sandbox, session))
+    }
+
+    fn connect_here(
         &self,
         id: &str,
         sandbox: &Sandbox,

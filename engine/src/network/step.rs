@@ -81,8 +81,7 @@ impl Engine {
         let ends = self.wishes_of(&host, &NetworkingConfig::default(), true)?;
         let mut state = NetworkState::default();
         let taken = self.take_addresses(&owner, &ends, true, &mut state);
-        let sandbox =
-            Sandbox { state, ends, ..Sandbox::default() };
+        let sandbox = Sandbox { state, ends, ..Sandbox::default() };
         let mut step = StepNetwork { engine: self, owner, sandbox };
         taken?;
         step.sandbox.namespace = Some(early.finish()?);

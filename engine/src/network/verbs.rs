@@ -136,11 +136,12 @@ impl Engine {
         // So that its name and addresses are taken, whether or not anybody has used it.
         self.default_network()?;
         let network = self.networks()?.create(new, &self.occupied()?)?;
-        match self.set_network_up(&network) {
+        match self.where_bridges_are(|there| there.set_network_up(&network)) {
             Ok(()) => Ok(network.id),
             Err(error) => {
                 let guard = self.networks()?.lock()?;
-                let _ = self.take_network_down(&network, &guard);
+                let _ =
+                    self.where_bridges_may_be(|there| there.take_network_down(&network, &guard));
                 self.networks()?.remove(&network.name, &guard)?;
                 Err(error)
             }
@@ -321,7 +322,7 @@ impl Engine {
                 ),
             });
         }
-        self.take_network_down(&network, &guard)?;
+        self.where_bridges_may_be(|there| there.take_network_down(&network, &guard))?;
         self.networks()?.remove(&network.name, &guard)?;
         Ok(text.to_owned())
     }

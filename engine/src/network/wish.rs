@@ -104,15 +104,6 @@ impl Engine {
         if !is_networked(&host.network_mode) {
             return Ok(Vec::new());
         }
-        if self.is_rootless() {
-            return Err(EngineError::Unsupported {
-                message: format!(
-                    "network {} needs root: an ordinary user's containers have --network pasta, \
-                     none or host",
-                    host.network_mode
-                ),
-            });
-        }
         let mode = match host.network_mode.as_str() {
             "" | "default" => DEFAULT,
             mode => mode,

@@ -1,43 +1,30 @@
 //! The process by which commands find their user's namespace, and the way in.
 //!
-//! `<root>/rootless.lock` has the holder's pid as its text, and three bytes that are locked:
-//!
-//! ```text
-//! byte 0   by the holder, alone, as long as it lives
-//! byte 1   shared, by each command and each shim as long as it is in the namespace
-//! byte 2   by whoever makes a holder, while it does
-//! ```
-//!
-//! A command first becomes a member, and then asks for the holder: that one ends only once it has
-//! byte 1 alone, so that it cannot end between the question and the joining. It empties the file
-//! then; a pid in it without a lock on byte 0 means that the holder was killed, and that there may
-//! be members which live on in its namespace.
+//! Members of `<root>/rootless.lock` ([`crate::door`]) are all commands and shims that are in the
+//! namespace.
 
 use std::ffi::CStr;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{DumpableBehavior, Signal, WaitId, WaitIdOptions};
 use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
 use sys::fs::Lock;
 use sys::process::{Child, CloneFlags};
 
+use crate::door::{Found, HOLDER_LIFE, MAKING, MEMBERS, find, io_error, lock, open, write_pid};
 use crate::{Ids, RootlessError, User};
 
 /// `argv[0]` under which the program is a holder.
 pub const HOLDER: &str = "kista-holder";
 
 const FILE: &str = "rootless.lock";
-const HOLDER_LIFE: u64 = 0;
-const MEMBERS: u64 = 1;
-const MAKING: u64 = 2;
 
 /// Keeps the namespace findable for others. Held for as long as somebody is in it.
 #[derive(Debug)]
@@ -48,8 +35,9 @@ pub struct Member {
 /// Becomes a member of the namespace that the caller is in: for a shim, which outlives the command
 /// that started it.
 pub fn member(root: &Path) -> Result<Member, RootlessError> {
-    let file = open(root)?;
-    lock(root, file.as_fd(), MEMBERS, Lock::Shared)?;
+    let path = root.join(FILE);
+    let file = open(&path)?;
+    lock(&path, file.as_fd(), MEMBERS, Lock::Shared)?;
     Ok(Member { _file: file })
 }
 
@@ -67,12 +55,11 @@ pub fn enter(
     survivor: &dyn Fn() -> Option<OwnedFd>,
 ) -> Result<Member, RootlessError> {
     make_root(root)?;
-    let file = open(root)?;
-    lock(root, file.as_fd(), MEMBERS, Lock::Shared)?;
-    let member = Member { _file: file };
-    match find(root)? {
-        Found::Holder(holder) => join(holder.as_fd())?,
-        Found::Nothing | Found::Dead => make(root, user, survivor)?,
+    let member = member(root)?;
+    let path = root.join(FILE);
+    match find(&path)? {
+        Found::Holder(_, holder) => join(holder.as_fd())?,
+        Found::Nothing | Found::Dead(_) => make(&path, user, survivor)?,
     }
     settle()?;
     Ok(member)
@@ -93,49 +80,19 @@ pub fn hold() -> ExitCode {
     }
 }
 
-enum Found {
-    /// A handle of the holder's.
-    Holder(OwnedFd),
-    /// It was killed.
-    Dead,
-    Nothing,
-}
-
-fn find(root: &Path) -> Result<Found, RootlessError> {
-    let file = open(root)?;
-    let is_held = || {
-        sys::fs::is_range_locked_exclusively(file.as_fd(), HOLDER_LIFE)
-            .map_err(io_error("query the lock of", root))
-    };
-    if !is_held()? {
-        return Ok(match pid_in(&file).map_err(io_error("read", root))? {
-            Some(_) => Found::Dead,
-            None => Found::Nothing,
-        });
-    }
-    let pid = pid_in(&file).map_err(io_error("read", root))?;
-    let opened = pid.and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
-    // If it lives now, it lived then, and the number was its own.
-    match opened {
-        Some(pidfd) if is_held()? => Ok(Found::Holder(pidfd)),
-        // One that is just being made, or has just been killed: ask again after its maker.
-        _ => Ok(Found::Dead),
-    }
-}
-
 /// Makes a holder, and is in its namespace afterwards.
 fn make(
-    root: &Path,
+    path: &Path,
     user: &User,
     survivor: &dyn Fn() -> Option<OwnedFd>,
 ) -> Result<(), RootlessError> {
-    let maker = open(root)?;
-    lock(root, maker.as_fd(), MAKING, Lock::Exclusive)?;
-    let is_new = match find(root)? {
+    let maker = open(path)?;
+    lock(path, maker.as_fd(), MAKING, Lock::Exclusive)?;
+    let is_new = match find(path)? {
         // Somebody was faster.
-        Found::Holder(holder) => return join(holder.as_fd()),
+        Found::Holder(_, holder) => return join(holder.as_fd()),
         Found::Nothing => true,
-        Found::Dead => match survivor() {
+        Found::Dead(_) => match survivor() {
             Some(survivor) => {
                 join(survivor.as_fd())?;
                 false
@@ -144,13 +101,13 @@ fn make(
         },
     };
     let ids = if is_new { Some(Ids::of(user)?) } else { None };
-    let file = open(root)?;
-    lock(root, file.as_fd(), HOLDER_LIFE, Lock::Exclusive)?;
+    let file = open(path)?;
+    lock(path, file.as_fd(), HOLDER_LIFE, Lock::Exclusive)?;
     let flags = if is_new { CloneFlags::NEWUSER } else { CloneFlags::empty() };
     let (reader, writer) =
-        pipe_with(PipeFlags::CLOEXEC).map_err(|errno| io_error("start", root)(errno.into()))?;
-    let exe = open_plain(c"/proc/self/exe", OFlags::PATH).map_err(io_error("start", root))?;
-    let null = open_plain(c"/dev/null", OFlags::RDWR).map_err(io_error("start", root))?;
+        pipe_with(PipeFlags::CLOEXEC).map_err(|errno| io_error("start", path)(errno.into()))?;
+    let exe = open_plain(c"/proc/self/exe", OFlags::PATH).map_err(io_error("start", path))?;
+    let null = open_plain(c"/dev/null", OFlags::RDWR).map_err(io_error("start", path))?;
     let mut writer = Some(writer);
     let child = sys::process::clone(flags, None, || {
         drop(writer.take());
@@ -164,7 +121,7 @@ fn make(
         }
     };
     let joined = mapped
-        .and_then(|()| write_pid(&file, child.pid).map_err(io_error("write", root)))
+        .and_then(|()| write_pid(&file, child.pid, 0).map_err(io_error("write", path)))
         .and_then(|()| if is_new { join(child.pidfd.as_fd()) } else { Ok(()) });
     if let Err(error) = joined {
         end(&child);
@@ -172,7 +129,7 @@ fn make(
     }
     // It ends if nothing comes: a holder whose maker died half-way is none.
     let writer = writer.expect("taken only in the child");
-    rustix::io::write(&writer, b"+").map_err(|errno| io_error("start", root)(errno.into()))?;
+    rustix::io::write(&writer, b"+").map_err(|errno| io_error("start", path)(errno.into()))?;
     Ok(())
 }
 
@@ -245,57 +202,6 @@ fn make_root(root: &Path) -> Result<(), RootlessError> {
     }
 }
 
-/// Each call has locks of its own: they belong to what is opened here.
-fn open(root: &Path) -> Result<OwnedFd, RootlessError> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let path = root.join(FILE);
-    rustix::fs::openat(CWD, &path, flags, Mode::from_raw_mode(0o600))
-        .map_err(|errno| RootlessError::Io { action: "open", path, source: errno.into() })
-}
-
-fn open_plain(path: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
+pub(crate) fn open_plain(path: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())?)
-}
-
-fn lock(root: &Path, file: BorrowedFd<'_>, byte: u64, kind: Lock) -> Result<(), RootlessError> {
-    sys::fs::lock_range(file, byte, kind, true).map(drop).map_err(io_error("lock", root))
-}
-
-fn io_error(action: &'static str, root: &Path) -> impl Fn(io::Error) -> RootlessError {
-    let path: PathBuf = root.join(FILE);
-    move |source| RootlessError::Io { action, path: path.clone(), source }
-}
-
-fn pid_in(file: &OwnedFd) -> io::Result<Option<Pid>> {
-    let mut text = String::new();
-    let mut file = File::from(file.try_clone()?);
-    io::Seek::rewind(&mut file)?;
-    file.by_ref().take(32).read_to_string(&mut text)?;
-    Ok(text.trim().parse().ok().filter(|pid| *pid > 0).and_then(Pid::from_raw))
-}
-
-fn write_pid(file: &OwnedFd, pid: Pid) -> io::Result<()> {
-    rustix::fs::ftruncate(file, 0)?;
-    let text = format!("{}\n", pid.as_raw_nonzero());
-    rustix::io::pwrite(file, text.as_bytes(), 0)?;
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_without_the_lock_is_nobody() {
-        let root = tempfile::tempdir().unwrap();
-        assert!(matches!(find(root.path()).unwrap(), Found::Nothing));
-        let file = open(root.path()).unwrap();
-        write_pid(&file, rustix::process::getpid()).unwrap();
-        assert!(matches!(find(root.path()).unwrap(), Found::Dead));
-        lock(root.path(), file.as_fd(), HOLDER_LIFE, Lock::Exclusive).unwrap();
-        assert!(matches!(find(root.path()).unwrap(), Found::Holder(_)));
-        // Locked, and not written down yet: its maker is still at it.
-        rustix::fs::ftruncate(&file, 0).unwrap();
-        assert!(matches!(find(root.path()).unwrap(), Found::Dead));
-    }
 }

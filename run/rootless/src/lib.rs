@@ -21,9 +21,12 @@
 //! **The lock is the truth** here as well: a pid in a file says nothing unless the lock is held.
 
 mod directory;
+mod door;
 mod error;
 mod holder;
 mod ids;
+mod pasta;
+mod shared;
 mod uplink;
 mod user;
 
@@ -31,5 +34,7 @@ pub use directory::data_directory;
 pub use error::RootlessError;
 pub use holder::{HOLDER, Member, enter, hold, member};
 pub use ids::Ids;
-pub use uplink::{Forward, UPLINK, Uplink, connect, has_pasta, look_after};
+pub use pasta::{Forward, Uplink, has_pasta};
+pub use shared::{NETWORK, SharedNetwork, hold_network, inode, shared_network};
+pub use uplink::{UPLINK, connect, look_after};
 pub use user::User;

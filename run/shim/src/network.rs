@@ -47,6 +47,9 @@ pub enum Purpose {
     },
     /// Somebody ends when it is closed.
     Lifeline,
+    /// The network namespace from which the targets of ports are reached, if that is not the shim's
+    /// own.
+    Network,
     /// Questions for the resolver arrive there, inside the container's network.
     Resolver,
 }
@@ -56,6 +59,7 @@ impl fmt::Display for Purpose {
         match self {
             Self::Port { protocol, target } => write!(f, "{protocol} {target}"),
             Self::Lifeline => f.write_str("lifeline"),
+            Self::Network => f.write_str("network"),
             Self::Resolver => f.write_str("resolver"),
         }
     }
@@ -65,6 +69,7 @@ impl Purpose {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         match text {
             "lifeline" => return Some(Self::Lifeline),
+            "network" => return Some(Self::Network),
             "resolver" => return Some(Self::Resolver),
             _ => {}
         }
@@ -161,13 +166,13 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let port =
             Purpose::Port { protocol: Protocol::Udp, target: "[fd00::2]:53".parse().unwrap() };
-        for purpose in [port, Purpose::Resolver, Purpose::Lifeline] {
+        for purpose in [port, Purpose::Resolver, Purpose::Lifeline, Purpose::Network] {
             send_socket(client.as_fd(), &purpose, file.as_fd()).unwrap();
         }
         sys::socket::send(client.as_fd(), &header(CONNECTED, 0), &[], SendFlags::empty()).unwrap();
         let handed = await_connected(stage.as_fd()).unwrap().unwrap();
         let purposes: Vec<_> = handed.iter().map(|one| one.purpose).collect();
-        assert_eq!(purposes, [port, Purpose::Resolver, Purpose::Lifeline]);
+        assert_eq!(purposes, [port, Purpose::Resolver, Purpose::Lifeline, Purpose::Network]);
         // Half a conversation.
         send_socket(client.as_fd(), &port, file.as_fd()).unwrap();
         drop(client);

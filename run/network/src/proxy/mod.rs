@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::thread::LinkNameSpaceType;
 
 use crate::Protocol;
 use datagram::Datagrams;
@@ -26,6 +27,9 @@ use stream::{Stream, Turn};
 /// `argv[0]` under which the binary passes on. Its arguments are `PROTOCOL ADDRESS:PORT`, one for
 /// each of the sockets from descriptor 3 on.
 pub const NAME: &str = "kista-proxy";
+/// In place of the argument of a socket: the descriptor is a network namespace, from which the
+/// targets are reached.
+pub const IN_NETWORK: &str = "network";
 /// The first socket.
 pub const FIRST_FD: i32 = 3;
 
@@ -84,6 +88,11 @@ fn run(arguments: &[String]) -> io::Result<()> {
     let mut doors = Vec::new();
     for (argument, fd) in arguments.iter().zip(FIRST_FD..) {
         let socket = sys::inherit::take(fd)?;
+        if argument == IN_NETWORK {
+            let kind = Some(LinkNameSpaceType::Network);
+            rustix::thread::move_into_link_name_space(socket.as_fd(), kind)?;
+            continue;
+        }
         let (protocol, target) = argument
             .split_once(' ')
             .and_then(|(protocol, target)| Some((Protocol::parse(protocol)?, target.parse().ok()?)))

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use network::dns::Resolver;
-use network::proxy::{FIRST_FD, Keeper};
+use network::proxy::{FIRST_FD, IN_NETWORK, Keeper};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -24,6 +24,8 @@ pub(super) struct Network {
     /// It could not be started: it is not tried again.
     has_no_proxy: bool,
     resolver: Option<Box<Resolver>>,
+    /// From where the targets of ports are reached.
+    namespace: Option<OwnedFd>,
     /// Kept open, and nothing else.
     lifelines: Vec<OwnedFd>,
 }
@@ -58,6 +60,7 @@ impl Network {
                     network.keeper.keep(socket, protocol, target)?;
                 }
                 Purpose::Lifeline => network.lifelines.push(socket),
+                Purpose::Network => network.namespace = Some(socket),
                 Purpose::Resolver => {
                     let resolver = match &mut network.resolver {
                         Some(resolver) => resolver,
@@ -111,7 +114,11 @@ impl Network {
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let null = rustix::fs::openat(CWD, c"/dev/null", flags, Mode::empty())?;
         let null = null.as_fd();
-        let (arguments, sockets) = self.keeper.program();
+        let (mut arguments, mut sockets) = self.keeper.program();
+        if let Some(namespace) = &self.namespace {
+            arguments.push(IN_NETWORK.to_owned());
+            sockets.push(namespace.as_fd());
+        }
         let arguments: Vec<CString> =
             arguments.into_iter().map(CString::new).collect::<Result<_, _>>()?;
         let mut args = vec![ARGV0];

@@ -1,7 +1,7 @@
 //! Containers of ordinary users.
 
 use std::fs;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
@@ -361,4 +361,107 @@ fn without_pasta_or_a_way_out() {
     let out =
         kista.command(&["run", "--rm", "busybox", "true"]).env("KISTA_CONFIG", "/nonexistent");
     out.run().fails(125, "install the package passt");
+}
+
+/// What a container is told by a server at this address.
+fn get(kista: &Kista, name: &str, address: &str) -> Option<String> {
+    use std::io::{Read, Write};
+    let address: SocketAddr = address.parse().unwrap();
+    let patience = std::time::Duration::from_secs(3);
+    Host::of(&kista.format("{{.State.Pid}}", name)).enter(|| {
+        let mut stream = TcpStream::connect_timeout(&address, patience).ok()?;
+        stream.set_read_timeout(Some(patience)).unwrap();
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        text.lines().last().map(str::to_owned)
+    })
+}
+
+/// What a container gets from `web` in network `front`, whose address it asks the resolver for.
+fn ask_web(kista: &Kista, name: &str) -> Option<String> {
+    let address = kista.format("{{.NetworkSettings.Networks.front.IPAddress}}", "web");
+    let looked = kista.run(&["exec", name, "nslookup", "-type=a", "web"]);
+    match looked.stdout.contains(&format!("Address: {address}")) {
+        true => get(kista, name, &format!("{address}:80")),
+        false => None,
+    }
+}
+
+/// Those who keep the user's network: one, and its child that waits for the last member.
+fn holders_of_networks(kista: &Kista) -> Vec<i32> {
+    named(kista, "kista-network")
+}
+
+#[test]
+fn networks_of_ones_own() {
+    needs!(Root, Busybox, Uidmap, Pasta);
+    let (kista, outside) = connected();
+    kista.ok(&["network", "create", "--ipv6", "front"]);
+    kista.ok(&["network", "create", "back"]);
+    let web = ["run", "-d", "--name", "web", "--network", "front", "-p", "8080:80", "busybox"];
+    kista.ok(&[&web[..], &["sh", "-c", SERVE]].concat());
+    kista.ok(&super::idle(&["run", "-d", "--name", "db", "--network", "back", "busybox"]));
+    kista.ok(&super::idle(&["run", "-d", "--name", "client", "--network", "front", "busybox"]));
+    let hello = Some("hello".to_owned());
+    assert_eq!(ask_web(&kista, "client"), hello);
+    assert_eq!(ask_web(&kista, "db"), None, "another network");
+    kista.ok(&["network", "connect", "front", "db"]);
+    assert_eq!(ask_web(&kista, "db"), hello);
+    kista.ok(&["network", "disconnect", "front", "db"]);
+    assert_eq!(ask_web(&kista, "db"), None);
+    // From outside, and to it.
+    fetch(&outside, "http://10.9.0.1:8080/");
+    fetch(kista.host(), "http://127.0.0.1:8080/");
+    let server = outside.enter(|| TcpListener::bind("10.9.0.2:7000").unwrap());
+    let asked = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut stream, from) = server.accept().unwrap();
+        let _ = stream.read(&mut [0; 1024]).unwrap();
+        let answer = "HTTP/1.0 200 OK\r\nContent-Length: 12\r\n\r\nfrom outside";
+        stream.write_all(answer.as_bytes()).unwrap();
+        from.ip().to_string()
+    });
+    assert_eq!(get(&kista, "client", "10.9.0.2:7000").as_deref(), Some("from outside"));
+    assert_eq!(asked.join().unwrap(), "10.9.0.1");
+    // The host has nothing of it.
+    let links = kista.host().output(&["ip", "-o", "link"]);
+    assert_eq!(links.lines().count(), 2, "{links}");
+    assert_eq!(kista.ok(&["system", "check"]).split(' ').nth(4), Some("0"));
+    kista.ok(&["rm", "-f", "web", "db", "client"]);
+    kista.ok(&["network", "rm", "front", "back"]);
+    wait_until("the network's end", || holders_of_networks(&kista).is_empty().then_some(()));
+    kista.host().enter(|| TcpListener::bind("0.0.0.0:8080").map(drop).unwrap());
+}
+
+#[test]
+fn a_network_outlives_whoever_is_killed() {
+    needs!(Root, Busybox, Uidmap, Pasta);
+    let (kista, outside) = connected();
+    kista.ok(&["network", "create", "front"]);
+    let web = ["run", "-d", "--name", "web", "--network", "front", "-p", "8080:80", "busybox"];
+    kista.ok(&[&web[..], &["sh", "-c", SERVE]].concat());
+    fetch(&outside, "http://10.9.0.1:8080/");
+    for pid in holders_of_networks(&kista) {
+        audit::kill(pid);
+    }
+    wait_until("the holder's end", || holders_of_networks(&kista).is_empty().then_some(()));
+    fetch(&outside, "http://10.9.0.1:8080/");
+    let client = super::idle(&["run", "-d", "--name", "client", "--network", "front", "busybox"]);
+    let hello = Some("hello".to_owned());
+    kista.ok(&client);
+    assert_eq!(ask_web(&kista, "client"), hello);
+    assert_eq!(holders_of_networks(&kista).len(), 2);
+    // Shims and holders together: nothing is left, and everything can be had anew.
+    for pid in named(&kista, "kista-") {
+        audit::kill(pid);
+    }
+    wait_until("their end", || named(&kista, "kista-").is_empty().then_some(()));
+    assert_eq!(kista.ok(&["ps", "-q"]), "");
+    kista.ok(&["start", "web", "client"]);
+    fetch(&outside, "http://10.9.0.1:8080/");
+    assert_eq!(ask_web(&kista, "client"), hello);
+    kista.ok(&["rm", "-f", "web", "client"]);
+    kista.ok(&["network", "rm", "front"]);
+    assert_eq!(kista.ok(&["system", "check"]).split(' ').nth(4), Some("0"));
 }
