@@ -11,8 +11,8 @@ use std::io;
 use std::time::Duration;
 
 use cgroups::{
-    Cgroup, CgroupError, CgroupPath, FreezerState, Hierarchy, Instance, Mode, Options, Systemd,
-    Unit,
+    Cgroup, CgroupError, CgroupPath, Delegation, FreezerState, Hierarchy, Instance, Mode, Options,
+    Systemd, Unit,
 };
 use oci::runtime::{Resources, Spec};
 
@@ -96,6 +96,13 @@ impl Plan {
                 context.log.debug(|| format!("no cgroup: {}", crate::error::chain(&error)));
                 Ok(None)
             }
+            Err(error) if context.rootless && is_denied(&error) => {
+                // Which limit it is that cannot be had, and why.
+                if let Delegation::Nothing { reason } = self.hierarchy.delegation()? {
+                    self.hierarchy.refuse_limits(&self.resources, reason)?;
+                }
+                Err(error.into())
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -146,7 +153,7 @@ fn add_default_devices(resources: &mut Resources) {
 
 /// The systemd that a user's containers are made by: pid 1 for root, otherwise the user's own.
 fn instance() -> Instance {
-    match rustix::process::geteuid().is_root() {
+    match crate::is_root() {
         true => Instance::System,
         false => Instance::User,
     }

@@ -148,7 +148,7 @@ fn run(
 
 fn context(global: &Parsed, log: Log) -> Result<Context, (OciError, Log)> {
     let rootless = match global.text("rootless").unwrap_or("auto") {
-        "auto" => !rustix::process::geteuid().is_root(),
+        "auto" => !is_root(),
         text => match args::boolean(text) {
             Some(rootless) => rootless,
             None => {
@@ -173,11 +173,17 @@ fn context(global: &Parsed, log: Log) -> Result<Context, (OciError, Log)> {
     }
 }
 
+/// Whether we have root's rights over this machine. Root in a user namespace, as which Podman calls
+/// for an ordinary user, has not.
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root() && sys::namespace::is_initial_user()
+}
+
 /// `/run/kista-oci`, or a place of the user's own.
 fn default_root() -> PathBuf {
     let own = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
     match own {
-        Some(dir) if !rustix::process::geteuid().is_root() => PathBuf::from(dir).join("kista-oci"),
+        Some(dir) if !is_root() => PathBuf::from(dir).join("kista-oci"),
         _ => PathBuf::from("/run/kista-oci"),
     }
 }

@@ -106,8 +106,11 @@ impl Wanted<'_> {
             kernel_mount("/dev/pts", "devpts", "devpts", pts),
             self.sysfs(sys),
             kernel_mount("/sys/fs/cgroup", "cgroup", "cgroup", cgroup),
-            kernel_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid noexec nodev"),
         ];
+        // One shows an IPC namespace, and an ordinary user has no rights over the host's.
+        if !(self.facts.rootless && self.modes.ipc == Owner::Host) {
+            mounts.push(kernel_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid noexec nodev"));
+        }
         let shared = |source: &str| Mount {
             options: words("rbind rprivate nosuid noexec nodev"),
             ..kernel_mount("/dev/shm", "bind", source, "")

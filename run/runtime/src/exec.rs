@@ -94,7 +94,7 @@ const KINDS: [(&str, ThreadNameSpaceType); 8] = [
 /// and for others that it shares, over which an ordinary user has no rights.
 fn kinds_to_join(target: Target<'_>) -> Result<ThreadNameSpaceType, RuntimeError> {
     let gone = || RuntimeError::Refused("the container is not running".into());
-    let is_root = rustix::process::geteuid().is_root();
+    let is_root = rustix::process::geteuid().is_root() && sys::namespace::is_initial_user();
     let mut kinds = ThreadNameSpaceType::empty();
     for (name, kind) in KINDS {
         if is_root && kind != ThreadNameSpaceType::USER {

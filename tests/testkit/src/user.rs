@@ -37,6 +37,7 @@ impl User {
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
         std::fs::write(path("sub"), subordinate).unwrap();
         std::fs::write(path("kista"), "").unwrap();
+        std::os::unix::fs::symlink("kista", path("kista-oci")).unwrap();
         std::fs::create_dir(path("home")).unwrap();
         // Open to all, as on most machines.
         let device = rustix::fs::makedev(10, 200);
@@ -66,24 +67,35 @@ impl User {
         self.folder.path().join("home")
     }
 
+    /// Where it finds the program under test, by the name of an OCI runtime.
+    pub fn oci_runtime(&self) -> PathBuf {
+        self.folder.path().join("kista-oci")
+    }
+
     /// `program` with arguments, to be run by this user. It is found under another path, since
     /// the user may not be able to reach where it is.
     pub fn command(&self, program: &Path, arguments: &[&str]) -> Command {
+        let own = self.folder.path().join("kista").display().to_string();
+        self.beside(program, &[&[own.as_str()], arguments].concat())
+    }
+
+    /// Another program's words, to be run by this user, to whom `program` is there as
+    /// [`User::oci_runtime`].
+    pub fn beside(&self, program: &Path, words: &[&str]) -> Command {
         let script = "set -e; for list in passwd group; do mount --bind $1/$list /etc/$list; done; \
             for list in subuid subgid; do mount --bind $1/sub /etc/$list; done; \
             mount --bind \"$2\" $1/kista; \
             [ ! -e /dev/net/tun ] || mount --bind $1/tun /dev/net/tun; \
             [ ! -e $1/hidden ] || for path in $(cat $1/hidden); do \
                 mount --bind /dev/null $path; done; \
-            id=$3; own=$1/kista; shift 3; \
-            exec setpriv --reuid $id --regid $id --clear-groups -- $own \"$@\"";
+            id=$3; shift 3; exec setpriv --reuid $id --regid $id --clear-groups -- \"$@\"";
         let mut command = Command::new("unshare");
         command
             .args(["--mount", "--propagation", "slave", "sh", "-c", script, "sh"])
             .arg(self.folder.path())
             .arg(program)
             .arg(Self::ID.to_string())
-            .args(arguments)
+            .args(words)
             .current_dir(self.home());
         command
     }

@@ -8,4 +8,5 @@ mod commands;
 mod details;
 mod engines;
 mod lifecycle;
+mod rootless;
 mod support;
