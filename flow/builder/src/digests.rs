@@ -203,8 +203,11 @@ pub(crate) fn attributes(file: BorrowedFd<'_>) -> std::io::Result<Vec<(CString, 
     Ok(found)
 }
 
+/// Those by which an overlay speaks to itself are no part of a file: in a user namespace they are
+/// `user.overlay.*`, and who writes a context could hide or redirect what is in lower layers.
 fn is_kept(name: &[u8]) -> bool {
-    name == b"security.capability" || name.starts_with(b"user.")
+    let is_overlays = name.starts_with(b"user.overlay.");
+    name == b"security.capability" || name.starts_with(b"user.") && !is_overlays
 }
 
 /// The 32 bytes of a SHA-256.

@@ -56,7 +56,16 @@ impl Kista {
 
     /// One whose commands an ordinary user runs. Containers are in no network unless they name one.
     pub fn of(user: User) -> Self {
-        let mut kista = Self::with_network(Host::new(), true);
+        Self::with_network(Host::new(), true).handed_to(user)
+    }
+
+    /// As [`Kista::on_this_machine`], for an ordinary user.
+    pub fn on_this_machine_of(user: User) -> Self {
+        Self::with_network(None, true).handed_to(user)
+    }
+
+    fn handed_to(self, user: User) -> Self {
+        let mut kista = self;
         let own = Some(User::ID);
         std::os::unix::fs::chown(kista.root(), own, own).unwrap();
         kista.user = Some(user);

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use content::Hasher;
 use oci::{Algorithm, Digest, Mount, Timestamp};
 use snapshots::{NewLayer, Writable};
+use sys::overlay::USER_XATTR;
 
 use super::{StepResult, Tools};
 use crate::cache::CacheEntry;
@@ -45,10 +46,13 @@ impl Tools<'_> {
                     *option = format!("upperdir={}", files.display());
                 }
             }
-            // Whatever the kernel's defaults are: a layer must mean the same by itself.
-            for option in ["redirect_dir=off", "metacopy=off", "index=off"] {
-                mount.options.push(option.to_owned());
-            }
+            // Whatever the kernel's defaults are: a layer must mean the same by itself. In a user
+            // namespace the first two are so, and must not be said.
+            let own = match mount.options.iter().any(|option| option == USER_XATTR) {
+                true => &["index=off"][..],
+                false => &["redirect_dir=off", "metacopy=off", "index=off"],
+            };
+            mount.options.extend(own.iter().map(|option| (*option).to_owned()));
         }
         Ok(mounts)
     }
