@@ -201,9 +201,10 @@ impl StepRunner {
             host_gateway: network.host_gateway,
             others: &[],
         })?;
+        let server = network.server.map(|server| vec![server.to_string()]);
         let resolv_conf = bundle::resolv_conf(&ResolvConf {
             host_file: &std::fs::read("/etc/resolv.conf").unwrap_or_default(),
-            servers: &host.dns,
+            servers: server.as_deref().unwrap_or(&host.dns),
             search: &host.dns_search,
             options: &host.dns_options,
             host_network: host.network_mode == "host",

@@ -39,6 +39,12 @@ pub(crate) fn is_pasta(mode: &str) -> bool {
 }
 
 impl Engine {
+    /// The server to ask in a bridge network without a resolver of ours, where an ordinary user's
+    /// containers cannot reach those of the host. `given`: those of `--dns`.
+    pub(super) fn dns_out_of_reach(&self, given: &[String]) -> Option<IpAddr> {
+        (self.is_rootless() && asks_loopback(given)).then_some(DNS)
+    }
+
     /// As `prepare_sandbox`: takes ports and writes down what was taken.
     pub(crate) fn prepare_pasta(
         &self,

@@ -17,10 +17,13 @@ impl Engine {
             networks.withdraw(&endpoint.network, id, &endpoint.names)?;
         }
         if !state.endpoints.is_empty() {
-            let mut routes = Routes::open()?;
-            for endpoint in &state.endpoints {
-                routes.close_port(&endpoint.host_interface)?;
-            }
+            self.where_bridges_may_be(|_| {
+                let mut routes = Routes::open()?;
+                for endpoint in &state.endpoints {
+                    routes.close_port(&endpoint.host_interface)?;
+                }
+                Ok(())
+            })?;
         }
         {
             let _guard = networks.lock()?;

@@ -14,7 +14,7 @@ use shim::client::Session;
 use shim::network::Purpose;
 
 use super::files::parse_link;
-use super::pasta::{self, is_pasta};
+use super::pasta::is_pasta;
 use super::port::{self, TakenPort};
 use super::wish::Wish;
 use super::{DEFAULT, wire, wish};
@@ -158,9 +158,10 @@ impl Engine {
             container.set_network_state(&state)?;
             Ok(namespace)
         });
-        let is_out_of_reach =
-            self.is_rootless() && !has_resolver && pasta::asks_loopback(&record.host.dns);
-        let dns_forward = is_out_of_reach.then_some(pasta::DNS);
+        let dns_forward = match has_resolver {
+            true => None,
+            false => self.dns_out_of_reach(&record.host.dns),
+        };
         match prepared {
             Ok(namespace) => Ok(Some(Sandbox {
                 state,

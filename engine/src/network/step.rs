@@ -48,6 +48,7 @@ impl StepNetwork<'_> {
         NetworkFiles {
             addresses: self.sandbox.addresses(),
             host_gateway: self.sandbox.host_address(),
+            server: self.sandbox.dns_forward(),
             ..NetworkFiles::default()
         }
     }
@@ -81,7 +82,8 @@ impl Engine {
         let ends = self.wishes_of(&host, &NetworkingConfig::default(), true)?;
         let mut state = NetworkState::default();
         let taken = self.take_addresses(&owner, &ends, true, &mut state);
-        let sandbox = Sandbox { state, ends, ..Sandbox::default() };
+        let sandbox =
+            Sandbox { state, ends, dns_forward: self.dns_out_of_reach(&[]), ..Sandbox::default() };
         let mut step = StepNetwork { engine: self, owner, sandbox };
         taken?;
         step.sandbox.namespace = Some(early.finish()?);

@@ -279,7 +279,8 @@ fn sysctls(
     if modes.network == Owner::Own && facts.ipv4_sysctls {
         // ping without CAP_NET_RAW. Both ends of the range must be ids that exist inside.
         let last = match ids {
-            None if has_userns || facts.rootless => None,
+            None if has_userns => None,
+            None if facts.rootless => facts.ids.1.checked_sub(1),
             None => Some(i32::MAX.unsigned_abs()),
             Some(ids) => ids.gids.iter().find(|map| map.container_id == 0).map(|map| map.size - 1),
         };

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 
 use testkit::{Host, Image, Kista, User, audit, needs, wait_until};
 
@@ -21,6 +22,16 @@ fn connected() -> (Kista, Host) {
     kista.host().output(&["ip", "route", "add", "default", "via", "10.9.0.2"]);
     kista.host().output(&["ip", "route", "add", "default", "via", "fd09::2"]);
     (kista, outside)
+}
+
+/// Answers one client; who it was.
+fn answer(server: &TcpListener) -> String {
+    use std::io::{Read, Write};
+    let (mut stream, from) = server.accept().unwrap();
+    let _ = stream.read(&mut [0; 1024]).unwrap();
+    let answer = "HTTP/1.0 200 OK\r\nContent-Length: 12\r\n\r\nfrom outside";
+    stream.write_all(answer.as_bytes()).unwrap();
+    from.ip().to_string()
 }
 
 const SERVE: &str = "echo hello > /index.html; exec httpd -f -vv -p 80 -h /";
@@ -64,14 +75,7 @@ fn pasta_connects_and_the_container_sees_who_comes() {
     assert!(shown.starts_with("0.0.0.0:8080->80/tcp"), "{shown}");
     // And outwards, by its own name too.
     let server = outside.enter(|| TcpListener::bind("10.9.0.2:7000").unwrap());
-    let asked = std::thread::spawn(move || {
-        use std::io::{Read, Write};
-        let (mut stream, from) = server.accept().unwrap();
-        let _ = stream.read(&mut [0; 1024]).unwrap();
-        let answer = "HTTP/1.0 200 OK\r\nContent-Length: 12\r\n\r\nfrom outside";
-        stream.write_all(answer.as_bytes()).unwrap();
-        from.ip().to_string()
-    });
+    let asked = std::thread::spawn(move || answer(&server));
     assert_eq!(
         kista.ok(&["exec", "web", "wget", "-q", "-O", "-", "http://10.9.0.2:7000/"]),
         "from outside"
@@ -223,14 +227,7 @@ fn networks_of_ones_own() {
     fetch(&outside, "http://10.9.0.1:8080/");
     fetch(kista.host(), "http://127.0.0.1:8080/");
     let server = outside.enter(|| TcpListener::bind("10.9.0.2:7000").unwrap());
-    let asked = std::thread::spawn(move || {
-        use std::io::{Read, Write};
-        let (mut stream, from) = server.accept().unwrap();
-        let _ = stream.read(&mut [0; 1024]).unwrap();
-        let answer = "HTTP/1.0 200 OK\r\nContent-Length: 12\r\n\r\nfrom outside";
-        stream.write_all(answer.as_bytes()).unwrap();
-        from.ip().to_string()
-    });
+    let asked = std::thread::spawn(move || answer(&server));
     assert_eq!(get(&kista, "client", "10.9.0.2:7000").as_deref(), Some("from outside"));
     assert_eq!(asked.join().unwrap(), "10.9.0.1");
     // The host has nothing of it.
@@ -273,4 +270,20 @@ fn a_network_outlives_whoever_is_killed() {
     kista.ok(&["rm", "-f", "web", "client"]);
     kista.ok(&["network", "rm", "front"]);
     assert_eq!(kista.ok(&["system", "check"]).split(' ').nth(4), Some("0"));
+}
+
+#[test]
+fn commands_of_builds_are_in_the_users_network() {
+    needs!(Root, Busybox, Uidmap, Pasta);
+    let (kista, _outside) = connected();
+    let context = tempfile::tempdir().unwrap();
+    let dockerfile = "FROM busybox\nRUN ip route > /routes\n\
+        CMD [\"grep\", \"default\", \"/routes\"]\n";
+    fs::write(context.path().join("Dockerfile"), dockerfile).unwrap();
+    fs::set_permissions(context.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let build = ["build", "--quiet", "-t", "built", context.path().to_str().unwrap()];
+    kista.command(&build).env("KISTA_CONFIG", "/nonexistent").run().ok();
+    let route = kista.ok(&["run", "--rm", "built"]);
+    assert!(route.starts_with("default via 172.17.0.1"), "{route}");
+    wait_until("the network's end", || holders_of_networks(&kista).is_empty().then_some(()));
 }
