@@ -150,7 +150,9 @@ impl Engine {
         Setting::DisableIpv6(name, !network.ipv6).apply()?;
         for pool in &network.pools {
             let is_ipv4 = pool.subnet.address.is_ipv4();
-            if let Some(gateway) = pool.gateway.filter(|_| options.has_gateway(is_ipv4)) {
+            if let Some(gateway) = options.host_address(network, is_ipv4)
+                && pool.subnet.contains(gateway)
+            {
                 let prefix = ip::Prefix { address: gateway, length: pool.subnet.length };
                 self.check_route(network, prefix, &link, routes)?;
                 routes.add_address(link.index, prefix)?;

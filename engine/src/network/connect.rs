@@ -1,7 +1,5 @@
 //! `network connect` and `disconnect`: of containers that run, and of those that do not.
 
-use std::net::IpAddr;
-
 use dockerapi::{EndpointSettings, NetworkingConfig};
 use metadata::{Container, EndpointState, NetworkState};
 use network::Routes;
@@ -133,7 +131,9 @@ impl Engine {
         };
         use std::os::fd::AsFd;
         let connected = link
-            .and_then(|link| wire::plug(&endpoint, &wish, &link, namespace.as_fd(), &mut routes))
+            .and_then(|link| {
+                wire::plug(&endpoint, &[], &wish, &link, namespace.as_fd(), &mut routes)
+            })
             .and_then(|()| self.announce(container.id(), &endpoint))
             .and_then(|()| wire::route(&state, namespace.as_fd(), false))
             .and_then(|()| self.rewrite_files(container, record, &state));
@@ -175,9 +175,8 @@ impl Engine {
         state: &mut NetworkState,
         endpoint: &EndpointState,
     ) -> Result<(), EngineError> {
-        let is_own = |address: IpAddr| endpoint.addresses.iter().any(|it| it.address == address);
         let ports = std::mem::take(&mut state.ports);
-        let (gone, kept) = ports.into_iter().partition(|port| is_own(port.target.ip()));
+        let (gone, kept) = ports.into_iter().partition(|port| endpoint.has(port.target.ip()));
         let gone = NetworkState { ports: gone, ..NetworkState::default() };
         state.ports = kept;
         state.endpoints.retain(|other| other.id != endpoint.id);

@@ -133,7 +133,10 @@ fn ports(state: &NetworkState) -> BTreeMap<String, Option<Vec<PortBinding>>> {
         let key = format!("{}/{}", port.target.port(), port.protocol);
         ports.entry(key).or_default().get_or_insert_default().push(PortBinding {
             host_ip: port.host.ip().to_string(),
-            host_port: port.host.port().to_string(),
+            host_port: match port.host.port() {
+                0 => String::new(),
+                number => number.to_string(),
+            },
         });
     }
     ports
@@ -148,9 +151,13 @@ fn shown_ports(ports: &BTreeMap<String, Option<Vec<PortBinding>>>) -> String {
         let port: u16 = port.parse().unwrap_or(0);
         match bindings {
             None => rows.push((String::new(), protocol.to_owned(), port, 0)),
-            Some(bindings) => rows.extend(bindings.iter().map(|binding| {
-                let host_port = binding.host_port.parse().unwrap_or(0);
-                (binding.host_ip.clone(), protocol.to_owned(), port, host_port)
+            // Reached at the container's own address alone.
+            Some(bindings) if bindings.iter().all(|binding| binding.host_port.is_empty()) => {
+                rows.push((String::new(), protocol.to_owned(), port, 0));
+            }
+            Some(bindings) => rows.extend(bindings.iter().filter_map(|binding| {
+                let host_port = binding.host_port.parse().ok()?;
+                Some((binding.host_ip.clone(), protocol.to_owned(), port, host_port))
             })),
         }
     }

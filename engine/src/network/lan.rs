@@ -19,7 +19,7 @@ use network::{
 use networks::{Guard, Network};
 use rustix::io::Errno;
 
-use super::options::{Driver, is_link_name, parse_mtu};
+use super::options::{Driver, INTERFACE_PREFIX, check_prefix, is_link_name, parse_mtu};
 use super::wire;
 use crate::{Engine, EngineError};
 
@@ -51,6 +51,7 @@ impl LanOptions {
                 (_, "parent") => parent = Some(value.as_str()),
                 ("macvlan", "macvlan_mode") | ("ipvlan", "ipvlan_mode") => mode = value,
                 ("ipvlan", "ipvlan_flag") => flag = value,
+                (_, INTERFACE_PREFIX) => check_prefix(name, value)?,
                 (_, "com.docker.network.driver.mtu") => mtu = parse_mtu(name, key, value)?,
                 _ => {
                     return Err(EngineError::Unsupported {

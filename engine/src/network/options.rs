@@ -57,7 +57,8 @@ impl Driver {
                 false => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
             }),
             Self::Lan(_) => network.gateway(is_ipv4).map(|prefix| prefix.address),
-            Self::Bridge(options) => options.host_address(network, is_ipv4),
+            Self::Bridge(options) if !options.has_gateway(is_ipv4) => None,
+            Self::Bridge(_) => network.gateway(is_ipv4).map(|prefix| prefix.address),
         }
     }
 
@@ -101,6 +102,8 @@ pub(crate) struct BridgeOptions {
     /// Where ports are published without an address of their own.
     pub(crate) host_binding: Option<IpAddr>,
     gateway_modes: [GatewayMode; 2],
+    /// Whether the bridge's IPv4 address is somebody else's to give.
+    inhibits_ipv4: bool,
 }
 
 /// How containers are reached from outside.
@@ -110,6 +113,8 @@ enum GatewayMode {
     Nat,
     /// By every port, at their own address too.
     Unprotected,
+    /// By published ports at their own address: they have it outside, too.
+    Routed,
     /// Not at all, and not even by the host.
     Isolated,
 }
@@ -131,6 +136,7 @@ impl BridgeOptions {
             masquerade: true,
             host_binding: None,
             gateway_modes: [GatewayMode::Nat; 2],
+            inhibits_ipv4: false,
         };
         for (key, value) in options {
             let bad = || bad_value(name, key, value);
@@ -146,9 +152,7 @@ impl BridgeOptions {
                 "isolated" => Err(EngineError::Invalid {
                     message: format!("option {key}=isolated is for internal networks only"),
                 }),
-                "routed" => Err(EngineError::Unsupported {
-                    message: format!("{key}=routed is not supported: use nat or nat-unprotected"),
-                }),
+                "routed" => Ok(GatewayMode::Routed),
                 _ => Err(bad()),
             };
             match key.strip_prefix(PREFIX) {
@@ -162,6 +166,8 @@ impl BridgeOptions {
                 }
                 Some("bridge.gateway_mode_ipv4") => parsed.gateway_modes[0] = mode()?,
                 Some("bridge.gateway_mode_ipv6") => parsed.gateway_modes[1] = mode()?,
+                Some("bridge.inhibit_ipv4") => parsed.inhibits_ipv4 = flag()?,
+                Some("container_iface_prefix") => check_prefix(name, value)?,
                 Some("driver.mtu") => parsed.mtu = parse_mtu(name, key, value)?,
                 Some("bridge.default_bridge") if name == DEFAULT => {}
                 _ => {
@@ -176,16 +182,25 @@ impl BridgeOptions {
 
     /// What the table has to know.
     pub(crate) fn rules(&self, network: &Network) -> NetworkRules {
+        let is = |wanted| self.gateway_modes.map(|mode| mode == wanted);
+        let [routed4, routed6] = is(GatewayMode::Routed);
+        let masquerade = self.masquerade && !network.internal;
         NetworkRules {
             bridge: self.bridge.clone(),
             masquerade: [
-                self.masquerade && network.ipv4 && !network.internal,
-                self.masquerade && network.ipv6 && !network.internal,
+                masquerade && network.ipv4 && !routed4,
+                masquerade && network.ipv6 && !routed6,
             ],
             internal: network.internal,
             apart: !self.icc,
-            open: self.gateway_modes.contains(&GatewayMode::Unprotected),
+            open: is(GatewayMode::Unprotected),
+            routed: [routed4, routed6],
         }
+    }
+
+    /// In which families containers are reached at their own addresses.
+    pub(crate) fn routed(&self) -> [bool; 2] {
+        self.gateway_modes.map(|mode| mode == GatewayMode::Routed)
     }
 
     /// Whether ports of the bridge are kept from each other.
@@ -193,15 +208,30 @@ impl BridgeOptions {
         !self.icc
     }
 
-    /// Whether the host has an address of a family in the network.
-    pub(crate) fn has_gateway(&self, is_ipv4: bool) -> bool {
+    /// Whether containers leave the network by its gateway.
+    fn has_gateway(&self, is_ipv4: bool) -> bool {
         self.gateway_modes[usize::from(!is_ipv4)] != GatewayMode::Isolated
+    }
+
+    /// Whether the bridge gets the gateway's address.
+    fn has_address(&self, is_ipv4: bool) -> bool {
+        self.has_gateway(is_ipv4) && !(is_ipv4 && self.inhibits_ipv4)
     }
 
     /// The host's address of a family in the network, if it has one.
     pub(crate) fn host_address(&self, network: &Network, is_ipv4: bool) -> Option<IpAddr> {
         let gateway = network.gateway(is_ipv4)?;
-        self.has_gateway(is_ipv4).then_some(gateway.address)
+        self.has_address(is_ipv4).then_some(gateway.address)
+    }
+}
+
+/// The option that says what the names of containers' interfaces begin with.
+pub(crate) const INTERFACE_PREFIX: &str = "com.docker.network.container_iface_prefix";
+
+pub(crate) fn check_prefix(network: &str, prefix: &str) -> Result<(), EngineError> {
+    match is_link_name(prefix) && prefix.len() <= 12 {
+        true => Ok(()),
+        false => Err(bad_value(network, INTERFACE_PREFIX, prefix)),
     }
 }
 
@@ -238,6 +268,10 @@ mod tests {
         assert_eq!(parse("bridge.name", "br9").unwrap().bridge, "br9");
         assert!(parse("bridge.enable_icc", "false").unwrap().isolates_ports());
         assert_eq!(parse("driver.mtu", "1400").unwrap().bridge, "br-aaaaaaaaaaaa");
+        assert_eq!(parse("bridge.gateway_mode_ipv6", "routed").unwrap().routed(), [false, true]);
+        let inhibited = parse("bridge.inhibit_ipv4", "true").unwrap();
+        assert!(!inhibited.has_address(true) && inhibited.has_gateway(true));
+        assert!(parse("container_iface_prefix", "lan").is_ok());
         for (key, value) in [
             ("driver.mtu", "x"),
             ("driver.mtu", "1"),
@@ -246,9 +280,10 @@ mod tests {
             ("bridge.enable_icc", "maybe"),
             ("bridge.host_binding_ipv4", "here"),
             ("bridge.gateway_mode_ipv4", "isolated"),
-            ("bridge.gateway_mode_ipv4", "routed"),
             ("bridge.gateway_mode_ipv4", "x"),
             ("bridge.unheard_of", "x"),
+            ("container_iface_prefix", "a/b"),
+            ("container_iface_prefix", "a-name-that-is-too-long"),
             ("bridge.default_bridge", "true"),
         ] {
             assert!(parse(key, value).is_err(), "{key}={value}");

@@ -102,15 +102,17 @@ pub(crate) struct TakenPort {
 /// Takes all ports. If one cannot be had, those that were taken are let go again.
 ///
 /// `targets` are the container's addresses, IPv4 and IPv6. What arrives in a family that the
-/// container does not have is passed on by the shim.
+/// container does not have is passed on by the shim. In a family that is `routed` no port of the
+/// host is taken: the container is reached at its own address.
 pub(crate) fn take(
     wanted: &[WantedPort],
     targets: [Option<IpAddr>; 2],
+    routed: [bool; 2],
     name: &str,
 ) -> Result<Vec<TakenPort>, EngineError> {
     let mut all = Vec::new();
     for port in wanted {
-        all.extend(take_one(port, targets).map_err(|why| EngineError::NotStarted {
+        all.extend(take_one(port, targets, routed).map_err(|why| EngineError::NotStarted {
             message: format!(
                 "driver failed programming external connectivity on endpoint {name}: {why}"
             ),
@@ -123,12 +125,35 @@ pub(crate) fn take(
 fn take_one(
     wanted: &WantedPort,
     [ipv4, ipv6]: [Option<IpAddr>; 2],
+    routed: [bool; 2],
 ) -> Result<Vec<TakenPort>, String> {
     let unspecified = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
     let addresses = match &wanted.address {
         Some(address) => std::slice::from_ref(address),
         None => &unspecified[..],
     };
+    let is_routed = |address: &&IpAddr| routed[usize::from(address.is_ipv6())];
+    let (direct, addresses): (Vec<&IpAddr>, Vec<&IpAddr>) = addresses.iter().partition(is_routed);
+    let taken_port = |reservation: Reservation, target: IpAddr| TakenPort {
+        state: PortState {
+            protocol: wanted.protocol.as_str().to_owned(),
+            host: reservation.address,
+            target: SocketAddr::new(target, wanted.port),
+        },
+        protocol: wanted.protocol,
+        reservation,
+    };
+    let direct = direct.into_iter().filter_map(|address| {
+        let (none, target) = match address.is_ipv4() {
+            true => (unspecified[0], ipv4?),
+            false => (unspecified[1], ipv6?),
+        };
+        let reservation = Reservation { address: SocketAddr::new(none, 0), socket: None };
+        Some(taken_port(reservation, target))
+    });
+    if addresses.is_empty() {
+        return Ok(direct.collect());
+    }
     let (first, last) = wanted.host_ports;
     let candidates: Box<dyn Iterator<Item = u16>> = match first {
         0 => Box::new((0..ATTEMPTS).map(|_| 0)),
@@ -138,15 +163,15 @@ fn take_one(
     for candidate in candidates {
         let mut taken: Vec<Reservation> = Vec::new();
         let mut failed = false;
-        for address in addresses {
+        for address in &addresses {
             // The second family gets the same port as the first.
             let port = taken.first().map_or(candidate, |first| first.address.port());
-            match Reservation::take(wanted.protocol, *address, port) {
+            match Reservation::take(wanted.protocol, **address, port) {
                 Ok(reservation) => taken.push(reservation),
                 // A host without IPv6 has no address of it to publish at.
                 Err(Taken::NoFamily) if wanted.address.is_none() && !taken.is_empty() => {}
                 Err(why) => {
-                    problem = explain(&why, *address, port, wanted.protocol);
+                    problem = explain(&why, **address, port, wanted.protocol);
                     // Another port does not help against these.
                     if !matches!(why, Taken::InUse) {
                         return Err(problem);
@@ -163,18 +188,11 @@ fn take_one(
             true => ipv4.or(ipv6),
             false => ipv6.or(ipv4),
         };
-        return Ok(taken
-            .into_iter()
-            .filter_map(|reservation| {
-                let target = SocketAddr::new(target_of(reservation.address)?, wanted.port);
-                let state = PortState {
-                    protocol: wanted.protocol.as_str().to_owned(),
-                    host: reservation.address,
-                    target,
-                };
-                Some(TakenPort { state, protocol: wanted.protocol, reservation })
-            })
-            .collect());
+        let redirected = taken.into_iter().filter_map(|reservation| {
+            let target = target_of(reservation.address)?;
+            Some(taken_port(reservation, target))
+        });
+        return Ok(redirected.chain(direct).collect());
     }
     Err(problem)
 }
@@ -259,11 +277,15 @@ mod tests {
             address: Some(local),
             host_ports: (port, last),
         };
-        let error = take(&[wanted(port)], target, "web").unwrap_err().to_string();
+        let error = take(&[wanted(port)], target, [false; 2], "web").unwrap_err().to_string();
         assert!(error.contains("web: Bind for 127.0.0.1"), "{error}");
         assert!(error.ends_with("port is already allocated"), "{error}");
-        let taken = take(&[wanted(port.saturating_add(50))], target, "web").unwrap();
+        let taken = take(&[wanted(port.saturating_add(50))], target, [false; 2], "web").unwrap();
         assert!(taken[0].state.host.port() > port);
         assert_eq!(taken[0].state.target.port(), 80);
+        // Where it is reached at its own address no port of the host is taken.
+        let direct = take(&[wanted(port)], target, [true, false], "web").unwrap();
+        assert_eq!(direct[0].state.host, "0.0.0.0:0".parse().unwrap());
+        assert!(direct[0].reservation.socket.is_none());
     }
 }

@@ -19,8 +19,9 @@ impl Engine {
         if !state.endpoints.is_empty() {
             self.where_bridges_may_be(|_| {
                 let mut routes = Routes::open()?;
-                for endpoint in &state.endpoints {
-                    routes.close_port(&endpoint.host_interface)?;
+                let wires = state.endpoints.iter().map(|endpoint| endpoint.host_interface.as_str());
+                for wire in wires.filter(|wire| !wire.is_empty()) {
+                    routes.close_port(wire)?;
                 }
                 Ok(())
             })?;

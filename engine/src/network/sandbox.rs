@@ -307,7 +307,8 @@ impl Engine {
         let default = options.host_binding.or(self.settings()?.default_publish_address);
         let wanted = port::wanted(&record.config, &record.host, default)?;
         let target = |is_ipv4| endpoint.address(is_ipv4).map(|prefix| prefix.address);
-        let ports = port::take(&wanted, [target(true), target(false)], name)?;
+        let targets = [target(true), target(false)];
+        let ports = port::take(&wanted, targets, options.routed(), name)?;
         state.ports = ports.iter().map(|port| port.state.clone()).collect();
         Ok(ports)
     }
@@ -345,7 +346,7 @@ impl Engine {
         for ((endpoint, wish), link) in
             sandbox.state.endpoints.iter().zip(&sandbox.ends).zip(&links)
         {
-            wire::plug(endpoint, wish, link, namespace, &mut routes)?;
+            wire::plug(endpoint, &sandbox.state.ports, wish, link, namespace, &mut routes)?;
             self.announce(id, endpoint)?;
         }
         wire::route(&sandbox.state, namespace, true)?;

@@ -6,7 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ip::Prefix;
-use metadata::{EndpointState, NetworkState};
+use metadata::{EndpointState, NetworkState, PortState};
 use network::{Endpoint, Link, MacAddress, NetworkError, Routes, Setting};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -17,9 +17,11 @@ use super::sandbox::RESOLVER;
 use super::wish::Wish;
 use crate::EngineError;
 
-/// Connects one end to a bridge, or to the link that it shares.
+/// Connects one end to a bridge, or to the link that it shares. `ports` are those that the container
+/// publishes.
 pub(crate) fn plug(
     endpoint: &EndpointState,
+    ports: &[PortState],
     wish: &Wish,
     link: &Link,
     namespace: BorrowedFd<'_>,
@@ -38,6 +40,7 @@ pub(crate) fn plug(
                 bridge: link,
                 namespace,
                 isolated: options.isolates_ports(),
+                reflects: ports.iter().any(|port| endpoint.has(port.target.ip())),
             })?;
             // A port has no address of its own, and a host with a thousand of them has time to
             // lose.

@@ -9,7 +9,7 @@ use networks::Network;
 
 use super::DEFAULT;
 use super::endpoint::EndpointOptions;
-use super::options::Driver;
+use super::options::{Driver, INTERFACE_PREFIX};
 use super::pasta::is_pasta;
 use crate::container::Record;
 use crate::{Engine, EngineError};
@@ -34,8 +34,9 @@ impl Wish {
         if let Some(name) = &self.own.interface {
             return name.clone();
         }
+        let prefix = self.network.options.get(INTERFACE_PREFIX).map_or("eth", String::as_str);
         (0..)
-            .map(|number| format!("eth{number}"))
+            .map(|number| format!("{prefix}{number}"))
             .find(|name| state.endpoints.iter().all(|endpoint| endpoint.interface != *name))
             .unwrap_or_default()
     }

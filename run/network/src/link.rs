@@ -30,6 +30,7 @@ const PROTOCOL_INFO: u16 = 12;
 const BRIDGE_FAMILY: u8 = 7;
 const PORT_STATE: u16 = 1;
 const PORT_FLUSH: u16 = 24;
+const PORT_REFLECTS: u16 = 4;
 const PORT_ISOLATED: u16 = 33;
 
 pub(crate) const UP: u32 = 1;
@@ -123,6 +124,10 @@ pub struct Endpoint<'a> {
     pub namespace: BorrowedFd<'a>,
     /// Whether it can talk to no other port that is isolated too, but only to the host.
     pub isolated: bool,
+    /// Whether what it sends may come back to it: the kernel changes the destination inside the
+    /// bridge (br_netfilter), so that a container's packet to a port of the host that leads to the
+    /// container itself never leaves the bridge.
+    pub reflects: bool,
 }
 
 /// Adds a message that brings a link up.
@@ -222,20 +227,23 @@ impl Routes {
             made => made?,
         }
         if endpoint.isolated {
-            self.isolate(endpoint.host_name)?;
+            self.set_port(endpoint.host_name, PORT_ISOLATED)?;
+        }
+        if endpoint.reflects {
+            self.set_port(endpoint.host_name, PORT_REFLECTS)?;
         }
         Ok(())
     }
 
-    /// Keeps the ports of a bridge that are isolated from each other; they reach the host only.
-    fn isolate(&mut self, name: &str) -> Result<(), NetworkError> {
+    /// Turns something on for a port of a bridge.
+    fn set_port(&mut self, name: &str, what: u16) -> Result<(), NetworkError> {
         let mut request = Request::new(NEW_LINK, ACK, &header(0, 0, 0));
         request.text(NAME, name);
         request.nest(LINK_INFO, |request| {
             request.text(INFO_SLAVE_KIND, "bridge");
-            request.nest(INFO_SLAVE_DATA, |request| request.attribute(PORT_ISOLATED, &[1]));
+            request.nest(INFO_SLAVE_DATA, |request| request.attribute(what, &[1]));
         });
-        self.socket.perform(request, &|| format!("isolate port {name}"))
+        self.socket.perform(request, &|| format!("set up port {name}"))
     }
 
     /// Lets nothing pass through a port of a bridge any more; one that is not there is fine.

@@ -88,6 +88,11 @@ impl EndpointState {
         self.addresses.iter().copied().find(|prefix| prefix.address.is_ipv4() == is_ipv4)
     }
 
+    /// Whether an address is its own.
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|prefix| prefix.address == address)
+    }
+
     /// The gateway of a family.
     pub fn gateway(&self, is_ipv4: bool) -> Option<IpAddr> {
         self.gateways.iter().copied().find(|gateway| gateway.is_ipv4() == is_ipv4)
@@ -99,7 +104,7 @@ impl EndpointState {
 pub struct PortState {
     /// `tcp`, `udp` or `sctp`.
     pub protocol: String,
-    /// The address and port on the host.
+    /// The address and port on the host; port 0 where the container is reached at its own address.
     pub host: SocketAddr,
     /// The address and port of the container.
     pub target: SocketAddr,

@@ -27,7 +27,11 @@ impl Command for PortArgs {
             Ok(ports) => ports,
             Err(error) => return ui.report(&error),
         };
-        let published = |bindings: &Option<Vec<PortBinding>>| bindings.clone().unwrap_or_default();
+        // A port without a number is reached at the container's own address alone.
+        let published = |bindings: &Option<Vec<PortBinding>>| -> Vec<PortBinding> {
+            let all = bindings.iter().flatten();
+            all.filter(|binding| !binding.host_port.is_empty()).cloned().collect()
+        };
         let Some(wanted) = args.get(1) else {
             let mut lines: Vec<(u16, String)> = Vec::new();
             for (key, bindings) in &ports {

@@ -6,9 +6,11 @@
 //!   set pairs      { ifname . ifname }   each of them with itself
 //!   set apart      { ifname }            those whose containers do not talk to each other
 //!   set inner      { ifname }            those without a way out
-//!   set open       { ifname }            those whose containers may be reached from outside
+//!   set open4, open6     { ifname }      those whose containers are reached from outside at any port
+//!   set routed4, routed6 { ifname }      those whose containers are reached at their own addresses
+//!   set direct4, direct6 { protocol . address . port }   where, in these
 //!   set masked4, masked6 { ifname }      those whose containers go out under the host's address
-//!   set own4, own6 { protocol . address . port }   containers, and the ports that lead to themselves
+//!   set own4, own6 { address . address } each container that publishes ports, with itself
 //!   map any4, any6 { protocol . port : address . port }             published at every address
 //!   map one4, one6 { protocol . address . port : address . port }   published at one
 //!
@@ -38,8 +40,10 @@ use crate::route::octets;
 use crate::{NetworkError, Protocol};
 
 /// The layout above. Another number makes the next command build the table anew.
-const VERSION: &str = "kista 2";
+const VERSION: &str = "kista 3";
 
+const ICMP: u8 = 1;
+const ICMP6: u8 = 58;
 const LOOPBACK6: [u8; 16] = std::net::Ipv6Addr::LOCALHOST.octets();
 
 const LINK: Type = Type { number: 41, bytes: 16, shown_in: Some(1) };
@@ -47,19 +51,26 @@ const LINKS: Type = Type { number: 41 << 6 | 41, bytes: 32, shown_in: None };
 const PORT: Type = Type { number: 12 << 6 | 13, bytes: 8, shown_in: None };
 const PORT4: Type = Type { number: 12 << 12 | 7 << 6 | 13, bytes: 12, shown_in: None };
 const PORT6: Type = Type { number: 12 << 12 | 8 << 6 | 13, bytes: 24, shown_in: None };
+const PAIR4: Type = Type { number: 7 << 6 | 7, bytes: 8, shown_in: None };
+const PAIR6: Type = Type { number: 8 << 6 | 8, bytes: 32, shown_in: None };
 const TARGET4: Type = Type { number: 7 << 6 | 13, bytes: 8, shown_in: None };
 const TARGET6: Type = Type { number: 8 << 6 | 13, bytes: 20, shown_in: None };
 
-const SETS: [Set; 13] = [
+const SETS: [Set; 18] = [
     Set { name: "bridges", key: LINK, data: None },
     Set { name: "pairs", key: LINKS, data: None },
     Set { name: "apart", key: LINK, data: None },
     Set { name: "inner", key: LINK, data: None },
-    Set { name: "open", key: LINK, data: None },
+    Set { name: "open4", key: LINK, data: None },
+    Set { name: "open6", key: LINK, data: None },
+    Set { name: "routed4", key: LINK, data: None },
+    Set { name: "routed6", key: LINK, data: None },
     Set { name: "masked4", key: LINK, data: None },
     Set { name: "masked6", key: LINK, data: None },
-    Set { name: "own4", key: PORT4, data: None },
-    Set { name: "own6", key: PORT6, data: None },
+    Set { name: "own4", key: PAIR4, data: None },
+    Set { name: "own6", key: PAIR6, data: None },
+    Set { name: "direct4", key: PORT4, data: None },
+    Set { name: "direct6", key: PORT6, data: None },
     Set { name: "any4", key: PORT, data: Some(TARGET4) },
     Set { name: "any6", key: PORT, data: Some(TARGET6) },
     Set { name: "one4", key: PORT4, data: Some(TARGET4) },
@@ -101,16 +112,27 @@ fn rules() -> Vec<(&'static str, Rule)> {
             .map(map)
             .redirect_to_loaded(is_ipv4)
     };
-    let own = |set: &'static str, is_ipv4: bool| {
+    let direct = |set: &'static str, is_ipv4: bool| {
         let (family, words) = if is_ipv4 { (IPV4, 1) } else { (IPV6, 4) };
         rule()
             .family(family)
             .load_protocol(FIRST)
-            .load_source(is_ipv4, FIRST + 1)
+            .load_destination(is_ipv4, FIRST + 1)
             .load_port(FIRST + 1 + words)
             .among(set)
             .accept()
     };
+    let own = |set: &'static str, is_ipv4: bool| {
+        let (family, words) = if is_ipv4 { (IPV4, 1) } else { (IPV6, 4) };
+        rule()
+            .redirected(true)
+            .family(family)
+            .load_source(is_ipv4, FIRST)
+            .load_destination(is_ipv4, FIRST + words)
+            .among(set)
+            .masquerade()
+    };
+    let leaving = |set: &'static str, family: u8| rule().family(family).leaving_by(set, true);
     let masked = |set: &'static str, family: u8| rule().family(family).entered_by(set).masquerade();
     vec![
         // The host lets 127.0.0.0/8 pass on a bridge for its own programs, not for containers.
@@ -118,14 +140,10 @@ fn rules() -> Vec<(&'static str, Rule)> {
         // What is for another host is not ours, whatever its port.
         ("prerouting", rule().for_this_host().jump("publish")),
         ("output", rule().for_this_host().jump("publish")),
-        // To oneself: the kernel does not pass a packet on to the address that it came from, so that
-        // it is left to arrive at the host, and is passed on by hand.
-        ("publish", own("own4", true)),
         ("publish", at("one4", true)),
         ("publish", by("any4", true)),
         // The kernel lets nothing from ::1 out of the loopback interface: it is passed on by hand.
         ("publish", rule().family(IPV6).destination6(LOOPBACK6).accept()),
-        ("publish", own("own6", false)),
         ("publish", at("one6", false)),
         ("publish", by("any6", false)),
         // Containers of one network: by way of the host only where they may talk at all.
@@ -138,9 +156,19 @@ fn rules() -> Vec<(&'static str, Rule)> {
         ("forward", rule().entered_by("inner").drop()),
         ("forward", rule().leaving_by("inner", true).drop()),
         ("forward", rule().leaving_by("bridges", true).redirected(true).accept()),
+        ("forward", direct("direct4", true)),
+        ("forward", direct("direct6", false)),
         ("forward", rule().entered_by("bridges").leaving_by("bridges", true).drop()),
-        ("forward", rule().leaving_by("open", true).accept()),
+        ("forward", leaving("open4", IPV4).accept()),
+        ("forward", leaving("open6", IPV6).accept()),
+        // Whoever has a way to them may learn why it is not taken.
+        ("forward", leaving("routed4", IPV4).protocol(ICMP).accept()),
+        ("forward", leaving("routed6", IPV6).protocol(ICMP6).accept()),
         ("forward", rule().leaving_by("bridges", true).drop()),
+        // To oneself by the host's address. With br_netfilter such a packet does not leave the bridge,
+        // and no link that it came by is known here.
+        ("postrouting", own("own4", true)),
+        ("postrouting", own("own6", false)),
         // To a container of the same network by the host's address: its answer must come back here.
         ("postrouting", rule().between_links_in("pairs", true).redirected(true).masquerade()),
         (
@@ -169,8 +197,11 @@ pub struct NetworkRules {
     pub internal: bool,
     /// Whether containers of the network do not talk to each other.
     pub apart: bool,
-    /// Whether containers can be reached from outside at their own address and any port.
-    pub open: bool,
+    /// Whether containers can be reached from outside at their own address and any port, by IPv4
+    /// and by IPv6.
+    pub open: [bool; 2],
+    /// Whether they can at those that are published.
+    pub routed: [bool; 2],
 }
 
 /// A published port.
@@ -178,7 +209,8 @@ pub struct NetworkRules {
 pub struct Published {
     /// What the port belongs to.
     pub protocol: Protocol,
-    /// The address and port on the host; an unspecified address for all of the family.
+    /// The address and port on the host; an unspecified address for all of the family. Port 0 is
+    /// none: what comes for the target itself is let through.
     pub host: SocketAddr,
     /// The address and port of the container, of the same family.
     pub target: SocketAddr,
@@ -317,11 +349,17 @@ impl Table {
         if published.is_empty() {
             return Ok(());
         }
+        let action = || format!("publish ports in table {}", self.name);
         let mut transaction = Transaction::new(INET, &self.name);
         for (set, elements) in by_map(published) {
+            // What is in a set already is no error, but it would stay another's.
+            for element in elements.iter().filter(|element| element.data.is_empty()) {
+                if find(&mut self.socket, &self.name, set, element)?.is_some() {
+                    transaction.delete_elements(set, std::slice::from_ref(element));
+                }
+            }
             transaction.add_elements(set, &elements);
         }
-        let action = || format!("publish ports in table {}", self.name);
         match transaction.commit(&mut self.socket, &action) {
             // Something is there, of a container that was killed.
             Err(error) if matches!(error.errno(), Some(Errno::EXIST | Errno::BUSY)) => {}
@@ -339,15 +377,15 @@ impl Table {
         transaction.commit(&mut self.socket, &action)
     }
 
-    /// Takes ports out of the table, those that still lead to these targets. A table that is not
-    /// there is fine.
+    /// Takes ports out of the table, those that still lead to these targets and are their owner's. A
+    /// table that is not there is fine.
     pub fn withdraw(&mut self, published: &[Published]) -> Result<(), NetworkError> {
         let mut transaction = Transaction::new(INET, &self.name);
         let mut is_empty = true;
         for (set, elements) in by_map(published) {
             for element in elements {
                 if find(&mut self.socket, &self.name, set, &element)?
-                    .is_some_and(|found| found.data == element.data)
+                    .is_some_and(|found| found == element)
                 {
                     is_empty = false;
                     transaction.delete_elements(set, &[element]);
@@ -368,7 +406,9 @@ impl Table {
     /// All published ports in the table.
     pub fn published(&mut self) -> Result<Vec<Published>, NetworkError> {
         let mut all = Vec::new();
-        for set in SETS.iter().filter(|set| set.data.is_some()) {
+        for set in SETS.iter().filter(|set| {
+            set.data.is_some() || set.key.number == PORT4.number || set.key.number == PORT6.number
+        }) {
             let elements = self.elements(set.name)?;
             all.extend(elements.iter().filter_map(|element| read_published(set.name, element)));
         }
@@ -434,6 +474,8 @@ fn elements_of(network: &NetworkRules) -> Vec<(&'static str, Element)> {
     let element = |key| Element { key, data: Vec::new(), comment: String::new() };
     let link = || element(link_key(&network.bridge));
     let [masked4, masked6] = network.masquerade;
+    let [open4, open6] = network.open;
+    let [routed4, routed6] = network.routed;
     let mut elements = vec![
         ("bridges", link()),
         ("pairs", element([link_key(&network.bridge), link_key(&network.bridge)].concat())),
@@ -441,7 +483,10 @@ fn elements_of(network: &NetworkRules) -> Vec<(&'static str, Element)> {
     let sets = [
         ("apart", network.apart),
         ("inner", network.internal),
-        ("open", network.open),
+        ("open4", open4),
+        ("open6", open6),
+        ("routed4", routed4),
+        ("routed6", routed6),
         ("masked4", masked4),
         ("masked6", masked6),
     ];
@@ -458,6 +503,15 @@ fn by_map(published: &[Published]) -> Vec<(&'static str, Vec<Element>)> {
         None => maps.push((name, vec![element])),
     };
     for port in published {
+        if port.host.port() == 0 {
+            let element = Element {
+                key: port_key(port.protocol, Some(port.target.ip()), port.target.port()),
+                data: Vec::new(),
+                comment: port.owner.clone(),
+            };
+            add(if port.target.is_ipv4() { "direct4" } else { "direct6" }, element);
+            continue;
+        }
         let map = match (port.host.ip(), port.host.ip().is_unspecified()) {
             (IpAddr::V4(_), true) => "any4",
             (IpAddr::V4(_), false) => "one4",
@@ -465,13 +519,9 @@ fn by_map(published: &[Published]) -> Vec<(&'static str, Vec<Element>)> {
             (IpAddr::V6(_), false) => "one6",
         };
         add(map, element_of(port));
-        let to_itself = SocketAddr::new(port.target.ip(), port.host.port());
-        let own = Element {
-            key: port_key(port.protocol, Some(to_itself.ip()), to_itself.port()),
-            data: Vec::new(),
-            comment: port.owner.clone(),
-        };
-        add(if to_itself.is_ipv4() { "own4" } else { "own6" }, own);
+        let own = octets(port.target.ip()).repeat(2);
+        let element = Element { key: own, data: Vec::new(), comment: port.owner.clone() };
+        add(if port.target.is_ipv4() { "own4" } else { "own6" }, element);
     }
     maps
 }
@@ -502,15 +552,26 @@ fn read_published(map: &str, element: &Element) -> Option<Published> {
     };
     let port = |bytes: &[u8]| Some(u16::from_be_bytes(*bytes.first_chunk()?));
     let (head, host_port) = element.key.split_last_chunk::<4>()?;
+    let protocols = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+    let protocol = protocols.into_iter().find(|it| Some(&it.number()) == head.first())?;
+    if map.starts_with("direct") {
+        let target = address(head.get(4..)?)?;
+        let none = if target.is_ipv4() { IpAddr::from([0u8; 4]) } else { IpAddr::from([0u8; 16]) };
+        return Some(Published {
+            protocol,
+            host: SocketAddr::new(none, 0),
+            target: SocketAddr::new(target, port(host_port)?),
+            owner: element.comment.clone(),
+        });
+    }
     let (target, target_port) = element.data.split_last_chunk::<4>()?;
     let host = match map {
         "any4" => IpAddr::from([0u8; 4]),
         "any6" => IpAddr::from([0u8; 16]),
         _ => address(head.get(4..)?)?,
     };
-    let protocols = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
     Some(Published {
-        protocol: protocols.into_iter().find(|it| Some(&it.number()) == head.first())?,
+        protocol,
         host: SocketAddr::new(host, port(host_port)?),
         target: SocketAddr::new(address(target)?, port(target_port)?),
         owner: element.comment.clone(),
@@ -528,6 +589,8 @@ mod tests {
             ("192.0.2.1:53", "172.17.0.2:5353"),
             ("[::]:8080", "[fd00::2]:80"),
             ("[2001:db8::1]:1", "[fd00::2]:65535"),
+            ("0.0.0.0:0", "172.17.0.2:80"),
+            ("[::]:0", "[fd00::2]:80"),
         ] {
             let port = Published {
                 protocol: Protocol::Udp,
@@ -539,11 +602,13 @@ mod tests {
             let (map, elements) = &maps[0];
             let set = SETS.iter().find(|set| set.name == *map).unwrap();
             assert_eq!(elements[0].key.len(), set.key.bytes as usize, "{host}");
-            assert_eq!(elements[0].data.len(), set.data.unwrap().bytes as usize, "{host}");
+            let data_bytes = set.data.map_or(0, |data| data.bytes as usize);
+            assert_eq!(elements[0].data.len(), data_bytes, "{host}");
             assert_eq!(read_published(map, &elements[0]), Some(port));
-            let (own, elements) = &maps[1];
-            let set = SETS.iter().find(|set| set.name == *own).unwrap();
-            assert_eq!(elements[0].key.len(), set.key.bytes as usize, "{host}");
+            if let Some((own, elements)) = maps.get(1) {
+                let set = SETS.iter().find(|set| set.name == *own).unwrap();
+                assert_eq!(elements[0].key.len(), set.key.bytes as usize, "{host}");
+            }
         }
     }
 

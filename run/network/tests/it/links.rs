@@ -36,6 +36,7 @@ fn connect(
             bridge,
             namespace: namespace.as_fd(),
             isolated,
+            reflects: false,
         })
         .unwrap();
     in_namespace(namespace.as_fd(), || {

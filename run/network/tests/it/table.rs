@@ -11,7 +11,8 @@ fn network(bridge: &str) -> NetworkRules {
         masquerade: [true, false],
         internal: false,
         apart: true,
-        open: false,
+        open: [false, false],
+        routed: [true, false],
     }
 }
 
@@ -30,7 +31,11 @@ fn the_table_is_whole_after_it_was_built_and_damage_is_seen() {
     on_a_host(|| {
         let mut table = Table::open("kista").unwrap();
         assert_eq!(table.state().unwrap(), TableState::Missing);
-        let ports = [port("0.0.0.0:80", "172.17.0.2:8080"), port("[::1]:80", "[fd00::2]:80")];
+        let ports = [
+            port("0.0.0.0:0", "172.17.0.2:8080"),
+            port("0.0.0.0:80", "172.17.0.2:8080"),
+            port("[::1]:80", "[fd00::2]:80"),
+        ];
         table.rebuild(&[network("br0")], &ports).unwrap();
         assert_eq!(table.state().unwrap(), TableState::Whole);
         assert_eq!(table.published().unwrap(), ports);

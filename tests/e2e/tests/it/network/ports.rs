@@ -227,3 +227,84 @@ fn big_packets_and_many_connections_pass() {
         }
     }
 }
+
+#[test]
+fn routed_networks_are_reached_at_published_ports_of_their_own_addresses() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    let outside = outside(&kista);
+    let modes = |mode: &str| {
+        ["4", "6"]
+            .map(|family| format!("com.docker.network.bridge.gateway_mode_ipv{family}={mode}"))
+    };
+    let [four, six] = modes("routed");
+    let create = ["network", "create", "--ipv6", "--subnet", "10.6.0.0/24", "--subnet"];
+    let more = ["fd00:6::/64", "-o", &four, "-o", &six, "routed"];
+    kista.ok(&[&create[..], &more].concat());
+    kista.ok(&["network", "create", "-o", &modes("nat-unprotected")[0], "open"]);
+    for (network, via) in [
+        ("10.6.0.0/24", "192.0.2.1"),
+        ("fd00:6::/64", "2001:db8::1"),
+        ("172.18.0.0/16", "192.0.2.1"),
+    ] {
+        outside.output(&["ip", "route", "add", network, "via", via]);
+    }
+    let script = "mkdir /www && echo hello >/www/index.html && \
+        httpd -p 80 -h /www && httpd -p 81 -h /www && exec sleep 100000";
+    let run = ["run", "-d", "--network", "routed", "-p", "8080:80", "--name"];
+    kista.ok(&[&run[..], &["web", "busybox", "sh", "-c", script]].concat());
+    // No port of the host is taken: two can have the same.
+    kista.ok(&[&run[..], &["web2", "busybox", "sh", "-c", script]].concat());
+    assert_eq!(fetch(&outside, "10.6.0.2:80"), "hello");
+    assert_eq!(fetch(&outside, "[fd00:6::2]:80"), "hello");
+    for closed in ["10.6.0.2:81", "[fd00:6::2]:81", "192.0.2.1:8080"] {
+        assert_eq!(try_fetch(&outside, closed), None, "{closed}");
+    }
+    outside.output(&["/bin/busybox", "ping", "-c1", "-W9", "10.6.0.2"]);
+    // Another network's containers reach what is published, and nothing else.
+    assert_eq!(fetch_inside(&kista, &[], "http://10.6.0.2/").ok(), "hello");
+    assert_ne!(fetch_inside(&kista, &[], "http://10.6.0.2:81/").code, 0);
+    // They have their own addresses outside, too.
+    let seen = outside.enter(|| {
+        let listener = TcpListener::bind("192.0.2.9:90").unwrap();
+        let inside = Host::of(&kista.format("{{.State.Pid}}", "web"));
+        let _stream = inside.enter(|| {
+            TcpStream::connect_timeout(&"192.0.2.9:90".parse().unwrap(), PATIENCE).unwrap()
+        });
+        listener.accept().unwrap().1.ip().to_string()
+    });
+    assert_eq!(seen, "10.6.0.2");
+    assert_eq!(kista.ok(&["ps", "--format", "{{.Ports}}", "--filter", "name=web2"]), "80/tcp");
+    assert_eq!(kista.ok(&["port", "web"]), "");
+    let check = kista.ok(&["system", "check"]);
+    assert!(check.ends_with("0 left"), "{check}");
+    kista.ok(&["rm", "-f", "web"]);
+    assert_eq!(try_fetch(&outside, "10.6.0.2:80"), None);
+    // Unprotected: every port, published or not.
+    kista.ok(&["run", "-d", "--name", "bare", "--network", "open", "busybox", "sh", "-c", script]);
+    assert_eq!(fetch(&outside, "172.18.0.2:81"), "hello");
+}
+
+#[test]
+fn a_container_reaches_itself_by_its_published_ports() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    let _outside = outside(&kista);
+    kista.ok(&["network", "create", "--ipv6", "--subnet", "fd00:6::/64", "six"]);
+    let script = "mkdir /www && echo hello >/www/index.html && exec httpd -f -p [::]:80 -h /www";
+    let words = ["run", "-d", "--name", "web", "--network", "six", "-p", "8080:80", "busybox"];
+    kista.ok(&[&words[..], &["sh", "-c", script]].concat());
+    let inside = Host::of(&kista.format("{{.State.Pid}}", "web"));
+    for address in ["192.0.2.1:8080", "[2001:db8::1]:8080", "172.18.0.1:8080"] {
+        assert_eq!(fetch(&inside, address), "hello", "{address}");
+    }
+    // By the kernel: nothing of ours was started to pass it on.
+    let pid = kista.format("{{.State.Pid}}", "web");
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let shim = status.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap();
+    let children = std::fs::read_to_string(format!("/proc/{shim}/task/{shim}/children")).unwrap();
+    for child in children.split_whitespace() {
+        let words = std::fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        assert!(!words.contains("proxy"), "{words}");
+    }
+}
