@@ -99,6 +99,23 @@ pub(crate) struct TakenPort {
     pub(crate) reservation: Reservation,
 }
 
+impl TakenPort {
+    /// Whether no socket keeps it from others.
+    pub(crate) fn is_unkept(&self) -> bool {
+        self.reservation.socket.is_none() && self.state.host.port() != 0
+    }
+
+    /// Whether another container's port is the same.
+    pub(crate) fn meets(&self, other: &PortState) -> bool {
+        let (own, theirs) = (self.state.host, other.host);
+        let is_everywhere = own.ip().is_unspecified() || theirs.ip().is_unspecified();
+        self.state.protocol == other.protocol
+            && own.port() == theirs.port()
+            && own.is_ipv4() == theirs.is_ipv4()
+            && (is_everywhere || own.ip() == theirs.ip())
+    }
+}
+
 /// Takes all ports. If one cannot be had, those that were taken are let go again.
 ///
 /// `targets` are the container's addresses, IPv4 and IPv6. What arrives in a family that the
@@ -112,14 +129,24 @@ pub(crate) fn take(
 ) -> Result<Vec<TakenPort>, EngineError> {
     let mut all = Vec::new();
     for port in wanted {
-        all.extend(take_one(port, targets, routed).map_err(|why| EngineError::NotStarted {
-            message: format!(
-                "driver failed programming external connectivity on endpoint {name}: {why}"
-            ),
-            exit_code: 125,
-        })?);
+        all.extend(take_one(port, targets, routed).map_err(|why| refused(name, &why))?);
     }
     Ok(all)
+}
+
+/// That a container does not get its ports.
+pub(crate) fn refused(name: &str, why: &str) -> EngineError {
+    EngineError::NotStarted {
+        message: format!(
+            "driver failed programming external connectivity on endpoint {name}: {why}"
+        ),
+        exit_code: 125,
+    }
+}
+
+/// That somebody else has a port.
+pub(crate) fn taken(socket: SocketAddr) -> String {
+    format!("Bind for {socket} failed: port is already allocated")
 }
 
 fn take_one(
@@ -200,7 +227,7 @@ fn take_one(
 fn explain(why: &Taken, address: IpAddr, port: u16, protocol: Protocol) -> String {
     let socket = SocketAddr::new(address, port);
     match why {
-        Taken::InUse => format!("Bind for {socket} failed: port is already allocated"),
+        Taken::InUse => taken(socket),
         Taken::NoAddress => format!(
             "failed to bind host port {socket}/{protocol}: cannot assign requested address: this \
              host does not have the address {address}"

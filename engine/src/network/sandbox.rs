@@ -309,8 +309,29 @@ impl Engine {
         let target = |is_ipv4| endpoint.address(is_ipv4).map(|prefix| prefix.address);
         let targets = [target(true), target(false)];
         let ports = port::take(&wanted, targets, options.routed(), name)?;
+        self.check_unkept(&ports, &record.id, name)?;
         state.ports = ports.iter().map(|port| port.state.clone()).collect();
         Ok(ports)
+    }
+
+    /// Refuses ports that another container has and that no socket keeps: those of SCTP on a kernel
+    /// that does not have it itself, and redirects it all the same.
+    fn check_unkept(&self, ports: &[TakenPort], own: &str, name: &str) -> Result<(), EngineError> {
+        let unkept: Vec<&TakenPort> = ports.iter().filter(|port| port.is_unkept()).collect();
+        if unkept.is_empty() {
+            return Ok(());
+        }
+        for id in self.containers().ids()?.iter().filter(|id| *id != own) {
+            let Ok(container) = self.containers().get(id) else { continue };
+            let Ok(Some(state)) = container.network_state() else { continue };
+            let taken = unkept.iter().find(|port| state.ports.iter().any(|it| port.meets(it)));
+            if let Some(port) = taken
+                && container.is_alive().unwrap_or(false)
+            {
+                return Err(port::refused(name, &port::taken(port.state.host)));
+            }
+        }
+        Ok(())
     }
 
     /// Connects the namespace, publishes, and hands to the shim what it is to keep.

@@ -144,25 +144,31 @@ impl Image {
 ///
 /// Needs [`Need::Debian`](crate::Need::Debian).
 pub fn debian() -> Vec<u8> {
-    let path = debian_path();
+    debian_with("minbase", &[])
+}
+
+/// As [`debian`], with further packages, kept under a name of its own.
+pub fn debian_with(name: &str, packages: &[&str]) -> Vec<u8> {
+    let path = debian_path(name);
     let lock = fs::File::create(path.with_extension("lock")).unwrap();
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
     if !path.exists() {
         let new = path.with_extension("new.tar");
-        let status = Command::new("mmdebstrap")
-            .args(["--quiet", "--variant=minbase", "--mode=root", "bookworm"])
-            .arg(&new)
-            .status()
-            .unwrap();
+        let mut command = Command::new("mmdebstrap");
+        command.args(["--quiet", "--variant=minbase", "--mode=root"]);
+        if !packages.is_empty() {
+            command.arg(format!("--include={}", packages.join(",")));
+        }
+        let status = command.arg("bookworm").arg(&new).status().unwrap();
         assert!(status.success(), "mmdebstrap: {status}");
         fs::rename(&new, &path).unwrap();
     }
     fs::read(path).unwrap()
 }
 
-/// Where [`debian`] keeps its tar.
-pub fn debian_path() -> PathBuf {
-    crate::kista::target_directory().join("debian-minbase.tar")
+/// Where [`debian_with`] keeps its tar.
+pub fn debian_path(name: &str) -> PathBuf {
+    crate::kista::target_directory().join(format!("debian-{name}.tar"))
 }
 
 /// `sha256:` and the hexadecimal digits.

@@ -36,6 +36,8 @@ pub enum Need {
     Ipvlan,
     Vlan,
     Dummy,
+    /// Sockets of SCTP.
+    Sctp,
     /// The memory controller on a cgroup v1 hierarchy.
     CgroupV1,
     /// Control groups of version 2 alone, as in the guests of `cargo xtask guest`.
@@ -80,9 +82,10 @@ impl Need {
             Self::StaticKista => {
                 (is_static(&crate::kista::program()), "kista is linked dynamically")
             }
-            Self::Debian => {
-                (in_path("mmdebstrap") || crate::image::debian_path().exists(), "no mmdebstrap")
-            }
+            Self::Debian => (
+                in_path("mmdebstrap") || crate::image::debian_path("minbase").exists(),
+                "no mmdebstrap",
+            ),
             Self::Skopeo => (in_path("skopeo"), "no skopeo"),
             Self::Git => (in_path("git"), "no git"),
             Self::Runc => (in_path("runc"), "no runc"),
@@ -110,6 +113,7 @@ impl Need {
             Self::Ipvlan => (has_links("ipvlan"), "no ipvlan links in the kernel"),
             Self::Vlan => (has_links("vlan"), "no VLANs in the kernel"),
             Self::Dummy => (has_links("dummy"), "no dummy links in the kernel"),
+            Self::Sctp => (has_sctp(), "no SCTP in the kernel"),
             Self::CgroupV1 => {
                 (Path::new("/sys/fs/cgroup/memory/tasks").exists(), "no v1 memory hierarchy")
             }
@@ -166,6 +170,12 @@ fn in_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let sbin = ["/usr/sbin", "/sbin"].map(std::path::PathBuf::from);
     std::env::split_paths(&path).chain(sbin).any(|folder| folder.join(program).exists())
+}
+
+fn has_sctp() -> bool {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with};
+    let flags = SocketFlags::CLOEXEC;
+    socket_with(AddressFamily::INET, SocketType::STREAM, flags, Some(ipproto::SCTP)).is_ok()
 }
 
 /// Whether a host of the test's own can have links of this kind.

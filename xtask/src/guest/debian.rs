@@ -10,7 +10,8 @@ use super::disk;
 use crate::process;
 use crate::workspace::root;
 
-const PACKAGES: &str = "systemd-sysv,dbus,dbus-user-session,libpam-systemd,uidmap,busybox-static";
+const PACKAGES: &str = "systemd-sysv,dbus,dbus-user-session,libpam-systemd,uidmap,busybox-static,\
+    iproute2";
 
 /// Unpacks it at `place`, from a tar that is made once and kept beside `kept`.
 ///

@@ -38,6 +38,8 @@ const WANTED: &[&str] = &[
     "dummy",
     "macvlan",
     "ipvlan",
+    "8021q",
+    "sctp",
     "tun",
     "nf_tables",
     "nf_conntrack",

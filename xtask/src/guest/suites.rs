@@ -65,6 +65,17 @@ const SUITES: &[Suite] = &[
         ],
     },
     Suite {
+        name: "e2e",
+        package: "e2e",
+        target: "it",
+        // Where there is an iproute2.
+        guests: &[Guest::Systemd],
+        seconds: 200,
+        // Links and protocols that not every kernel has.
+        only: &["lan::", "sctp::sctp_ports_are_published"],
+        skipped: &[],
+    },
+    Suite {
         name: "conformance",
         package: "conformance",
         target: "it",
@@ -80,7 +91,9 @@ const SUITES: &[Suite] = &[
 pub(super) fn promised(guest: Guest) -> &'static str {
     match guest {
         Guest::Plain => "root busybox statickista cgroupv2",
-        Guest::Systemd => "root busybox statickista cgroupv2 systemd",
+        Guest::Systemd => {
+            "root busybox statickista cgroupv2 systemd macvlan ipvlan vlan dummy sctp"
+        }
         Guest::Hybrid => "root busybox statickista cgroupv1 cgrouphybrid systemd",
     }
 }

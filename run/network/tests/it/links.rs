@@ -104,3 +104,39 @@ fn a_name_that_is_taken_is_told() {
         assert!(matches!(error, NetworkError::Kernel { .. }), "{error}");
     });
 }
+
+#[test]
+fn a_bridge_that_is_full_is_told() {
+    needs!(Root);
+    on_a_host(|| {
+        const PORTS: u32 = 1023;
+        let mut routes = Routes::open().unwrap();
+        let link = bridge(&mut routes, "br0", "10.9.0.1/24");
+        let namespace = namespace();
+        let mut make = |number: u32| {
+            let (host_name, name) = (format!("veth{number}"), format!("eth{number}"));
+            routes.create_endpoint(&Endpoint {
+                host_name: &host_name,
+                name: &name,
+                index: 0,
+                mac: MacAddress::random(),
+                mtu: 0,
+                bridge: &link,
+                namespace: namespace.as_fd(),
+                isolated: false,
+                reflects: false,
+            })
+        };
+        for number in 0..PORTS {
+            make(number).unwrap();
+        }
+        let error = make(PORTS).unwrap_err();
+        assert!(
+            matches!(&error, NetworkError::BridgeFull { bridge } if bridge == "br0"),
+            "{error}"
+        );
+        // Nothing is left of the one that was too many.
+        let links = Routes::open().unwrap().links().unwrap();
+        assert_eq!(links.iter().filter(|port| port.kind == "veth").count(), PORTS as usize);
+    });
+}

@@ -5,7 +5,10 @@
 
 mod dns;
 mod names;
+mod outside;
 mod ports;
+mod sctp;
+mod servers;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
