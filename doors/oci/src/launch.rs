@@ -34,6 +34,7 @@ use crate::notify::{self, Notify};
 use crate::pid_file;
 use crate::store::{Entry, FORMAT, Init, Lock, Record};
 use crate::terminal::{Receiver, Relay};
+use crate::trace;
 use crate::wait::Held;
 
 /// What is wanted of a new container.
@@ -291,6 +292,7 @@ impl<'a> Making<'a> {
             Way::Create => Some(listen_in(entry)?),
             Way::Detach | Way::Stay => None,
         };
+        trace::setup(&self.context.log, self.filter.as_ref());
         let created = self.with_container(&entry.id, group.as_ref(), |container| {
             Ok(runtime::create_in(container, &self.bundle.dir)?)
         })?;
@@ -301,7 +303,7 @@ impl<'a> Making<'a> {
             self.context.log.warn(warning);
         }
         let pid = created.pid;
-        self.context.log.debug(|| format!("the init of {} is {}", entry.id, pid.as_raw_nonzero()));
+        trace::waits(&self.context.log, pid);
         let start_time = ProcStat::of(pid).to(|| "look at the container's init".into())?.start_time;
         record.init = Some(Init { pid: pid.as_raw_nonzero().get(), start_time });
         lock.write_record(record)?;
@@ -313,6 +315,7 @@ impl<'a> Making<'a> {
             (Some(host), Way::Detach | Way::Stay) => Notify::open(entry, host)?,
             _ => None,
         };
+        trace::let_go(&self.context.log);
         let running = let_go(created, self.way, listener, notify)?;
         Ok((pid, running))
     }

@@ -39,6 +39,7 @@ mod shield;
 mod status;
 mod store;
 mod terminal;
+mod trace;
 mod wait;
 
 use std::io::Write as _;
@@ -139,7 +140,8 @@ fn run(
         Err(error) => {
             context.log.error(&match command.failure {
                 None => error::chain(&error),
-                Some(failure) => format!("{failure}: {}", error::chain(&error)),
+                // As with runc: whose command it was, then the cause.
+                Some(failure) => format!("{name} {failure}: {}", error::chain(&error)),
             });
             ExitCode::from(command.failure_code)
         }

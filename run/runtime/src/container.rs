@@ -4,7 +4,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use oci::Mount;
-use oci::runtime::{Process, Spec};
+use oci::runtime::{MemoryPolicy, Process, Spec};
 use rustix::process::{Pid, Signal};
 
 use crate::StartHandle;
@@ -46,6 +46,9 @@ pub struct Exec<'a> {
     pub seccomp: Option<&'a seccomp::Program>,
     /// The container's cgroup; without it the process stays in the caller's.
     pub cgroup: Option<&'a cgroups::Cgroup>,
+    /// `linux.memoryPolicy` of the container, which no process inherits that is not its init's
+    /// child.
+    pub memory_policy: Option<&'a MemoryPolicy>,
     /// As for [`Container`].
     pub stdio: Stdio<'a>,
     /// As for [`Container`].

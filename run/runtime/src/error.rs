@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::plan::MountPlan;
+
 /// Why a container or a process could not be created or started.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
@@ -22,8 +24,19 @@ pub enum RuntimeError {
         source: io::Error,
     },
     /// A step inside the new namespaces failed.
-    #[error("cannot {action}")]
+    #[error("error during container init: cannot {action}")]
     Inside {
+        /// What, with the names of the things.
+        action: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A mount could not be made. The words before the cause are runc's, which its users' scripts
+    /// look for.
+    #[error("error during container init: error mounting {mount}: cannot {action}")]
+    Mount {
+        /// `"SOURCE" to rootfs at "DESTINATION"`.
+        mount: String,
         /// What, with the names of the things.
         action: String,
         /// Why.
@@ -103,6 +116,18 @@ impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
 
     fn inside(self, action: impl FnOnce() -> String) -> Result<T, RuntimeError> {
         self.map_err(|error| RuntimeError::Inside { action: action(), source: error.into() })
+    }
+}
+
+impl RuntimeError {
+    /// Says for which mount something was being done when a call failed.
+    pub(crate) fn mounting(self, mount: &MountPlan<'_>) -> Self {
+        match self {
+            Self::Host { action, source } | Self::Inside { action, source } => {
+                Self::Mount { mount: mount.name(), action, source }
+            }
+            other => other,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use sys::process::CloneFlags;
 use crate::birth::{self, Hidden};
 use crate::error::{Step, spec_error};
 use crate::init::{arm, enter_cgroup};
+use crate::memory::NodePolicy;
 use crate::notify::Connection;
 use crate::process::{Failed, ProcessPlan};
 use crate::{Created, Exec, Listener, RuntimeError, Target, console, message, procfs};
@@ -46,6 +47,7 @@ fn add(request: &Exec<'_>, listener: Option<&Listener<'_>>) -> Result<Created, R
             .ok_or_else(|| spec_error("linux.seccomp.listenerPath", "is missing for an exec"))?;
         plan.listener = Some(Connection::open(listener)?);
     }
+    let memory = request.memory_policy.map(NodePolicy::new).transpose()?;
     let mut cgroup = birth::join_handle(request.cgroup)?;
     let born_in = birth::born_in(cgroup.as_ref())?;
     let kinds = kinds_to_join(request.target)?;
@@ -64,7 +66,8 @@ fn add(request: &Exec<'_>, listener: Option<&Listener<'_>>) -> Result<Created, R
             let own = [far.as_fd(), request.target.pidfd];
             birth::let_go(plan, own.into_iter(), cgroup.as_ref());
             let cgroup = cgroup.take();
-            let joiner = Joiner { plan, socket: far, cgroup, target: request.target, kinds };
+            let target = request.target;
+            let joiner = Joiner { plan, socket: far, cgroup, memory, target, kinds };
             joiner.run()
         })
         .host(|| "make a process for the container".into())?
@@ -122,6 +125,7 @@ struct Joiner<'a, 'b> {
     plan: &'a mut ProcessPlan<'b>,
     socket: OwnedFd,
     cgroup: Option<cgroups::JoinHandle>,
+    memory: Option<NodePolicy>,
     target: Target<'b>,
     kinds: ThreadNameSpaceType,
 }
@@ -151,6 +155,10 @@ impl Joiner<'_, '_> {
         enter_cgroup(self.cgroup.take())?;
         crate::limits::reset_affinity();
         self.plan.limits.apply_affinity()?;
+        // In the cgroup, whose cpuset says which nodes there are.
+        if let Some(memory) = &self.memory {
+            memory.apply()?;
+        }
         // While the host's rights are still there, and before anything of the container's is in
         // sight: its own /proc is not to be trusted with labels (CVE-2015-1334).
         if self.plan.needs_proc() {

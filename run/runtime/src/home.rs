@@ -13,11 +13,21 @@ const MAX_BYTES: u64 = 1 << 20;
 ///
 /// `/` if the user is not in /etc/passwd, or there is no such file.
 pub(crate) fn add(env: &mut Vec<CString>, uid: u32) {
-    if env.iter().any(|entry| entry.as_bytes().starts_with(b"HOME=")) {
-        return;
+    if !env.iter().any(|entry| entry.as_bytes().starts_with(b"HOME=")) {
+        env.extend(CString::new(entry(uid)));
     }
+}
+
+/// As [`add`], for an environment that is no process's yet.
+pub(crate) fn add_text(env: &mut Vec<String>, uid: u32) {
+    if !env.iter().any(|entry| entry.starts_with("HOME=")) {
+        env.push(entry(uid));
+    }
+}
+
+fn entry(uid: u32) -> String {
     let home = find(&read().unwrap_or_default(), uid).unwrap_or_else(|| "/".into());
-    env.extend(CString::new(format!("HOME={home}")));
+    format!("HOME={home}")
 }
 
 /// What is at the place of the file may be anything, and must not hold us.

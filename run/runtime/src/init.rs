@@ -158,32 +158,37 @@ impl Init<'_, '_> {
         let root = sources.next().expect("the root comes first");
         let host_views = mounts::host_views(plan)?;
         mounts::attach_root(plan, root.as_fd())?;
-        mounts::attach_all(plan, root.as_fd(), own, &mut sources)?;
+        let open = mounts::attach_all(plan, root.as_fd(), own, &mut sources)?;
         if !plan.has_foreign_dev() {
             devices::make_all(root.as_fd(), &plan.linux.devices, mounts::may_make_nodes(plan))?;
         }
         if let Some(far) = terminal {
             console::bind(root.as_fd(), far)?;
         }
+        mounts::close(open)?;
         mounts::mask(root.as_fd(), &plan.linux.masked_paths, null)?;
         mounts::make_read_only(root.as_fd(), &plan.linux.readonly_paths)?;
         mounts::finish_root(plan, root.as_fd())?;
         if !plan.linux.net_devices.is_empty() {
             self.ask(Due::Devices)?;
         }
-        self.call_hooks()?;
+        self.call_hooks(root.as_fd())?;
         mounts::enter_root(plan, root.as_fd(), &host_views)?;
         mounts::set_propagation(plan, root.as_fd())?;
         Ok(root)
     }
 
     /// What is due before the root is entered: the caller's hooks, then the container's.
-    fn call_hooks(&self) -> Result<(), RuntimeError> {
+    fn call_hooks(&self, root: BorrowedFd<'_>) -> Result<(), RuntimeError> {
         use HookPoint::{CreateContainer, CreateRuntime, Prestart};
         let container = self.plan.container;
         let has = |point: HookPoint| !point.of(container.spec.hooks.as_ref()).is_empty();
         if has(Prestart) || has(CreateRuntime) {
             self.ask(Due::Hooks)?;
+        }
+        if has(CreateContainer) {
+            // Hooks that touch files of the container name them from here, as runc has it.
+            rustix::process::fchdir(root).inside(|| "enter the root file system".into())?;
         }
         let state = || container_state(container, self.plan.bundle, "creating");
         run_hooks(container, CreateContainer, state)
@@ -307,7 +312,11 @@ fn run_hooks(
             let mut hooks = hooks.cloned().unwrap_or_default();
             let process = container.spec.process.as_ref();
             for hook in hooks.start_container.iter_mut().filter(|hook| hook.env.is_empty()) {
-                hook.env = process.map(|process| process.env.clone()).unwrap_or_default();
+                let Some(process) = process else { continue };
+                hook.env = process.env.clone();
+                if container.options.set_home {
+                    crate::home::add_text(&mut hook.env, process.user.uid);
+                }
             }
             hooks::run(point, Some(&hooks), &state())
         }

@@ -19,6 +19,7 @@
 //! until it executes its own (CVE-2019-5736).
 
 mod aside;
+mod bindflags;
 mod birth;
 mod caps;
 mod console;
@@ -65,7 +66,7 @@ pub use detached::mount_detached;
 pub use error::{ExecError, ExecErrorKind, RuntimeError};
 pub use exec::{exec, exec_notifying};
 pub use idmap::write as write_id_maps;
-pub use limits::RESOURCES;
+pub use limits::{RESOURCES, cpu_mask};
 pub use notify::Listener;
 pub use options::MOUNT_OPTIONS;
 pub use start::StartHandle;

@@ -259,6 +259,25 @@ pub(crate) fn personality(wanted: &Personality) -> Result<u32, RuntimeError> {
 }
 
 /// A list such as `0-3,7`.
+/// The processors of a list such as `0-3,7` as a hexadecimal mask, lowest bit first; `None` if it is
+/// no list. For those who print it.
+pub fn cpu_mask(list: &str) -> Option<String> {
+    let set = cpu_list(list)?;
+    let words = CpuSet::MAX_CPU / 64;
+    let word = |index: usize| {
+        (0..64).filter(|bit| set.is_set(index * 64 + bit)).fold(0_u64, |word, bit| word | 1 << bit)
+    };
+    let mut mask = String::new();
+    for word in (0..words).rev().map(word) {
+        match (mask.is_empty(), word) {
+            (true, 0) => {}
+            (true, word) => mask = format!("{word:x}"),
+            (false, word) => mask.push_str(&format!("{word:016x}")),
+        }
+    }
+    Some(format!("0x{}", if mask.is_empty() { "0" } else { &mask }))
+}
+
 fn cpu_list(list: &str) -> Option<CpuSet> {
     let mut set = CpuSet::new();
     for part in list.split(',') {
@@ -284,6 +303,10 @@ mod tests {
     #[test]
     fn lists_of_processors() {
         let count = |list| cpu_list(list).map(|set| set.count());
+        for (list, mask) in [("0", "0x1"), ("0-1,3", "0xb"), ("64", "0x10000000000000000")] {
+            assert_eq!(cpu_mask(list).as_deref(), Some(mask));
+        }
+        assert_eq!(cpu_mask("3-1"), None);
         assert_eq!(count("0-3,7"), Some(5));
         assert_eq!(count("1"), Some(1));
         for list in ["", "3-1", "x", "0-99999999", "1,"] {

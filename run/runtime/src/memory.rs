@@ -34,21 +34,28 @@ const MOST_NODES: usize = 1024;
 impl NodePolicy {
     /// Looks the names up. What the kernel does not take together is its own to refuse.
     pub(crate) fn new(wanted: &MemoryPolicy) -> Result<Self, RuntimeError> {
-        let number = |names: &[(&str, u32)], name: &str, field: &str| {
-            let found = names.iter().find(|(known, _)| *known == name);
-            found.map(|(_, number)| *number).ok_or_else(|| {
-                spec_error(format!("linux.memoryPolicy.{field}"), format!("no \"{name}\""))
-            })
+        // The words after the field are runc's, which its tests look for.
+        let wrong = |field: &str, what: &str, text: &str| {
+            let problem = format!("invalid memory policy {what}: \"{text}\"");
+            spec_error(format!("linux.memoryPolicy.{field}"), problem)
         };
-        let mut mode = number(&MODES, &wanted.mode, "mode")?;
+        let number = |names: &[(&str, u32)], name: &str| {
+            names.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+        };
+        let mut mode =
+            number(&MODES, &wanted.mode).ok_or_else(|| wrong("mode", "mode", &wanted.mode))?;
         for flag in &wanted.flags {
-            mode |= number(&FLAGS, flag, "flags")?;
+            mode |= number(&FLAGS, flag).ok_or_else(|| wrong("flags", "flag", flag))?;
         }
         let nodes = match wanted.nodes.as_str() {
             "" => Vec::new(),
-            list => nodes(list)
-                .ok_or_else(|| spec_error("linux.memoryPolicy.nodes", format!("\"{list}\"?")))?,
+            list => nodes(list).ok_or_else(|| wrong("nodes", "node list", list))?,
         };
+        let count: u32 = nodes.iter().map(|word| word.count_ones()).sum();
+        if count > 0 && matches!(wanted.mode.as_str(), "MPOL_DEFAULT" | "MPOL_LOCAL") {
+            let problem = format!("mode requires 0 nodes but got {count}");
+            return Err(spec_error("linux.memoryPolicy.nodes", problem));
+        }
         Ok(Self { mode, nodes })
     }
 
@@ -92,6 +99,8 @@ mod tests {
             ("MPOL_BIND", "2-1", &[], "linux.memoryPolicy.nodes"),
             ("MPOL_BIND", "9999999", &[], "linux.memoryPolicy.nodes"),
             ("MPOL_BIND", "0", &["MPOL_F_X"], "linux.memoryPolicy.flags"),
+            ("MPOL_DEFAULT", "0-7", &[], "linux.memoryPolicy.nodes"),
+            ("", "0", &[], "linux.memoryPolicy.mode"),
         ] {
             assert!(policy(mode, nodes, flags).unwrap_err().starts_with(field), "{mode} {nodes}");
         }

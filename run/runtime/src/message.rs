@@ -314,6 +314,9 @@ fn encode(error: &RuntimeError) -> Vec<u8> {
         RuntimeError::Inside { action, source } | RuntimeError::Host { action, source } => {
             (b'i', Some(source), action.clone())
         }
+        RuntimeError::Mount { mount, action, source } => {
+            (b'm', Some(source), format!("{mount}\0{action}"))
+        }
         RuntimeError::Spec { field, problem } => (b's', None, format!("{field}\0{problem}")),
         RuntimeError::Exec(error) => {
             let variant = match error.kind {
@@ -343,14 +346,16 @@ fn decode(bytes: &[u8]) -> RuntimeError {
     let errno = i32::from_ne_bytes([a, b, c, d]);
     let text = String::from_utf8_lossy(text).into_owned();
     let exec = |kind| RuntimeError::Exec(ExecError { kind, text: text.clone() });
+    let source = || match errno {
+        0 => io::ErrorKind::Other.into(),
+        errno => io::Error::from_raw_os_error(errno),
+    };
     match variant {
-        b'i' => RuntimeError::Inside {
-            action: text,
-            source: match errno {
-                0 => io::ErrorKind::Other.into(),
-                errno => io::Error::from_raw_os_error(errno),
-            },
-        },
+        b'i' => RuntimeError::Inside { action: text, source: source() },
+        b'm' => {
+            let (mount, action) = text.split_once('\0').unwrap_or((&text, ""));
+            RuntimeError::Mount { mount: mount.into(), action: action.into(), source: source() }
+        }
         b's' => {
             let (field, problem) = text.split_once('\0').unwrap_or((&text, ""));
             RuntimeError::Spec { field: field.to_owned(), problem: problem.to_owned() }
@@ -383,6 +388,11 @@ mod tests {
             RuntimeError::Inside {
                 action: "mount /proc".into(),
                 source: io::Error::from_raw_os_error(1),
+            },
+            RuntimeError::Mount {
+                mount: "\"a\" to rootfs at \"/b\"".into(),
+                action: "attach it".into(),
+                source: io::Error::from_raw_os_error(13),
             },
             RuntimeError::Spec { field: "mounts[0]".into(), problem: "bad".into() },
             RuntimeError::Refused("/proc is a symbolic link".into()),

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use oci::runtime::NamespaceKind;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags,
@@ -44,13 +44,14 @@ impl OwnMounts {
         for mount in &plan.mounts {
             instances.push(match mount.kind {
                 MountKind::Bind { .. } | MountKind::Remount => None,
-                MountKind::New { .. } if source::lends(plan, mount) => None,
-                MountKind::Cgroup => Some(cgroup_top(mount)?),
+                MountKind::New { .. } if source::lends(plan, mount) || mount.takes_mode() => None,
+                MountKind::Cgroup => Some(cgroup_top(mount).map_err(|e| e.mounting(mount))?),
                 MountKind::New { kind, source } => {
                     let whole = mount.options.data.iter().all(|(key, _)| key != "subset");
                     let own = whole && pids.is_none(); // has a `self` that is this process
                     has_proc |= kind == "proc" && own && mount.destination == "/proc";
-                    Some(overlay::new_instance(kind, source, mount, None, pids)?)
+                    let new = overlay::new_instance(kind, source, mount, None, pids);
+                    Some(new.map_err(|error| error.mounting(mount))?)
                 }
             });
         }
@@ -136,32 +137,55 @@ pub(crate) fn host_views(plan: &Plan<'_>) -> Result<Vec<OwnedFd>, RuntimeError> 
 }
 
 /// Attaches everything in the order of the plan. `sources` come from the host.
+///
+/// Answers with what is to be made read-only when nothing has to be put into it any more.
 pub(crate) fn attach_all(
     plan: &Plan<'_>,
     root: BorrowedFd<'_>,
     own: OwnMounts,
     sources: &mut impl Iterator<Item = OwnedFd>,
-) -> Result<(), RuntimeError> {
+) -> Result<Vec<OwnedFd>, RuntimeError> {
+    let mut open = Vec::new();
+    for (mount, instance) in plan.mounts.iter().zip(own.instances) {
+        let attached = attach_one(plan, root, mount, instance, sources);
+        let attached = attached.map_err(|error| error.mounting(mount))?;
+        open.extend(attached.filter(|_| mount.closes()));
+    }
+    Ok(open)
+}
+
+/// Makes mounts read-only.
+pub(crate) fn close(open: Vec<OwnedFd>) -> Result<(), RuntimeError> {
+    let mut open = open.iter();
+    open.try_for_each(|mount| set_attr(mount.as_fd(), false, &MountAttr::read_only()))
+        .inside(|| "make a tmpfs read-only".into())
+}
+
+fn attach_one(
+    plan: &Plan<'_>,
+    root: BorrowedFd<'_>,
+    mount: &MountPlan<'_>,
+    instance: Option<OwnedFd>,
+    sources: &mut impl Iterator<Item = OwnedFd>,
+) -> Result<Option<OwnedFd>, RuntimeError> {
+    if mount.kind == MountKind::Remount {
+        return remount(mount, root).map(|()| None);
+    }
     let mut next =
         || sources.next().ok_or(Errno::BADMSG).inside(|| "take what the host gives".into());
-    for (mount, instance) in plan.mounts.iter().zip(own.instances) {
-        if mount.kind == MountKind::Remount {
-            remount(mount, root)?;
-            continue;
+    let tree = match instance {
+        Some(tree) => tree,
+        None if mount.takes_mode() => new_tmpfs(mount, root)?,
+        None => next()?,
+    };
+    attach(mount, root, tree.as_fd())?;
+    if mount.kind == MountKind::Cgroup {
+        for name in source::cgroup_names(plan) {
+            attach_cgroup(mount, tree.as_fd(), &name, &next()?)?;
         }
-        let tree = match instance {
-            None => next()?,
-            Some(tree) => tree,
-        };
-        attach(mount, root, tree.as_fd())?;
-        if mount.kind == MountKind::Cgroup {
-            for name in source::cgroup_names(plan) {
-                attach_cgroup(mount, tree.as_fd(), &name, &next()?)?;
-            }
-            finish_cgroup(mount, tree.as_fd())?;
-        }
+        finish_cgroup(mount, tree.as_fd())?;
     }
-    Ok(())
+    Ok(Some(tree))
 }
 
 fn attach(
@@ -180,11 +204,6 @@ fn attach(
         }
         _ => Want::Directory,
     };
-    let tmpfs = matches!(mount.kind, MountKind::New { kind: "tmpfs", .. });
-    let has_mode = mount.options.data.iter().any(|(key, _)| key == "mode");
-    if tmpfs && !has_mode && !mount.options.copy_up {
-        inherit_mode(root, mount, tree)?;
-    }
     let place = target::ensure(root, &mount.destination, want)?;
     if mount.options.copy_up {
         copyup::copy(place.as_fd(), tree).inside(|| format!("copy up {}", mount.destination))?;
@@ -207,16 +226,18 @@ fn attach(
     Ok(())
 }
 
-/// A tmpfs that is not told another has the mode of the directory that it hides, as runc has it.
-fn inherit_mode(
-    root: BorrowedFd<'_>,
-    mount: &MountPlan<'_>,
-    tree: BorrowedFd<'_>,
-) -> Result<(), RuntimeError> {
+/// A tmpfs that is not told another has the mode of the directory that it hides, as runc has it:
+/// and shows that among its options.
+fn new_tmpfs(mount: &MountPlan<'_>, root: BorrowedFd<'_>) -> Result<OwnedFd, RuntimeError> {
+    let MountKind::New { kind, source } = mount.kind else { unreachable!("it is a tmpfs") };
+    let Some(hidden) = existing(root, &mount.destination)? else {
+        return overlay::new_instance(kind, source, mount, None, None);
+    };
     let action = || format!("look at {}", mount.destination);
-    let Some(hidden) = existing(root, &mount.destination)? else { return Ok(()) };
-    let mode = Mode::from_raw_mode(rustix::fs::fstat(&hidden).inside(action)?.st_mode & 0o7777);
-    rustix::fs::chmodat(tree, ".", mode, AtFlags::empty()).inside(action)
+    let mode = rustix::fs::fstat(&hidden).inside(action)?.st_mode & 0o7777;
+    let mut mount = mount.clone();
+    mount.options.data.push(("mode".into(), Some(format!("{mode:o}"))));
+    overlay::new_instance(kind, source, &mount, None, None)
 }
 
 /// Changes the attributes of what is mounted at a place, and the options of its file system.

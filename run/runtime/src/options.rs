@@ -14,6 +14,8 @@ pub(crate) struct MountOptions {
     pub(crate) bind: Option<Bind>,
     /// Attributes of the mount itself.
     pub(crate) own: Attributes,
+    /// Whether there was a word about those, if only one that changes nothing.
+    pub(crate) about_own: bool,
     /// Attributes of the mount and of all below it.
     pub(crate) recursive: Attributes,
     /// Propagation, and whether of all below it too; one after the other.
@@ -66,6 +68,21 @@ impl Attributes {
         self.clear |= ATIME;
     }
 
+    /// Of one mount, what negates a choice of access times undoes that choice and makes no other.
+    fn take_back(&mut self, word: &str) -> bool {
+        let choice = match word {
+            "atime" => NO_ATIME,
+            "norelatime" => RELATIME,
+            "nostrictatime" => STRICT_ATIME,
+            _ => return false,
+        };
+        if self.clear & ATIME != 0 && self.set & ATIME == choice {
+            self.set &= !ATIME;
+            self.clear &= !ATIME;
+        }
+        true
+    }
+
     fn apply(&mut self, word: &str) -> bool {
         match word {
             "ro" => self.change(READ_ONLY, true),
@@ -94,7 +111,8 @@ impl Attributes {
 pub(crate) fn parse(options: &[String]) -> MountOptions {
     let mut parsed = MountOptions::default();
     for option in options {
-        if parsed.own.apply(option) {
+        if parsed.own.take_back(option) || parsed.own.apply(option) {
+            parsed.about_own = true;
             continue;
         }
         if let Some(word) = option.strip_prefix('r')
@@ -271,6 +289,9 @@ mod tests {
         assert_eq!(parsed("ro rw").own, Attributes { set: 0, clear: READ_ONLY });
         assert_eq!(parsed("rw ro").own, Attributes { set: READ_ONLY, clear: 0 });
         assert_eq!(parsed("noatime relatime").own, Attributes { set: 0, clear: ATIME });
+        assert_eq!(parsed("noatime atime").own, Attributes::default());
+        assert_eq!(parsed("strictatime atime").own.set, STRICT_ATIME);
+        assert!(parsed("atime").about_own && !parsed("rprivate bind rro").about_own);
         assert_eq!(parsed("sync lazytime async nolazytime").data, []);
         assert_eq!(parsed("async sync").data, [("sync".to_owned(), None)]);
     }

@@ -55,7 +55,7 @@ pub(crate) fn new_instance(
         }
         Err(errno).inside(|| format!("{}{said}", action()))
     })?;
-    let attributes = MountAttrFlags::from_bits_retain(plan.options.own.set as u32);
+    let attributes = MountAttrFlags::from_bits_retain(plan.first_attributes() as u32);
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).inside(action)
 }
 

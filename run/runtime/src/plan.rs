@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use oci::runtime::{IdMapping, Linux, NamespaceKind, Spec};
-use sys::mount::Propagation;
+use sys::mount::{Propagation, READ_ONLY};
 use sys::process::CloneFlags;
 
 use crate::error::spec_error;
@@ -59,7 +59,7 @@ impl Namespaces<'_> {
 }
 
 /// One mount, to be performed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct MountPlan<'a> {
     /// For messages: `mounts[3]`.
     pub(crate) field: String,
@@ -279,6 +279,40 @@ impl<'a> MountPlan<'a> {
             gid_mappings: &mount.gid_mappings,
             label: None,
         })
+    }
+
+    /// Whether it is a tmpfs that is read-only: in the end, when all that comes into it is there
+    /// (mounts, and the devices of /dev), as with runc.
+    pub(crate) fn closes(&self) -> bool {
+        matches!(self.kind, MountKind::New { kind: "tmpfs", .. })
+            && self.options.own.set & READ_ONLY != 0
+    }
+
+    /// The attributes that it begins with.
+    pub(crate) fn first_attributes(&self) -> u64 {
+        match self.closes() {
+            true => self.options.own.set & !READ_ONLY,
+            false => self.options.own.set,
+        }
+    }
+
+    /// Whether it is a tmpfs whose mode is that of the directory which it hides, if there is one:
+    /// then it is made when that is known.
+    pub(crate) fn takes_mode(&self) -> bool {
+        matches!(self.kind, MountKind::New { kind: "tmpfs", .. })
+            && !self.options.copy_up
+            && self.options.data.iter().all(|(key, _)| key != "mode")
+    }
+
+    /// What is mounted where, as runc names it.
+    pub(crate) fn name(&self) -> String {
+        let source = match self.kind {
+            MountKind::Bind { source, .. } => source,
+            MountKind::Cgroup => "cgroup",
+            MountKind::Remount => "",
+            MountKind::New { kind, source } => source.unwrap_or(kind),
+        };
+        format!("{source:?} to rootfs at {:?}", self.destination)
     }
 
     /// Refuses to hide what the runtime and the kernel rely on: a file system of the container's

@@ -8,6 +8,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use oci::runtime::NamespaceKind;
 use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags};
 use rustix::mount::{OpenTreeFlags, open_tree};
 use sys::mount::{IdMapFd, MountAttr, Propagation, set_attr};
@@ -17,7 +18,7 @@ use crate::idmap::IdMap;
 use crate::joined::Joined;
 use crate::options::Bind;
 use crate::plan::{MountKind, MountPlan, Plan};
-use crate::{Rootfs, RuntimeError, overlay};
+use crate::{Rootfs, RuntimeError, bindflags, overlay};
 
 /// Mounts that are attached nowhere yet.
 #[derive(Debug, Default)]
@@ -83,13 +84,15 @@ impl Sources {
         let mut lent = lent.into_iter();
         sources.fds.push(root(plan, user)?);
         for mount in &plan.mounts {
+            let named = |error: RuntimeError| error.mounting(mount);
             match mount.kind {
                 MountKind::Bind { source, what } => {
-                    let tree = bind(source, what, mount, plan.propagation.0, user)?;
+                    let tree = bind(plan, mount, (source, what), plan.propagation.0, user);
+                    let tree = tree.map_err(named)?;
                     check_system(tree.as_fd(), mount)?;
                     sources.fds.push(tree);
                 }
-                MountKind::Cgroup => sources.open_cgroup(plan, mount)?,
+                MountKind::Cgroup => sources.open_cgroup(plan, mount).map_err(named)?,
                 MountKind::New { .. } if lends(plan, mount) => sources.fds.extend(lent.next()),
                 MountKind::New { .. } | MountKind::Remount => {}
             }
@@ -106,7 +109,7 @@ impl Sources {
     }
 
     fn open_cgroup(&mut self, plan: &Plan<'_>, mount: &MountPlan<'_>) -> Result<(), RuntimeError> {
-        use oci::runtime::NamespaceKind::{Cgroup, User};
+        use NamespaceKind::{Cgroup, User};
         let mut own = mount.options.own;
         if plan.namespaces.has(User) && !plan.namespaces.has(Cgroup) {
             // Somebody who is root only inside would see, and own, the host's files there
@@ -154,7 +157,9 @@ fn root(plan: &Plan<'_>, user: Option<&IdMap>) -> Result<OwnedFd, RuntimeError> 
         Rootfs::Mounts(_) => {
             let mount = plan.rootfs.first().expect("the plan has checked that there is one");
             match mount.kind {
-                MountKind::Bind { source, what } => bind(source, what, mount, first(plan), user),
+                MountKind::Bind { source, what } => {
+                    bind(plan, mount, (source, what), first(plan), user)
+                }
                 MountKind::New { kind, source } => {
                     // An overlay cannot be mapped itself, but its layers can.
                     let map = match kind {
@@ -185,9 +190,9 @@ fn as_host(error: RuntimeError) -> RuntimeError {
 }
 
 fn bind(
-    source: &str,
-    what: Bind,
+    plan: &Plan<'_>,
     mount: &MountPlan<'_>,
+    (source, what): (&str, Bind),
     default: Propagation,
     user: Option<&IdMap>,
 ) -> Result<OwnedFd, RuntimeError> {
@@ -203,25 +208,21 @@ fn bind(
     let options = &mount.options;
     let mut words = options.propagation.iter().copied();
     let first = words.next().unwrap_or((default, true));
-    // What concerns all mounts first, then the mount itself: so that `ro` wins over `rrw`.
+    if options.about_own {
+        let locked = plan.namespaces.has(NamespaceKind::User);
+        bindflags::apply(tree.as_fd(), options.own, locked).host(action)?;
+    }
+    // What concerns all mounts comes after what the top is: `rro` is to hold for that too.
     let everywhere = MountAttr {
         set: options.recursive.set,
         clear: options.recursive.clear,
         propagation: first.1.then_some(first.0),
         id_map: None,
     };
-    let itself = MountAttr {
-        set: options.own.set,
-        clear: options.own.clear,
-        propagation: (!first.1).then_some(first.0),
-        id_map: None,
-    };
-    for (attr, recursive) in [(everywhere, true), (itself, false)] {
-        if !attr.is_empty() {
-            set_attr(tree.as_fd(), recursive, &attr).host(action)?;
-        }
+    if !everywhere.is_empty() {
+        set_attr(tree.as_fd(), true, &everywhere).host(action)?;
     }
-    for (propagation, recursive) in words {
+    for (propagation, recursive) in (!first.1).then_some(first).into_iter().chain(words) {
         let attr = MountAttr { propagation: Some(propagation), ..MountAttr::default() };
         set_attr(tree.as_fd(), recursive, &attr).host(action)?;
     }

@@ -39,7 +39,8 @@ pub(crate) fn ensure(
         Ok(fd) => fd,
         Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
             return Err(RuntimeError::Refused(format!(
-                "{path} in the root file system is, or leads through, a symbolic link"
+                "{path} must be mounted on ordinary directory, and in the root file system it is, \
+                 or leads through, a symbolic link"
             )));
         }
         Err(error) => return Err(error).inside(|| format!("make a place for {path}")),

@@ -155,7 +155,9 @@ fn key(filter: &Seccomp, native: Arch) -> [u8; SUM_BYTES] {
     feed.text(&filter.default_action);
     feed.option(filter.default_errno_ret);
     feed.texts(&filter.architectures);
-    feed.texts(&filter.flags);
+    // No list and an empty one are two things.
+    feed.number(filter.flags.is_some().into());
+    feed.texts(filter.flags.as_deref().unwrap_or_default());
     feed.number(filter.syscalls.len() as u64);
     for rule in &filter.syscalls {
         feed.texts(&rule.names);
@@ -279,7 +281,8 @@ mod tests {
             key(|_| {}),
             key(|f| f.default_errno_ret = None),
             key(|f| f.architectures.clear()),
-            key(|f| f.flags.push("SECCOMP_FILTER_FLAG_LOG".to_owned())),
+            key(|f| f.flags = Some(Vec::new())),
+            key(|f| f.flags = Some(vec!["SECCOMP_FILTER_FLAG_LOG".to_owned()])),
             key(|f| drop(f.syscalls.pop())),
             key(|f| drop(f.syscalls[0].names.pop())),
             key(|f| f.syscalls[0].action.push('X')),

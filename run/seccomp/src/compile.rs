@@ -79,7 +79,7 @@ pub(crate) fn policy(filter: &Seccomp, native: Arch) -> Result<Policy<'static>, 
     }
     let notifies = rules.iter().any(|rule: &Rule<'_>| rule.action == Action::NOTIFY);
     let newer = (!default.lets_unknown_calls_pass()).then_some(Action::errno(ENOSYS));
-    Ok(Policy { default, newer, arches, flags: flags(&filter.flags, notifies)?, rules })
+    Ok(Policy { default, newer, arches, flags: flags(filter.flags.as_deref(), notifies)?, rules })
 }
 
 fn add_rule(rules: &mut Vec<Rule<'static>>, rule: &SeccompRule) -> Result<(), SeccompError> {
@@ -165,10 +165,10 @@ fn condition(argument: &SeccompArg, rule: &SeccompRule) -> Result<Condition, Sec
     }
 }
 
-/// The kernel's flags; the one for speed alone if the filter names none, as runc does.
-fn flags(names: &[String], notifies: bool) -> Result<u32, SeccompError> {
-    let mut flags = if names.is_empty() { flag::SPEC_ALLOW } else { 0 };
-    for name in names {
+/// The kernel's flags; the one for speed alone if the filter has no list of them, as runc does.
+fn flags(names: Option<&[String]>, notifies: bool) -> Result<u32, SeccompError> {
+    let mut flags = if names.is_none() { flag::SPEC_ALLOW } else { 0 };
+    for name in names.unwrap_or_default() {
         flags |= match name.as_str() {
             "SECCOMP_FILTER_FLAG_TSYNC" => flag::TSYNC,
             "SECCOMP_FILTER_FLAG_LOG" => flag::LOG,
@@ -198,6 +198,6 @@ mod tests {
             let argument = SeccompArg { op: op.to_owned(), ..SeccompArg::default() };
             condition(&argument, &SeccompRule::default()).unwrap();
         }
-        flags(&FLAGS.map(str::to_owned), false).unwrap();
+        flags(Some(&FLAGS.map(str::to_owned)), false).unwrap();
     }
 }

@@ -130,7 +130,7 @@ impl DockerProfile {
             default_action: self.default_action,
             default_errno_ret: self.default_errno_ret,
             architectures,
-            flags: self.flags.unwrap_or_default(),
+            flags: self.flags,
             listener_path: self.listener_path,
             listener_metadata: self.listener_metadata,
             syscalls,

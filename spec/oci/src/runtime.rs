@@ -308,7 +308,8 @@ pub struct Linux {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MemoryPolicy {
-    /// `MPOL_BIND` and so on.
+    /// `MPOL_BIND` and so on. Required: empty if it is missing, and no mode.
+    #[serde(default)]
     pub mode: String,
     /// A list such as `0-3,7`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -694,9 +695,10 @@ pub struct Seccomp {
     /// `SCMP_ARCH_X86_64` and so on; the native one is always there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub architectures: Vec<String>,
-    /// `SECCOMP_FILTER_FLAG_LOG` and so on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub flags: Vec<String>,
+    /// `SECCOMP_FILTER_FLAG_LOG` and so on. An empty list asks for none; without a list runtimes
+    /// choose those that cost nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flags: Option<Vec<String>>,
     /// The socket of a program that answers notifications.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listener_path: Option<String>,

@@ -19,6 +19,7 @@ use crate::pid_file;
 use crate::status::{self, Status};
 use crate::store::Record;
 use crate::terminal::Relay;
+use crate::trace;
 use crate::wait::Held;
 
 pub(crate) const EXEC: Command = Command {
@@ -87,12 +88,14 @@ fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
         process: &process,
         seccomp: filter.as_ref(),
         cgroup: group.as_ref(),
+        memory_policy: spec.linux.as_ref().and_then(|linux| linux.memory_policy.as_ref()),
         stdio: if process.terminal { Stdio::Terminal { size: None } } else { Stdio::Inherit },
         parent: Parent::Own,
         death_signal: None,
         preserved: &fds,
         options: Options { set_home: true, ..Options::default() },
     };
+    trace::setup(&context.log, filter.as_ref());
     let created = match spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()) {
         Some(Seccomp { listener_path: Some(path), listener_metadata, .. }) => {
             let metadata = listener_metadata.as_deref().unwrap_or_default();
@@ -104,6 +107,7 @@ fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
     for warning in &created.warnings {
         context.log.warn(warning);
     }
+    trace::waits(&context.log, created.pid);
     receivers.serve(&created)?;
     if let Some(path) = &pid_file {
         pid_file::write(path, created.pid)?;
@@ -113,6 +117,7 @@ fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
         (true, Some(console)) => Some(Relay::new(console)?),
         _ => None,
     };
+    trace::execute(&context.log, pid, &process);
     start.start()?;
     match held {
         None => Ok(Exit::SUCCESS),

@@ -29,6 +29,8 @@ pub(crate) struct Request {
     /// Added once the container runs; its output and end are reported instead of init's.
     pub(crate) exec: Option<Process>,
     pub(crate) make_cwd: Option<(u32, u32)>,
+    /// Whether `HOME` is looked up.
+    pub(crate) set_home: bool,
     pub(crate) no_pivot: bool,
     pub(crate) death_signal: bool,
     /// Open this many inheritable descriptors of a host's directory first.
@@ -263,8 +265,12 @@ fn carry_out(request: &Request, report: &mut Report) -> Result<(), RuntimeError>
         true => Stdio::Terminal { size: None },
         false => Stdio::Fds([files[0].as_fd(), files[1].as_fd(), files[2].as_fd()]),
     };
-    let options =
-        Options { make_cwd: request.make_cwd, no_pivot: request.no_pivot, ..Options::default() };
+    let options = Options {
+        make_cwd: request.make_cwd,
+        no_pivot: request.no_pivot,
+        set_home: request.set_home,
+        ..Options::default()
+    };
     let death_signal = request.death_signal.then_some(Signal::KILL);
     let terminal = request.spec.process.as_ref().is_some_and(|process| process.terminal);
     let filter = request.spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
@@ -314,6 +320,7 @@ fn carry_out(request: &Request, report: &mut Report) -> Result<(), RuntimeError>
                 namespace.path = Some(format!("/proc/{}/ns/pid", init.pid.as_raw_nonzero()));
             }
         }
+        let linux = request.spec.linux.as_ref();
         let once = |report: &mut Report| {
             let created = match (&request.exec, &joining) {
                 (Some(process), _) => exec(
@@ -322,6 +329,7 @@ fn carry_out(request: &Request, report: &mut Report) -> Result<(), RuntimeError>
                         process,
                         seccomp: filter.as_ref(),
                         cgroup: cgroup.as_ref().map(|own| &own.0),
+                        memory_policy: linux.and_then(|linux| linux.memory_policy.as_ref()),
                         stdio: stdio(process.terminal),
                         parent: Parent::Own,
                         death_signal,

@@ -92,3 +92,20 @@ fn how_it_is_scheduled_is_as_asked_even_if_children_do_not_inherit_it() {
     // A child of the program has the default again.
     assert_eq!(out.ok(), "0 0\n5 1");
 }
+
+#[test]
+fn its_memory_comes_from_the_nodes_of_the_containers_policy() {
+    let script = "head -n 1 /proc/self/numa_maps | cut -d' ' -f2";
+    let process = bundle::spec(&["sh", "-c", script]).process;
+    let out = Run::new(&["sleep", "60"])
+        .linux(|linux| {
+            linux.memory_policy = Some(oci::runtime::MemoryPolicy {
+                mode: "MPOL_PREFERRED".into(),
+                nodes: "0".into(),
+                flags: vec!["MPOL_F_RELATIVE_NODES".into()],
+            });
+        })
+        .request(|request| request.exec = process)
+        .run();
+    assert_eq!(out.ok(), "prefer=relative:0");
+}

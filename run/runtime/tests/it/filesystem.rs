@@ -271,3 +271,35 @@ fn without_pivot_the_root_is_the_same() {
     .request(|request| request.no_pivot = true);
     assert_eq!(run.run().ok(), "bin dev etc proc root sys tmp usr 8\n1");
 }
+
+#[test]
+fn a_read_only_tmpfs_is_that_when_all_is_in_it() {
+    let run = Run::shell(
+        "touch /dev/x 2>/dev/null || echo ro; test -c /dev/null && ls -d /dev/pts /dev/shm; \
+         touch /low/x 2>/dev/null || echo ro; touch /low/deep/x && echo rw",
+    )
+    .edit(|spec| {
+        let dev = spec.mounts.iter_mut().find(|mount| mount.destination == "/dev").unwrap();
+        dev.options.push("ro".into());
+        spec.mounts.push(tmpfs("/low", &["ro"]));
+        spec.mounts.push(tmpfs("/low/deep", &[]));
+    });
+    let out = run.run();
+    assert_eq!(out.ok().lines().collect::<Vec<_>>(), ["ro", "/dev/pts", "/dev/shm", "ro", "rw"]);
+}
+
+#[test]
+fn a_tmpfs_shows_the_mode_that_it_takes_from_what_it_hides() {
+    let script = "grep ' /hidden ' /proc/mounts | grep -o mode=[0-7]*; stat -c %a /hidden /new; \
+        grep ' /new ' /proc/mounts | grep -c mode=";
+    let run = Run::shell(script);
+    let hidden = run.dir().join("rootfs/hidden");
+    std::fs::create_dir(&hidden).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o710);
+    std::fs::set_permissions(&hidden, mode).unwrap();
+    let run = run.edit(|spec| {
+        spec.mounts.extend([tmpfs("/hidden", &[]), tmpfs("/new", &[])]);
+    });
+    let out = run.run();
+    assert_eq!(out.stdout, "mode=710\n710\n1777\n0\n", "{out:?}");
+}

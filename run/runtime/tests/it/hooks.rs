@@ -66,3 +66,21 @@ fn a_hook_that_fails_ends_it_all() {
         assert!(!run.rootfs().join("started").exists());
     }
 }
+
+#[test]
+fn hooks_find_files_of_the_container_from_where_they_begin() {
+    let run = Run::shell("cat /from-hook; cat /tmp/home");
+    let run = run
+        .edit(|spec| {
+            let mut own = hook("echo $HOME:$PATH:$ONLY > /tmp/home".into());
+            own.env = Vec::new();
+            spec.hooks = Some(Hooks {
+                create_container: vec![hook("echo made > ./from-hook".into())],
+                start_container: vec![own],
+                ..Hooks::default()
+            });
+        })
+        .process(|process| process.env = vec!["PATH=/bin".into(), "ONLY=this".into()])
+        .request(|request| request.set_home = true);
+    assert_eq!(run.run().ok(), "made\n/root:/bin:this");
+}

@@ -44,7 +44,8 @@ fn the_working_directory_is_entered_made_or_missed() {
         |cwd: &str| Run::shell("pwd; stat -c %u:%g .").process(|process| process.cwd = cwd.into());
     assert_eq!(run("/root").run().ok(), "/root\n0:0");
     let out = run("/missing").run();
-    let wanted = "cannot chdir to cwd (\"/missing\") set in config.json";
+    let wanted =
+        "error during container init: cannot chdir to cwd (\"/missing\") set in config.json";
     assert!(out.refused().starts_with(wanted), "{out:?}");
     let out = run("/srv/app").request(|request| request.make_cwd = Some((7, 8))).run();
     assert_eq!(out.ok(), "/srv/app\n7:8");

@@ -216,6 +216,7 @@ impl Work {
                     process,
                     seccomp: self.filter.as_ref(),
                     cgroup: group,
+                    memory_policy: None,
                     stdio: stdio.theirs(),
                     parent: Parent::Sibling,
                     death_signal: Some(Signal::KILL),
