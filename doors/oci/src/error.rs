@@ -155,7 +155,8 @@ mod tests {
             ),
             (
                 RuntimeError::Inside { action: "mount x".into(), source: missing() }.into(),
-                "unable to start container process: cannot mount x: no such file or directory",
+                "unable to start container process: error during container init: cannot mount x: \
+                 no such file or directory",
             ),
             (
                 RuntimeError::Spec { field: "a.b".into(), problem: "is missing".into() }.into(),

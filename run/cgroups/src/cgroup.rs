@@ -107,6 +107,20 @@ impl Group {
             controllers: mount.controllers,
         }
     }
+
+    /// The hierarchy's mount point; `path` is where in it the group is.
+    fn top(&self, path: &CgroupPath) -> PathBuf {
+        let depth = Path::new(path.as_str()).components().count();
+        self.dir.ancestors().nth(depth).unwrap_or(&self.dir).to_owned()
+    }
+
+    /// Whether the hierarchy goes by a name, which its mount point has (`cpu,cpuacct`); an empty
+    /// name is everyone's.
+    fn is_called(&self, name: &str, path: &CgroupPath) -> bool {
+        let top = self.top(path);
+        let own = top.file_name().and_then(|own| own.to_str()).unwrap_or("");
+        name.is_empty() || self.version == Version::V1 && own.split(',').any(|own| own == name)
+    }
 }
 
 impl Cgroup {
@@ -185,6 +199,31 @@ impl Cgroup {
     /// The group's directory in each hierarchy that it is in, with the hierarchy's version.
     pub fn directories(&self) -> impl Iterator<Item = (&Path, Version)> {
         self.groups.iter().map(|group| (group.dir.as_path(), group.version))
+    }
+
+    /// Groups below this one, for a process that joins: in each hierarchy that has the controller
+    /// (or the name, such as `systemd`) the one at the path beside it, in the others this one.
+    /// An empty name stands for every hierarchy.
+    ///
+    /// [`CgroupError::NotFound`] if one of them is missing: a process that joined the rest would
+    /// stay in its maker's group there. [`CgroupError::UnknownController`] for other names. The
+    /// path is this group's.
+    pub fn parts(&self, parts: &[(&str, CgroupPath)]) -> Result<Self, CgroupError> {
+        let mut groups = self.groups.clone();
+        for (name, path) in parts {
+            let mut known = false;
+            for group in groups.iter_mut().filter(|group| group.is_called(name, &self.path)) {
+                known = true;
+                group.dir = group.top(&self.path).join(path.as_str());
+                if !group.dir.is_dir() {
+                    return Err(CgroupError::NotFound { path: path.to_string() });
+                }
+            }
+            if !known {
+                return Err(CgroupError::UnknownController { name: (*name).to_owned() });
+            }
+        }
+        Ok(Self::new(self.path.clone(), groups))
     }
 
     pub(crate) fn groups(&self) -> &[Group] {

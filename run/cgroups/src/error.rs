@@ -33,6 +33,12 @@ pub enum CgroupError {
         /// What was asked for, in the words of the runtime-spec.
         setting: String,
     },
+    /// A hierarchy was named that the group is not in.
+    #[error("unknown controller {name}")]
+    UnknownController {
+        /// The name.
+        name: String,
+    },
     /// The controller is there, but it has no such setting in this version of control groups.
     #[error("{setting} cannot be set here: {reason}")]
     Unsupported {

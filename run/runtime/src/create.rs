@@ -113,6 +113,10 @@ fn make(container: &Container<'_>, bundle: Option<&Path>) -> Result<Created, Run
     let perform = |due| match due {
         Due::Devices => move_devices(),
         Due::Hooks => call_hooks(),
+        Due::Map { mount, tree } => {
+            let user = user_map(&plan, &child)?;
+            source::map_inner(&plan, mount as usize, tree.as_fd(), user.as_ref())
+        }
     };
     let outcome = lent
         .and_then(|lent| provide(&plan, &child, near.as_fd(), lent))
@@ -144,7 +148,7 @@ fn provide(
     socket: BorrowedFd<'_>,
     lent: Vec<OwnedFd>,
 ) -> Result<(), RuntimeError> {
-    let user: Option<OwnedFd> = if plan.namespaces.makes(NamespaceKind::User) {
+    if plan.namespaces.makes(NamespaceKind::User) {
         idmap::write(child.pid, &plan.linux.uid_mappings, &plan.linux.gid_mappings)?;
         message::to_child(socket, FromCaller::Mapped, &[])?;
         if !rustix::process::geteuid().is_root() {
@@ -152,15 +156,21 @@ fn provide(
             // everything itself, as root in its namespaces.
             return message::sources(socket, child.pid, &[]);
         }
-        Some(idmap::open(child.pid)?)
-    } else {
-        joined::open_one(plan, NamespaceKind::User)?
-    };
-    let (uids, gids) = (&plan.linux.uid_mappings, &plan.linux.gid_mappings);
-    let map = user.map(|namespace| IdMap::of(namespace, uids, gids));
+    }
+    let map = user_map(plan, child)?;
     let sources = Sources::open(plan, map.as_ref(), lent)?;
     for fds in sources.as_fds().chunks(sys::socket::MAX_FDS) {
         message::sources(socket, child.pid, fds)?;
     }
     Ok(())
+}
+
+/// The container's user namespace, if it has one of its own.
+fn user_map(plan: &Plan<'_>, child: &Child) -> Result<Option<IdMap>, RuntimeError> {
+    let namespace = match plan.namespaces.makes(NamespaceKind::User) {
+        true => Some(idmap::open(child.pid)?),
+        false => joined::open_one(plan, NamespaceKind::User)?,
+    };
+    let (uids, gids) = (&plan.linux.uid_mappings, &plan.linux.gid_mappings);
+    Ok(namespace.map(|namespace| IdMap::of(namespace, uids, gids)))
 }

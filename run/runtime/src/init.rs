@@ -158,7 +158,15 @@ impl Init<'_, '_> {
         let root = sources.next().expect("the root comes first");
         let host_views = mounts::host_views(plan)?;
         mounts::attach_root(plan, root.as_fd())?;
-        let open = mounts::attach_all(plan, root.as_fd(), own, &mut sources)?;
+        let mut map = |mount: usize, tree: OwnedFd| {
+            let due = Due::Map { mount: mount.try_into().unwrap_or(u32::MAX), tree };
+            self.ask(&due)?;
+            match due {
+                Due::Map { tree, .. } => Ok(tree),
+                Due::Devices | Due::Hooks => unreachable!("it is what was asked"),
+            }
+        };
+        let open = mounts::attach_all(plan, root.as_fd(), own, &mut sources, &mut map)?;
         if !plan.has_foreign_dev() {
             devices::make_all(root.as_fd(), &plan.linux.devices, mounts::may_make_nodes(plan))?;
         }
@@ -170,7 +178,7 @@ impl Init<'_, '_> {
         mounts::make_read_only(root.as_fd(), &plan.linux.readonly_paths)?;
         mounts::finish_root(plan, root.as_fd())?;
         if !plan.linux.net_devices.is_empty() {
-            self.ask(Due::Devices)?;
+            self.ask(&Due::Devices)?;
         }
         self.call_hooks(root.as_fd())?;
         mounts::enter_root(plan, root.as_fd(), &host_views)?;
@@ -184,7 +192,7 @@ impl Init<'_, '_> {
         let container = self.plan.container;
         let has = |point: HookPoint| !point.of(container.spec.hooks.as_ref()).is_empty();
         if has(Prestart) || has(CreateRuntime) {
-            self.ask(Due::Hooks)?;
+            self.ask(&Due::Hooks)?;
         }
         if has(CreateContainer) {
             // Hooks that touch files of the container name them from here, as runc has it.
@@ -212,7 +220,7 @@ impl Init<'_, '_> {
     }
 
     /// Has the caller do something.
-    fn ask(&self, due: Due) -> Result<(), RuntimeError> {
+    fn ask(&self, due: &Due) -> Result<(), RuntimeError> {
         message::send_due(self.socket.as_fd(), due).inside(|| "ask the caller".into())?;
         self.await_caller(FromCaller::Continue, &mut Vec::new());
         Ok(())

@@ -91,9 +91,17 @@ impl Limits {
     pub(crate) fn apply_scheduler(&self, pid: Option<Pid>) -> Result<(), RuntimeError> {
         match &self.scheduler {
             None => Ok(()),
-            Some(attr) => {
-                sys::schedule::set_scheduler(pid, attr).inside(|| "set process.scheduler".into())
-            }
+            Some(attr) => sys::schedule::set_scheduler(pid, attr).map_err(|source| {
+                // The kernel gives no deadlines to who may not run everywhere. sched_setattr(2).
+                let why = match source.kind() {
+                    std::io::ErrorKind::PermissionDenied if attr.policy == SCHED_DEADLINE => {
+                        ": process scheduler can't be used together with AllowedCPUs, and needs \
+                         CAP_SYS_NICE"
+                    }
+                    _ => "",
+                };
+                RuntimeError::Inside { action: format!("set process.scheduler{why}"), source }
+            }),
         }
     }
 }
@@ -211,6 +219,8 @@ fn scheduler(wanted: &Scheduler) -> Result<SchedAttr, RuntimeError> {
     Ok(attr)
 }
 
+/// The policy that is about time.
+const SCHED_DEADLINE: u32 = 6;
 /// sched(7).
 const POLICIES: [(&str, u64); 7] = [
     ("SCHED_OTHER", 0),
@@ -219,7 +229,7 @@ const POLICIES: [(&str, u64); 7] = [
     ("SCHED_BATCH", 3),
     ("SCHED_ISO", 4),
     ("SCHED_IDLE", 5),
-    ("SCHED_DEADLINE", 6),
+    ("SCHED_DEADLINE", SCHED_DEADLINE as u64),
 ];
 
 /// sched_setattr(2).

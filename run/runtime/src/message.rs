@@ -7,6 +7,8 @@
 //!   |                                        |  makes the slow namespaces
 //!   | opens and clones what the host gives   |
 //!   |---- Sources (pid, descriptors) ------->|  mounts
+//!   |<--- MapDue (mount, descriptor) --------|  (only if the ids of a part of its tree are mapped)
+//!   |---- Continue ------------------------->|
 //!   |<--- DevicesDue ------------------------|  (only if it gets network devices)
 //!   |---- Continue ------------------------->|
 //!   |<--- HooksDue --------------------------|  (only if there are hooks for this point)
@@ -40,8 +42,9 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 
 use crate::{ExecError, ExecErrorKind, RuntimeError};
 
@@ -98,17 +101,24 @@ pub(crate) enum FromChild {
 }
 
 /// What the caller is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
+#[derive(Debug)]
 pub(crate) enum Due {
     /// Move network devices into the child's network.
-    Devices = b'd',
+    Devices,
     /// Call hooks.
-    Hooks = b'h',
+    Hooks,
+    /// Map the ids of a mount that was cloned from the container's own tree.
+    Map {
+        /// Which of the plan's.
+        mount: u32,
+        /// The clone, attached nowhere.
+        tree: OwnedFd,
+    },
 }
 
-const DEVICES_DUE: u8 = Due::Devices as u8;
-const HOOKS_DUE: u8 = Due::Hooks as u8;
+const DEVICES_DUE: u8 = b'd';
+const HOOKS_DUE: u8 = b'h';
+const MAP_DUE: u8 = b'i';
 const READY: u8 = b'r';
 const AWAY: u8 = b'a';
 const BORN: u8 = b'b';
@@ -183,6 +193,13 @@ pub(crate) fn from_child(socket: BorrowedFd<'_>) -> Result<Option<FromChild>, Ru
         None => Ok(None),
         Some((&DEVICES_DUE, _)) => Ok(Some(FromChild::Due(Due::Devices))),
         Some((&HOOKS_DUE, _)) => Ok(Some(FromChild::Due(Due::Hooks))),
+        Some((&MAP_DUE, &[a, b, c, d])) => match fds.next() {
+            Some(tree) => {
+                let mount = u32::from_ne_bytes([a, b, c, d]);
+                Ok(Some(FromChild::Due(Due::Map { mount, tree })))
+            }
+            None => Err(out_of_turn()),
+        },
         Some((&READY, texts)) => Ok(Some(FromChild::Ready {
             warnings: lines(texts).map(str::to_owned).collect(),
             console: fds.next(),
@@ -244,7 +261,11 @@ pub(crate) fn await_start(socket: OwnedFd) -> Option<OwnedFd> {
     }
     let listener = fds.pop()?;
     drop(socket);
+    let signals = Signals::hold();
     loop {
+        if !signals.as_ref().is_none_or(|signals| signals.allow_waiting(&listener)) {
+            return None;
+        }
         let caller = match rustix::net::accept_with(&listener, SocketFlags::CLOEXEC) {
             Ok(caller) => caller,
             Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => continue,
@@ -257,8 +278,75 @@ pub(crate) fn await_start(socket: OwnedFd) -> Option<OwnedFd> {
     }
 }
 
-pub(crate) fn send_due(socket: BorrowedFd<'_>, due: Due) -> io::Result<()> {
-    sys::socket::send(socket, &[due as u8], &[], SendFlags::empty()).map(drop)
+/// Signals to a process that waits and is the first of its pid namespace. The kernel spares that
+/// one whatever it has no handler for, so that nothing but SIGKILL would end a container which is
+/// created and not started; engines send SIGTERM, as runc's first process ends by it.
+struct Signals {
+    fd: OwnedFd,
+}
+
+impl Signals {
+    /// `None` where the kernel's own defaults do.
+    fn hold() -> Option<Self> {
+        if rustix::process::getpid() != Pid::INIT {
+            return None;
+        }
+        // Without them it waits all the same.
+        sys::signals::block_all().ok()?;
+        sys::signals::signal_fd(None).ok().map(|fd| Self { fd })
+    }
+
+    /// Waits until somebody connects; `false` if a signal came by which a process ends.
+    fn allow_waiting(&self, listener: &OwnedFd) -> bool {
+        loop {
+            let mut fds =
+                [PollFd::new(listener, PollFlags::IN), PollFd::new(&self.fd, PollFlags::IN)];
+            if poll(&mut fds, None).is_err() {
+                continue;
+            }
+            if !fds[0].revents().is_empty() {
+                return true;
+            }
+            while let Ok(Some(signal)) = sys::signals::read_signal(self.fd.as_fd()) {
+                if !HARMLESS.iter().any(|harmless| harmless.as_raw() == signal) {
+                    return false;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Signals {
+    /// For the program to be executed. What came meanwhile is forgotten, as the first process of a
+    /// namespace never asked for it.
+    fn drop(&mut self) {
+        sys::process::reset_signals();
+    }
+}
+
+/// By default they end nobody. signal(7).
+const HARMLESS: [Signal; 7] = [
+    Signal::CHILD,
+    Signal::CONT,
+    Signal::TSTP,
+    Signal::TTIN,
+    Signal::TTOU,
+    Signal::URG,
+    Signal::WINCH,
+];
+
+pub(crate) fn send_due(socket: BorrowedFd<'_>, due: &Due) -> io::Result<()> {
+    let send = |bytes: &[u8], fds: &[BorrowedFd<'_>]| {
+        sys::socket::send(socket, bytes, fds, SendFlags::empty()).map(drop)
+    };
+    match due {
+        Due::Devices => send(&[DEVICES_DUE], &[]),
+        Due::Hooks => send(&[HOOKS_DUE], &[]),
+        Due::Map { mount, tree } => {
+            let [a, b, c, d] = mount.to_ne_bytes();
+            send(&[MAP_DUE, a, b, c, d], &[tree.as_fd()])
+        }
+    }
 }
 
 pub(crate) fn send_ready(

@@ -138,16 +138,25 @@ pub(crate) fn host_views(plan: &Plan<'_>) -> Result<Vec<OwnedFd>, RuntimeError> 
 
 /// Attaches everything in the order of the plan. `sources` come from the host.
 ///
-/// Answers with what is to be made read-only when nothing has to be put into it any more.
+/// `map` has the ids of a mount mapped. Answers with what is to be made read-only when nothing has
+/// to be put into it any more.
 pub(crate) fn attach_all(
     plan: &Plan<'_>,
     root: BorrowedFd<'_>,
     own: OwnMounts,
     sources: &mut impl Iterator<Item = OwnedFd>,
+    map: &mut impl FnMut(usize, OwnedFd) -> Result<OwnedFd, RuntimeError>,
 ) -> Result<Vec<OwnedFd>, RuntimeError> {
     let mut open = Vec::new();
-    for (mount, instance) in plan.mounts.iter().zip(own.instances) {
-        let attached = attach_one(plan, root, mount, instance, sources);
+    for (index, (mount, instance)) in plan.mounts.iter().zip(own.instances).enumerate() {
+        let instance = match &mount.inner {
+            None => Ok(instance),
+            Some(path) => inner(plan, root, mount, path).and_then(|tree| {
+                if source::is_mapped(mount) { map(index, tree) } else { Ok(tree) }.map(Some)
+            }),
+        };
+        let attached =
+            instance.and_then(|instance| attach_one(plan, root, mount, instance, sources));
         let attached = attached.map_err(|error| error.mounting(mount))?;
         open.extend(attached.filter(|_| mount.closes()));
     }
@@ -159,6 +168,17 @@ pub(crate) fn close(open: Vec<OwnedFd>) -> Result<(), RuntimeError> {
     let mut open = open.iter();
     open.try_for_each(|mount| set_attr(mount.as_fd(), false, &MountAttr::read_only()))
         .inside(|| "make a tmpfs read-only".into())
+}
+
+/// A part of the container's tree as it is by now.
+fn inner(
+    plan: &Plan<'_>,
+    root: BorrowedFd<'_>,
+    mount: &MountPlan<'_>,
+    path: &str,
+) -> Result<OwnedFd, RuntimeError> {
+    let place = target::find(root, path, false).inside(|| format!("find {path}"))?;
+    source::inner(plan, mount, place.as_fd())
 }
 
 fn attach_one(

@@ -67,6 +67,9 @@ pub(crate) struct MountPlan<'a> {
     pub(crate) destination: String,
     pub(crate) kind: MountKind<'a>,
     pub(crate) options: MountOptions,
+    /// The path below the root at which the source of a bind mount is, where an earlier mount is
+    /// part of what is there: then it is found when that is attached.
+    pub(crate) inner: Option<String>,
     pub(crate) uid_mappings: &'a [IdMapping],
     pub(crate) gid_mappings: &'a [IdMapping],
     /// The SELinux context of all files in it.
@@ -112,6 +115,9 @@ impl<'a> Plan<'a> {
             .enumerate()
             .map(|(index, mount)| MountPlan::new(mount, format!("mounts[{index}]")))
             .collect::<Result<Vec<_>, _>>()?;
+        if let Rootfs::Directory(root) = container.rootfs {
+            relate(&mut mounts, root);
+        }
         for mount in &mounts {
             mount.check_destination()?;
         }
@@ -225,6 +231,33 @@ fn check_namespaces(
     Ok(())
 }
 
+/// Takes the paths of mounts that lead to the root file system by its name on the host for what
+/// they are inside. Config files have both: runc mounts one after the other where the host's paths
+/// mean the container's tree.
+fn relate(mounts: &mut [MountPlan<'_>], root: &Path) {
+    let Some(root) = root.to_str() else { return };
+    let inside = |path: &str| match path.strip_prefix(root)? {
+        "" => Some("/".to_owned()),
+        rest => rest.starts_with('/').then(|| rest.to_owned()),
+    };
+    let is_above = |above: &str, path: &str| {
+        let rest = path.strip_prefix(above.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    for index in 0..mounts.len() {
+        let (earlier, rest) = mounts.split_at_mut(index);
+        let mount = &mut rest[0];
+        if let Some(destination) = inside(&mount.destination).filter(|_| root != "/") {
+            mount.destination = destination;
+        }
+        let MountKind::Bind { source, .. } = mount.kind else { continue };
+        mount.inner = inside(&clean(source)).filter(|source| {
+            let mut places = earlier.iter().map(|mount| mount.destination.as_str());
+            places.any(|place| is_above(place, source) || is_above(source, place))
+        });
+    }
+}
+
 pub(crate) fn root_mounts(mounts: &[oci::Mount]) -> Result<Vec<MountPlan<'_>>, RuntimeError> {
     let plans = mounts
         .iter()
@@ -275,6 +308,7 @@ impl<'a> MountPlan<'a> {
             destination,
             kind,
             options,
+            inner: None,
             uid_mappings: &mount.uid_mappings,
             gid_mappings: &mount.gid_mappings,
             label: None,
@@ -394,6 +428,38 @@ mod tests {
         ] {
             assert_eq!(clean(path), cleaned);
         }
+    }
+
+    #[test]
+    fn names_of_the_host_that_lead_into_the_root_are_found() {
+        let mount = |source: &str, destination: &str| oci::Mount {
+            destination: destination.into(),
+            kind: Some("bind".into()),
+            source: Some(source.into()),
+            ..oci::Mount::default()
+        };
+        let mounts = [
+            mount("/b/rootfs/early", "/e"),
+            mount("/src", "/mnt"),
+            mount("/b/rootfs/mnt/x", "/b/rootfs/final"),
+            mount("/b/rootfs", "/all"),
+            mount("/b/rootfs2/mnt", "/b/rootfs2"),
+            mount("/b/rootfs/elsewhere", "/mnt2"),
+        ];
+        let plan = |mount| MountPlan::new(mount, String::new()).unwrap();
+        let mut plans: Vec<_> = mounts.iter().map(plan).collect();
+        relate(&mut plans, Path::new("/b/rootfs"));
+        let found: Vec<_> =
+            plans.iter().map(|plan| (plan.destination.as_str(), plan.inner.as_deref())).collect();
+        let wanted = [
+            ("/e", None),
+            ("/mnt", None),
+            ("/final", Some("/mnt/x")),
+            ("/all", Some("/")),
+            ("/b/rootfs2", None),
+            ("/mnt2", None),
+        ];
+        assert_eq!(found, wanted);
     }
 
     fn check(destination: &str, kind: &str) -> Option<String> {

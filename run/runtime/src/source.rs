@@ -30,7 +30,7 @@ pub(crate) struct Sources {
 /// How many descriptors a mount brings from the host.
 pub(crate) fn count(plan: &Plan<'_>, mount: &MountPlan<'_>, cgroup: usize) -> usize {
     match mount.kind {
-        MountKind::Bind { .. } => 1,
+        MountKind::Bind { .. } => usize::from(mount.inner.is_none()),
         MountKind::Cgroup => cgroup,
         MountKind::Remount => 0,
         MountKind::New { .. } => usize::from(lends(plan, mount)),
@@ -86,6 +86,7 @@ impl Sources {
         for mount in &plan.mounts {
             let named = |error: RuntimeError| error.mounting(mount);
             match mount.kind {
+                MountKind::Bind { .. } if mount.inner.is_some() => {}
                 MountKind::Bind { source, what } => {
                     let tree = bind(plan, mount, (source, what), plan.propagation.0, user);
                     let tree = tree.map_err(named)?;
@@ -205,12 +206,60 @@ fn bind(
         Some((pid, path)) => clone_inside(pid, path, flags)?,
         None => open_tree(CWD, source, flags).host(action)?,
     };
+    set_attributes(plan, mount, tree.as_fd(), default)?;
+    id_map(tree.as_fd(), mount, user)?;
+    Ok(tree)
+}
+
+/// Clones a part of the container's own tree, as far as it is put together: by the child.
+///
+/// Its ids are still to be mapped, by [`map_inner`], if the options say so.
+pub(crate) fn inner(
+    plan: &Plan<'_>,
+    mount: &MountPlan<'_>,
+    place: BorrowedFd<'_>,
+) -> Result<OwnedFd, RuntimeError> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    if matches!(mount.kind, MountKind::Bind { what: Bind::Recursive, .. }) {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    let tree = open_tree(place, "", flags).inside(|| format!("bind to {}", mount.destination))?;
+    set_attributes(plan, mount, tree.as_fd(), plan.propagation.0)?;
+    Ok(tree)
+}
+
+/// Whether somebody has to map the ids of what [`inner`] cloned.
+pub(crate) fn is_mapped(mount: &MountPlan<'_>) -> bool {
+    mount.options.id_map.is_some() || !mount.uid_mappings.is_empty()
+}
+
+/// Maps them, by the caller, which has the rights over the file system.
+pub(crate) fn map_inner(
+    plan: &Plan<'_>,
+    index: usize,
+    tree: BorrowedFd<'_>,
+    user: Option<&IdMap>,
+) -> Result<(), RuntimeError> {
+    let mount = plan.mounts.get(index).filter(|mount| mount.inner.is_some());
+    let mount = mount.ok_or_else(crate::message::out_of_turn)?;
+    id_map(tree, mount, user).map_err(|error| error.mounting(mount))
+}
+
+fn set_attributes(
+    plan: &Plan<'_>,
+    mount: &MountPlan<'_>,
+    tree: BorrowedFd<'_>,
+    default: Propagation,
+) -> Result<(), RuntimeError> {
+    let action = || format!("set the options of {}", mount.destination);
     let options = &mount.options;
     let mut words = options.propagation.iter().copied();
     let first = words.next().unwrap_or((default, true));
     if options.about_own {
         let locked = plan.namespaces.has(NamespaceKind::User);
-        bindflags::apply(tree.as_fd(), options.own, locked).host(action)?;
+        bindflags::apply(tree, options.own, locked).host(action)?;
     }
     // What concerns all mounts comes after what the top is: `rro` is to hold for that too.
     let everywhere = MountAttr {
@@ -220,14 +269,13 @@ fn bind(
         id_map: None,
     };
     if !everywhere.is_empty() {
-        set_attr(tree.as_fd(), true, &everywhere).host(action)?;
+        set_attr(tree, true, &everywhere).host(action)?;
     }
     for (propagation, recursive) in (!first.1).then_some(first).into_iter().chain(words) {
         let attr = MountAttr { propagation: Some(propagation), ..MountAttr::default() };
-        set_attr(tree.as_fd(), recursive, &attr).host(action)?;
+        set_attr(tree, recursive, &attr).host(action)?;
     }
-    id_map(tree.as_fd(), mount, user)?;
-    Ok(tree)
+    Ok(())
 }
 
 /// The process and the path of `/proc/PID/root/PATH`: a place in another mount namespace, such as

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd as _;
 
-use cgroups::{Cgroup, CgroupPath, Hierarchy};
+use cgroups::{Cgroup, CgroupError};
 use oci::runtime::{Process, Seccomp, Spec};
 use runtime::{Created, Exec, Listener, Options, Parent, Stdio, Target};
 
@@ -192,27 +192,71 @@ fn set_user(parsed: &Parsed, process: &mut Process) -> Result<(), OciError> {
     Ok(())
 }
 
-/// The container's cgroup, or the one below it that `--cgroup` names.
+/// The container's cgroup, or the ones below it that `--cgroup` names.
 fn group(parsed: &Parsed, record: &Record) -> Result<Option<Cgroup>, OciError> {
-    let Some(below) = parsed.text("cgroup") else { return cgroup::open(record) };
-    if below.contains(':') {
-        let text = "--cgroup with controllers is not supported: a process is in the same group of \
-                    every hierarchy";
-        return Err(OciError::Unsupported(text.into()));
+    let group = cgroup::open(record)?;
+    let wanted: Vec<&str> = parsed.list("cgroup").collect();
+    if wanted.is_empty() {
+        return Ok(group);
     }
-    let own = record.cgroup.as_deref().ok_or_else(|| OciError::State("cgroup not exist".into()))?;
-    let own = CgroupPath::new(own)?;
-    let path = match below.trim_matches('/') {
-        "" => own,
-        below => own.join(below).map_err(|error| {
-            OciError::Usage(format!("bad sub cgroup path: {}", crate::error::chain(&error)))
-        })?,
-    };
-    match Hierarchy::detect()?.open(&path) {
+    let group = group.ok_or_else(|| OciError::State("cgroup not exist".into()))?;
+    let mut parts = Vec::new();
+    for (controller, below) in controllers_and_paths(&wanted)? {
+        let path = match below.trim_matches('/') {
+            "" => group.path().clone(),
+            below => group.path().join(below).map_err(|error| {
+                OciError::Usage(format!("bad sub cgroup path: {}", crate::error::chain(&error)))
+            })?,
+        };
+        parts.push((controller, path));
+    }
+    match group.parts(&parts) {
         Ok(group) => Ok(Some(group)),
+        Err(error @ CgroupError::UnknownController { .. }) => {
+            Err(OciError::Usage(format!("--cgroup: {error}")))
+        }
         Err(error) => {
             let text = crate::error::chain(&error);
-            Err(OciError::State(format!("adding pid to {path}: {text}: no such file or directory")))
+            Err(OciError::State(format!("adding pid to it: {text}: no such file or directory")))
+        }
+    }
+}
+
+/// `CONTROLLER,...:PATH`, each controller once; or one `PATH` for all.
+fn controllers_and_paths<'a>(wanted: &[&'a str]) -> Result<Vec<(&'a str, &'a str)>, OciError> {
+    let wrong = |text: String| Err(OciError::Usage(format!("invalid --cgroup argument: {text}")));
+    let mut found: Vec<(&str, &str)> = Vec::new();
+    for one in wanted {
+        let Some((controllers, path)) = one.split_once(':') else {
+            match wanted {
+                [only] => return Ok(vec![("", *only)]),
+                _ => return wrong(format!("{one} (missing <controller>: prefix)")),
+            }
+        };
+        for controller in controllers.split(',') {
+            if controller.is_empty() {
+                return wrong(format!("{one} (empty <controller> prefix)"));
+            }
+            if found.iter().any(|(known, _)| *known == controller) {
+                return wrong(format!("controller {controller} specified multiple times"));
+            }
+            found.push((controller, path));
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cgroups_are_named_by_controller_or_as_a_whole() {
+        assert_eq!(controllers_and_paths(&["a/b"]).unwrap(), [("", "a/b")]);
+        let two = controllers_and_paths(&["cpu,cpuacct:x", "memory:/"]).unwrap();
+        assert_eq!(two, [("cpu", "x"), ("cpuacct", "x"), ("memory", "/")]);
+        for bad in [&["a", "b"][..], &["cpu:x", "y"], &[":x"], &["cpu,:x"], &["cpu:x", "cpu:y"]] {
+            assert!(controllers_and_paths(bad).is_err(), "{bad:?}");
         }
     }
 }

@@ -303,3 +303,24 @@ fn a_tmpfs_shows_the_mode_that_it_takes_from_what_it_hides() {
     let out = run.run();
     assert_eq!(out.stdout, "mode=710\n710\n1777\n0\n", "{out:?}");
 }
+
+#[test]
+fn a_mount_inside_can_be_the_source_of_a_later_one() {
+    let run = Run::shell("cat /final/file /deep/again/mapped; stat -c %u /deep/again/mapped");
+    let source = run.dir().join("source");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("file"), "one\n").unwrap();
+    std::fs::write(source.join("mapped"), "two\n").unwrap();
+    std::os::unix::fs::chown(source.join("mapped"), Some(5), None).unwrap();
+    let rootfs = run.rootfs();
+    let run = run.edit(|spec| {
+        let inside = |path: &str| rootfs.join(path).display().to_string();
+        spec.mounts.push(bind(&source, "/mnt", &["bind"]));
+        spec.mounts.push(bind(&rootfs.join("mnt"), &inside("final"), &["rbind", "ro"]));
+        let mut mapped = bind(&rootfs.join("final"), "/deep/again", &["rbind", "idmap"]);
+        let map = oci::runtime::IdMapping { container_id: 0, host_id: 100, size: 50 };
+        (mapped.uid_mappings, mapped.gid_mappings) = (vec![map], vec![map]);
+        spec.mounts.push(mapped);
+    });
+    assert_eq!(run.run().ok(), "one\ntwo\n105");
+}
