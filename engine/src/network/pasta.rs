@@ -133,7 +133,7 @@ fn take_ports(
 ) -> Result<Vec<TakenPort>, EngineError> {
     let mut attempts = 0;
     loop {
-        match port::take(wanted, targets, name) {
+        match port::take(wanted, targets, [false, false], name) {
             Err(_) if attempts < ATTEMPTS => {
                 attempts += 1;
                 std::thread::sleep(MOMENT);

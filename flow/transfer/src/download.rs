@@ -43,6 +43,7 @@ impl Client {
             may_be_clear: false,
             is_loopback: false,
             is_mirror: false,
+            sent_by: None,
             fields: Vec::new(),
         };
         let request = Request {
