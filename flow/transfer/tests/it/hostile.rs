@@ -98,11 +98,11 @@ fn nor_does_its_word_for_a_token_server_or_an_upload() {
                 _ => Reply::new(200, ""),
             });
         let (_folder, client) = insecure(&[&registry]);
-        let request = transfer::PushRequest {
+        let request = transfer::PushNamedRequest {
             name: reference(&format!("{}/a:1", registry.host())),
             named: images::Named::one(id),
         };
-        let pushed = transfer::push(&client, &house.stores, &request, &transfer::Silent);
+        let pushed = transfer::push_named(&client, &house.stores, &request, &transfer::Silent);
         check_refused(&pushed.unwrap_err(), &inside);
     });
 }
