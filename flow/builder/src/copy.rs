@@ -80,7 +80,7 @@ impl<'a> Copier<'a> {
                 let name = String::from_utf8_lossy(&item.name);
                 format!("{}/{name}", shown().trim_end_matches('/'))
             }
-            false => shown(),
+            false => self.followed(destination)?,
         };
         self.place_file(tree, item, &path)
     }
@@ -95,7 +95,7 @@ impl<'a> Copier<'a> {
         let is_folder = destination.ends_with('/') || self.is_folder(destination)?;
         let path = match is_folder {
             true => format!("{}/{name}", destination.trim_end_matches('/')),
-            false => destination.to_owned(),
+            false => self.followed(destination)?,
         };
         let (folder, name) = self.parent(&path)?;
         let failed = || BuildError::io::<io::Error>("write", &path);
@@ -174,6 +174,24 @@ impl<'a> Copier<'a> {
         let relative = if relative.is_empty() { "." } else { relative };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         sys::fs::open_in_root(self.root, relative, flags, Mode::empty())
+    }
+
+    /// Where a path leads whose last part may be a link, also one to nothing: what is copied to it
+    /// goes there, as the image would write to it.
+    fn followed(&self, path: &str) -> Result<String, BuildError> {
+        let mut path = path.to_owned();
+        for _ in 0..MOST_LINKS {
+            let (above, name) = path.rsplit_once('/').unwrap_or(("", &path));
+            let Ok(folder) = self.open_path(above) else { return Ok(path) };
+            let Ok(link) = readlinkat(&folder, name, Vec::new()) else { return Ok(path) };
+            let link = link.to_string_lossy();
+            let next = match link.starts_with('/') {
+                true => link.into_owned(),
+                false => format!("{above}/{link}"),
+            };
+            path = dockerfile::ignore::clean(&format!("/{next}"));
+        }
+        Err(BuildError::Io { action: "follow", path: path.into(), source: Errno::LOOP.into() })
     }
 
     fn is_folder(&self, path: &str) -> Result<bool, BuildError> {

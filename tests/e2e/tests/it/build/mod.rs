@@ -10,6 +10,7 @@ mod cache;
 mod carried;
 mod contexts;
 mod copies;
+mod corpus;
 mod hostile;
 mod instructions;
 mod mounts;
