@@ -14,15 +14,22 @@ use rustls::{AlertDescription, CertificateError, DigitallySignedStruct, Error, S
 
 /// Whose certificate a server may show.
 #[derive(Debug)]
-pub(crate) enum Believed {
-    /// One that an authority signed, or one of these, which the configuration names as it is.
-    ///
-    /// The second is how Docker's own instructions set a registry up: the one certificate that
-    /// `openssl req -x509` makes is the server's and the clients' `ca.crt`. It says of itself that
-    /// it is an authority, and is none that signs others.
-    Trusted(Arc<WebPkiServerVerifier>, Vec<CertificateDer<'static>>),
-    /// Anybody's: the configuration calls the server insecure by its name.
-    Anybody(Arc<CryptoProvider>),
+pub(crate) struct Believed {
+    /// Who computes.
+    pub(crate) provider: Arc<CryptoProvider>,
+    /// `None` for anybody's: the configuration calls the server insecure by its name.
+    pub(crate) trusted: Option<Trusted>,
+}
+
+/// One that an authority signed, or one of these, which the configuration names as it is.
+///
+/// The second is how Docker's own instructions set a registry up: the one certificate that
+/// `openssl req -x509` makes is the server's and the clients' `ca.crt`. It says of itself that
+/// it is an authority, and is none that signs others.
+#[derive(Debug)]
+pub(crate) struct Trusted {
+    pub(crate) authorities: Arc<WebPkiServerVerifier>,
+    pub(crate) named: Vec<CertificateDer<'static>>,
 }
 
 impl ServerCertVerifier for Believed {
@@ -34,21 +41,14 @@ impl ServerCertVerifier for Believed {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self {
-            Self::Anybody(_) => Ok(ServerCertVerified::assertion()),
-            Self::Trusted(_, named) if named.iter().any(|known| known == end_entity) => {
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                check_validity(end_entity, now)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            Self::Trusted(authorities, _) => authorities.verify_server_cert(
-                end_entity,
-                intermediates,
-                server_name,
-                ocsp_response,
-                now,
-            ),
+        let Some(trusted) = &self.trusted else { return Ok(ServerCertVerified::assertion()) };
+        if trusted.named.iter().any(|known| known == end_entity) {
+            verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+            check_validity(end_entity, now)?;
+            return Ok(ServerCertVerified::assertion());
         }
+        let authorities = &trusted.authorities;
+        authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(
@@ -57,17 +57,8 @@ impl ServerCertVerifier for Believed {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        match self {
-            Self::Trusted(verifier, _) => {
-                verifier.verify_tls12_signature(message, certificate, signature)
-            }
-            Self::Anybody(provider) => verify_tls12_signature(
-                message,
-                certificate,
-                signature,
-                &provider.signature_verification_algorithms,
-            ),
-        }
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -76,26 +67,12 @@ impl ServerCertVerifier for Believed {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        match self {
-            Self::Trusted(verifier, _) => {
-                verifier.verify_tls13_signature(message, certificate, signature)
-            }
-            Self::Anybody(provider) => verify_tls13_signature(
-                message,
-                certificate,
-                signature,
-                &provider.signature_verification_algorithms,
-            ),
-        }
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        match self {
-            Self::Trusted(verifier, _) => verifier.supported_verify_schemes(),
-            Self::Anybody(provider) => {
-                provider.signature_verification_algorithms.supported_schemes()
-            }
-        }
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 

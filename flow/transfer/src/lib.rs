@@ -37,6 +37,7 @@ mod exchange;
 mod layer;
 mod lock;
 mod login;
+mod pages;
 mod parallel;
 mod progress;
 mod pull;

@@ -1,6 +1,5 @@
 //! One repository of a registry: its manifests, blobs and tags.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use content::Hasher;
@@ -37,8 +36,7 @@ struct Tags {
 
 /// Tags that are asked for at once.
 const PAGE: &str = "1000";
-/// More pages, or more tags, than this are not listed.
-const MAX_PAGES: usize = 2_000;
+/// More tags than this are not listed.
 const MAX_TAGS: usize = 1_000_000;
 
 impl Client {
@@ -63,6 +61,20 @@ impl Repository {
     /// The registry itself, which alone is written to.
     pub(crate) fn own_server(&self) -> &Server {
         self.servers.last().expect("a registry has itself as its last server")
+    }
+
+    /// A request that only reads, for those who may do what `scope` says.
+    pub(crate) fn get<'r>(&'r self, what: &'r str, url: Url, scope: &'r str) -> Request<'r> {
+        Request {
+            what,
+            repository: &self.name,
+            method: "GET",
+            url,
+            fields: Vec::new(),
+            payload: Payload::None,
+            scope: Some(scope),
+            is_repeatable: true,
+        }
     }
 
     pub(crate) fn pull_scope(&self) -> String {
@@ -110,16 +122,8 @@ impl Repository {
         reference: &Reference,
     ) -> Result<Fetched, TransferError> {
         let scope = self.pull_scope();
-        let request = Request {
-            what,
-            repository: &self.name,
-            method: "GET",
-            url: self.url(server, &format!("manifests/{wanted}")),
-            fields: ACCEPT.map(|kind| ("Accept", kind.to_owned())).to_vec(),
-            payload: Payload::None,
-            scope: Some(&scope),
-            is_repeatable: true,
-        };
+        let mut request = self.get(what, self.url(server, &format!("manifests/{wanted}")), &scope);
+        request.fields.extend(ACCEPT.map(|kind| ("Accept", kind.to_owned())));
         let response = self.client.exchange(server, &request)?;
         match response.status {
             200 => {}
@@ -218,16 +222,7 @@ impl Repository {
     ) -> Result<Response, TransferError> {
         let scope = self.pull_scope();
         let what = format!("blob {digest}");
-        let mut request = Request {
-            what: &what,
-            repository: &self.name,
-            method: "GET",
-            url: self.url(server, &format!("blobs/{digest}")),
-            fields: Vec::new(),
-            payload: Payload::None,
-            scope: Some(&scope),
-            is_repeatable: true,
-        };
+        let mut request = self.get(&what, self.url(server, &format!("blobs/{digest}")), &scope);
         if offset > 0 {
             request.fields.push(("Range", format!("bytes={offset}-")));
         }
@@ -263,16 +258,7 @@ impl Repository {
         if server.origin.scheme == Scheme::Https && url.origin.scheme == Scheme::Http {
             return Err(refuse("it leaves the encryption"));
         }
-        let mut request = Request {
-            what: &what,
-            repository: &self.name,
-            method: "GET",
-            url,
-            fields: Vec::new(),
-            payload: Payload::None,
-            scope: None,
-            is_repeatable: true,
-        };
+        let mut request = Request { scope: None, ..self.get(&what, url, "") };
         if offset > 0 {
             request.fields.push(("Range", format!("bytes={offset}-")));
         }
@@ -289,16 +275,8 @@ impl Repository {
         let scope = self.pull_scope();
         let what = format!("blob {digest}");
         self.first(|server| {
-            let request = Request {
-                what: &what,
-                repository: &self.name,
-                method: "HEAD",
-                url: self.url(server, &format!("blobs/{digest}")),
-                fields: Vec::new(),
-                payload: Payload::None,
-                scope: Some(&scope),
-                is_repeatable: true,
-            };
+            let url = self.url(server, &format!("blobs/{digest}"));
+            let request = Request { method: "HEAD", ..self.get(&what, url, &scope) };
             let response = self.client.exchange(server, &request)?;
             let size = response.fields.content_length().ok().flatten();
             match (response.status, size) {
@@ -319,63 +297,20 @@ impl Repository {
 
     /// All tags, page after page, in the registry's order.
     pub fn tags(&self) -> Result<Vec<String>, TransferError> {
-        let server = self.own_server();
-        let scope = self.pull_scope();
-        let what = "the list of tags";
-        let mut url = self.url(server, "tags/list").with("n", PAGE);
-        let mut seen = HashSet::new();
+        let url = self.url(self.own_server(), "tags/list").with("n", PAGE);
         let mut tags: Vec<String> = Vec::new();
-        loop {
-            let refuse = |why: &str| TransferError::Document {
-                what: what.into(),
-                repository: self.name.clone(),
-                why: why.to_owned(),
-            };
-            if !seen.insert(url.target.clone()) {
-                return Err(refuse("its pages go in a circle"));
-            }
-            if seen.len() > MAX_PAGES || tags.len() > MAX_TAGS {
-                return Err(refuse("it has no end"));
-            }
-            let request = Request {
-                what,
-                repository: &self.name,
-                method: "GET",
-                url: url.clone(),
-                fields: vec![("Accept", "application/json".into())],
-                payload: Payload::None,
-                scope: Some(&scope),
-                is_repeatable: true,
-            };
-            let response = self.client.exchange(server, &request)?;
-            match response.status {
-                200 if response.is_html() => return Err(self.html(what)),
-                200 => {}
-                404 => {
-                    return Err(TransferError::NoManifest {
-                        reference: self.familiar.clone(),
-                        message: response.message(),
-                    });
-                }
-                _ => return Err(self.refusal(&request, response)),
-            }
-            let next = http1::next_link(&response.fields).map(str::to_owned);
-            let bytes = response.into_bytes(MAX_BYTES).ok().flatten();
-            let bytes = bytes.ok_or_else(|| refuse("it is cut or too long"))?;
-            let page: Tags =
-                serde_json::from_slice(&bytes).map_err(|_| refuse("it is no list of tags"))?;
-            for tag in page.tags.unwrap_or_default() {
-                // What is no tag cannot be asked for either.
-                if format!("x:{tag}").parse::<Reference>().is_ok() {
-                    tags.push(tag);
-                }
-            }
-            let Some(next) = next else { return Ok(tags) };
-            let target = url.resolve(&next).map_err(|_| refuse("its next page is nowhere"))?;
-            if target.origin != server.origin {
-                return Err(refuse("its next page is another server's"));
-            }
-            url = target;
+        let listed = self.pages("the list of tags", url, "application/json", |page: Tags| {
+            // What is no tag cannot be asked for either.
+            let is_tag = |tag: &String| format!("x:{tag}").parse::<Reference>().is_ok();
+            tags.extend(page.tags.unwrap_or_default().into_iter().filter(is_tag));
+            tags.len() <= MAX_TAGS
+        })?;
+        match listed {
+            None => Ok(tags),
+            Some(response) => Err(TransferError::NoManifest {
+                reference: self.familiar.clone(),
+                message: response.message(),
+            }),
         }
     }
 

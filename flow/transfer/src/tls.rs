@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use rustls::client::WebPkiServerVerifier;
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::certificate::Believed;
+use crate::certificate::{Believed, Trusted};
 use crate::server::Trust;
 use crate::wire::{certificates, in_file, private_key};
 
@@ -44,7 +44,7 @@ fn configure(trust: &Trust) -> io::Result<ClientConfig> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?;
-    let builder = match trust.verify {
+    let trusted = match trust.verify {
         true => {
             let mut roots = system_roots().clone();
             let mut named = Vec::new();
@@ -55,20 +55,19 @@ fn configure(trust: &Trust) -> io::Result<ClientConfig> {
                 }
             }
             if roots.is_empty() {
-                // Nobody is trusted, which is for the handshake to say.
-                builder.with_root_certificates(roots)
-            } else {
-                let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider);
-                let verifier = verifier.build().map_err(io::Error::other)?;
-                let believed = Believed::Trusted(verifier, named);
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(believed))
+                let text = "no authority is trusted: there is no bundle of them on this machine \
+                            (see SSL_CERT_FILE), and none for this registry";
+                return Err(io::Error::other(text));
             }
+            let verifier =
+                WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
+            let authorities = verifier.build().map_err(io::Error::other)?;
+            Some(Trusted { authorities, named })
         }
-        false => {
-            let believed = Believed::Anybody(provider);
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(believed))
-        }
+        false => None,
     };
+    let believed = Arc::new(Believed { provider, trusted });
+    let builder = builder.dangerous().with_custom_certificate_verifier(believed);
     // One pair is shown; the first, if there are several.
     let mut config = match trust.clients.first() {
         None => builder.with_no_client_auth(),
