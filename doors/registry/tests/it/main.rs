@@ -6,6 +6,7 @@ mod access;
 mod collect;
 mod contents;
 mod hostile;
+mod operation;
 mod proxy;
 mod server;
 mod tls;

@@ -59,6 +59,11 @@ impl Server {
         Self { address, stop: Some(stop), thread: Some(thread) }
     }
 
+    /// Asks it to end, and does not wait.
+    pub(crate) fn ask_to_end(&mut self) {
+        drop(self.stop.take());
+    }
+
     pub(crate) fn host(&self) -> String {
         self.address.to_string()
     }
@@ -127,7 +132,7 @@ impl Server {
     }
 }
 
-fn receive(stream: TcpStream, method: &str) -> Got {
+pub(crate) fn receive(stream: TcpStream, method: &str) -> Got {
     let mut reader = BufReader::new(stream);
     let head = http1::read_head(&mut reader).unwrap().unwrap();
     let head = ResponseHead::parse(&head).unwrap();
