@@ -8,6 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::audit::{self, Owner};
+use crate::peer::Docker;
 use crate::process::{self, Output};
 use crate::{Host, Image, PATIENCE, Terminal, User};
 
@@ -28,6 +29,8 @@ pub struct Kista {
     is_offline: bool,
     /// Who its commands are run by, if not by whoever runs the tests.
     user: Option<User>,
+    /// What answers in its place.
+    docker: Option<Docker>,
 }
 
 impl Kista {
@@ -36,7 +39,12 @@ impl Kista {
         let host = Host::new();
         // Most tests need no network, and a guest's kernel may have none to give.
         let is_offline = !host.as_ref().is_some_and(Host::has_bridges);
-        Self::with_network(host, is_offline)
+        let mut kista = Self::with_network(host, is_offline);
+        if Docker::is_wanted() {
+            kista.docker = Some(Docker::start(kista.root(), kista.host()));
+            kista.audited = false;
+        }
+        kista
     }
 
     /// One whose commands see the machine's own network: servers of the test on its loopback.
@@ -51,7 +59,16 @@ impl Kista {
         if is_offline {
             std::fs::write(root.path().join(CONFIG), "default_network = \"none\"\n").unwrap();
         }
-        Self { root, program: program(), cookie, audited: true, host, is_offline, user: None }
+        Self {
+            root,
+            program: program(),
+            cookie,
+            audited: true,
+            host,
+            is_offline,
+            user: None,
+            docker: None,
+        }
     }
 
     /// One whose commands an ordinary user runs. Containers are in no network unless they name one.
@@ -151,9 +168,10 @@ impl Kista {
 
     /// A command to be run in some particular way.
     pub fn command(&self, arguments: &[&str]) -> Invocation<'_> {
-        let mut command = match &self.user {
-            Some(user) => user.command(&self.program, arguments),
-            None => {
+        let mut command = match (&self.user, &self.docker) {
+            (Some(user), _) => user.command(&self.program, arguments),
+            (None, Some(docker)) => docker.command(arguments),
+            (None, None) => {
                 let mut command = Command::new(&self.program);
                 command.args(arguments);
                 command

@@ -22,6 +22,7 @@ pub mod image;
 mod kista;
 pub mod needs;
 pub mod oci;
+mod peer;
 mod process;
 mod proxy;
 mod registry;
