@@ -117,7 +117,7 @@ impl Engine {
         wish: Wish,
     ) -> Result<(), EngineError> {
         let mut state = container.network_state()?.unwrap_or_default();
-        let namespace = network_of(status.pid)?;
+        let namespace = running_network(container, status)?;
         let mut endpoint = wish.endpoint(wish.interface(&state));
         self.name_endpoint(record, &status.name, &wish, &mut endpoint);
         let mut routes = Routes::open()?;
@@ -159,7 +159,7 @@ impl Engine {
         let found = state.endpoints.iter().find(|endpoint| endpoint.network == network).cloned();
         let Some(endpoint) = found else { return Ok(()) };
         let record: Record = container.record()?;
-        let namespace = network_of(status.pid)?;
+        let namespace = running_network(container, status)?;
         let mut routes = Routes::open()?;
         self.networks()?.withdraw(network, container.id(), &endpoint.names)?;
         wire::unplug(&endpoint, namespace.as_fd(), &mut routes)?;
@@ -186,10 +186,8 @@ impl Engine {
             if !published.is_empty() {
                 self.table()?.withdraw(&published)?;
             }
-        }
-        self.networks()?.withdraw(&endpoint.network, container.id(), &endpoint.names)?;
-        for prefix in &endpoint.addresses {
-            self.networks()?.give_back(&endpoint.network, container.id(), prefix.address)?;
+            self.networks()?.withdraw(&endpoint.network, container.id(), &endpoint.names)?;
+            self.give_end_back(container.id(), endpoint)?;
         }
         Ok(container.set_network_state(state)?)
     }
@@ -207,7 +205,23 @@ fn refuse_predefined(network: &str) -> Result<(), EngineError> {
     }
 }
 
-/// The network namespace of a running container.
+/// The network namespace of a running container; an error if it ends meanwhile, since its process
+/// id may be another's then.
+fn running_network(
+    container: &Container,
+    status: &metadata::Status,
+) -> Result<std::os::fd::OwnedFd, EngineError> {
+    let namespace = network_of(status.pid)?;
+    let is_same = container.is_alive()? && container.status()?.pid == status.pid;
+    match is_same && rustix::process::Pid::from_raw(status.pid).is_some() {
+        true => Ok(namespace),
+        false => Err(EngineError::Conflict {
+            message: format!("container {} is not running", status.name),
+        }),
+    }
+}
+
+/// The network namespace of a process.
 pub(crate) fn network_of(pid: i32) -> Result<std::os::fd::OwnedFd, EngineError> {
     let path = format!("/proc/{pid}/ns/net");
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;

@@ -185,8 +185,10 @@ impl BridgeOptions {
         let is = |wanted| self.gateway_modes.map(|mode| mode == wanted);
         let [routed4, routed6] = is(GatewayMode::Routed);
         let masquerade = self.masquerade && !network.internal;
+        let hosts = [true, false].map(|is_ipv4| self.host_address(network, is_ipv4));
         NetworkRules {
             bridge: self.bridge.clone(),
+            host: hosts.into_iter().flatten().collect(),
             masquerade: [
                 masquerade && network.ipv4 && !routed4,
                 masquerade && network.ipv6 && !routed6,

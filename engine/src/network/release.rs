@@ -1,8 +1,9 @@
 //! The end: what is outside of a container's namespace goes.
 
-use metadata::Container;
+use metadata::{Container, EndpointState};
 use network::Routes;
 
+use super::options::Driver;
 use crate::{Engine, EngineError};
 
 impl Engine {
@@ -34,12 +35,42 @@ impl Engine {
                 network::forget_datagrams(&published)?;
             }
             for endpoint in &state.endpoints {
-                for prefix in &endpoint.addresses {
-                    networks.give_back(&endpoint.network, id, prefix.address)?;
-                }
+                self.give_end_back(id, endpoint)?;
             }
         }
         Ok(container.clear_network_state()?)
+    }
+
+    /// Gives the addresses of an end back, and has the host forget whose they were.
+    pub(crate) fn give_end_back(
+        &self,
+        id: &str,
+        endpoint: &EndpointState,
+    ) -> Result<(), EngineError> {
+        let networks = self.networks()?;
+        // A network that is gone has no bridge that anybody remembers.
+        let network = networks.find_by_name(&endpoint.network)?;
+        let bridge = match network.map(|network| Driver::of(&network)).transpose()? {
+            Some(Driver::Bridge(options)) => Some(options.bridge),
+            _ => None,
+        };
+        let mut routes = Routes::open()?;
+        let link = match &bridge {
+            Some(bridge) => routes.link(bridge)?,
+            None => None,
+        };
+        for prefix in &endpoint.addresses {
+            let address = prefix.address;
+            // One that was taken back before may be another's.
+            let is_own = networks
+                .lease_of(&endpoint.network, address)
+                .is_ok_and(|it| it.as_deref() == Some(id));
+            if let Some(link) = link.as_ref().filter(|_| is_own) {
+                routes.unpin(link, address)?;
+            }
+            networks.give_back(&endpoint.network, id, address)?;
+        }
+        Ok(())
     }
 
     /// Calls `release` if the container of this id, or the step of a build, is dead, and keeps it so until that returns.

@@ -273,12 +273,7 @@ impl Engine {
         id: &str,
         state: &NetworkState,
     ) -> Result<(), EngineError> {
-        for endpoint in &state.endpoints {
-            for prefix in &endpoint.addresses {
-                self.networks()?.give_back(&endpoint.network, id, prefix.address)?;
-            }
-        }
-        Ok(())
+        state.endpoints.iter().try_for_each(|endpoint| self.give_end_back(id, endpoint))
     }
 
     fn take_ports(

@@ -36,6 +36,7 @@ pub(crate) fn plug(
                 name: &endpoint.interface,
                 index: 0,
                 mac,
+                addresses: &endpoint.addresses,
                 mtu: options.mtu,
                 bridge: link,
                 namespace,

@@ -1,4 +1,4 @@
-//! What a container's resolver knows: looked up where it is, so that it is never old.
+//! What a container's resolver knows: looked up where it is, and kept nowhere.
 
 use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Everything goes to the kernel by netlink from this process ([`Routes`] for links, addresses and
-//! routes, [`Table`] for nftables): no program is started, and no firewall but our own table is
+//! routes, [`Table`] for nftables): no program is started, and no firewall but our own tables are
 //! touched. A veth is born with its far end inside the container's namespace and is never moved
 //! and never deleted: it ends with the namespace, which costs a twentieth.
 //!
@@ -26,6 +26,7 @@ mod error;
 mod lan;
 mod link;
 mod namespace;
+mod neighbour;
 mod netlink;
 mod nft;
 mod port;

@@ -116,6 +116,8 @@ pub struct Endpoint<'a> {
     pub index: u32,
     /// The address of the container's end.
     pub mac: MacAddress,
+    /// Its addresses of IP: the host and the bridge believe nobody else who claims these.
+    pub addresses: &'a [ip::Prefix],
     /// The largest packet; the kernel's choice if 0.
     pub mtu: u32,
     /// The bridge.
@@ -226,6 +228,12 @@ impl Routes {
             }
             made => made?,
         }
+        let name = endpoint.host_name;
+        let port = self
+            .socket
+            .index_of(name)
+            .map_err(|errno| NetworkError::kernel(format!("look at port {name}"))(errno.into()))?;
+        self.pin(endpoint, port)?;
         if endpoint.isolated {
             self.set_port(endpoint.host_name, PORT_ISOLATED)?;
         }

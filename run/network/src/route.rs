@@ -167,7 +167,7 @@ fn add_default_route(request: &mut Request, link: u32, gateway: IpAddr) {
     request.u32(OUTPUT, link);
 }
 
-fn family(address: IpAddr) -> u8 {
+pub(crate) fn family(address: IpAddr) -> u8 {
     if address.is_ipv4() { INET } else { INET6 }
 }
 

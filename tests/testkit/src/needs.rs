@@ -36,6 +36,8 @@ pub enum Need {
     Ipvlan,
     Vlan,
     Dummy,
+    /// nftables for bridges that knows a port's bridge, and nft(8).
+    BridgeFilter,
     /// Sockets of SCTP.
     Sctp,
     /// The memory controller on a cgroup v1 hierarchy.
@@ -113,6 +115,9 @@ impl Need {
             Self::Ipvlan => (has_links("ipvlan"), "no ipvlan links in the kernel"),
             Self::Vlan => (has_links("vlan"), "no VLANs in the kernel"),
             Self::Dummy => (has_links("dummy"), "no dummy links in the kernel"),
+            Self::BridgeFilter => {
+                (has_bridge_filter(), "no nft_meta_bridge in the kernel, or no nft")
+            }
             Self::Sctp => (has_sctp(), "no SCTP in the kernel"),
             Self::CgroupV1 => {
                 (Path::new("/sys/fs/cgroup/memory/tasks").exists(), "no v1 memory hierarchy")
@@ -170,6 +175,13 @@ fn in_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let sbin = ["/usr/sbin", "/sbin"].map(std::path::PathBuf::from);
     std::env::split_paths(&path).chain(sbin).any(|folder| folder.join(program).exists())
+}
+
+fn has_bridge_filter() -> bool {
+    let Some(host) = crate::Host::new() else { return false };
+    let rules = "table bridge trial { chain c { type filter hook prerouting priority 0; \
+        meta ibrname \"br0\" drop; }; }";
+    in_path("nft") && host.succeeds(&["nft", rules])
 }
 
 fn has_sctp() -> bool {

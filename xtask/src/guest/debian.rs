@@ -11,7 +11,7 @@ use crate::process;
 use crate::workspace::root;
 
 const PACKAGES: &str = "systemd-sysv,dbus,dbus-user-session,libpam-systemd,uidmap,busybox-static,\
-    iproute2";
+    iproute2,nftables";
 
 /// Unpacks it at `place`, from a tar that is made once and kept beside `kept`.
 ///

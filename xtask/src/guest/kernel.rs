@@ -53,6 +53,7 @@ const WANTED: &[&str] = &[
     "nft_reject_inet",
     "nft_limit",
     "nft_log",
+    "nft_meta_bridge",
     // Weights of block devices.
     "bfq",
 ];

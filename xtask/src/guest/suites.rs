@@ -72,7 +72,7 @@ const SUITES: &[Suite] = &[
         guests: &[Guest::Systemd],
         seconds: 200,
         // Links and protocols that not every kernel has.
-        only: &["lan::", "sctp::sctp_ports_are_published"],
+        only: &["lan::", "sctp::sctp_ports_are_published", "network::hostile::"],
         skipped: &[],
     },
     Suite {
@@ -92,7 +92,8 @@ pub(super) fn promised(guest: Guest) -> &'static str {
     match guest {
         Guest::Plain => "root busybox statickista cgroupv2",
         Guest::Systemd => {
-            "root busybox statickista cgroupv2 systemd macvlan ipvlan vlan dummy sctp"
+            "root busybox statickista cgroupv2 systemd macvlan ipvlan vlan dummy sctp \
+             bridgefilter nftables"
         }
         Guest::Hybrid => "root busybox statickista cgroupv1 cgrouphybrid systemd",
     }

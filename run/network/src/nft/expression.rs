@@ -154,6 +154,31 @@ impl Rule {
         self.with(Expression::Payload { base: NETWORK, offset, length, register })
     }
 
+    /// Only frames of this kind.
+    pub(super) fn ether_type(self, kind: u16) -> Self {
+        self.meta(1, FIRST).compare(FIRST, true, &kind.to_be_bytes())
+    }
+
+    /// Loads the name of the bridge whose port it came by.
+    pub(super) fn load_bridge(self, register: u32) -> Self {
+        self.meta(17, register)
+    }
+
+    /// Loads bytes behind the beginning of what is in a frame.
+    pub(super) fn load_network_bytes(self, offset: u32, length: u32, register: u32) -> Self {
+        self.with(Expression::Payload { base: NETWORK, offset, length, register })
+    }
+
+    /// Loads bytes behind the beginning of what is in a packet.
+    pub(super) fn load_transport_bytes(self, offset: u32, length: u32, register: u32) -> Self {
+        self.with(Expression::Payload { base: TRANSPORT, offset, length, register })
+    }
+
+    /// Only packets whose content has this byte there.
+    pub(super) fn transport_byte(self, offset: u32, byte: u8) -> Self {
+        self.load_transport_bytes(offset, 1, FIRST).compare(FIRST, true, &[byte])
+    }
+
     /// Loads the destination port.
     pub(super) fn load_port(self, register: u32) -> Self {
         self.with(Expression::Payload { base: TRANSPORT, offset: 2, length: 2, register })

@@ -2,6 +2,8 @@
 //! include/uapi/linux/netfilter/nf_tables.h of the kernel.
 
 mod expression;
+mod guard;
+mod layout;
 pub(crate) mod redirect;
 pub(crate) mod table;
 

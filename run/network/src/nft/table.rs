@@ -1,27 +1,6 @@
 //! The host's table: what may pass, what gets another address, and where published ports lead.
 //!
-//! ```text
-//! table inet kista {
-//!   set bridges    { ifname }            every bridge of ours
-//!   set pairs      { ifname . ifname }   each of them with itself
-//!   set apart      { ifname }            those whose containers do not talk to each other
-//!   set inner      { ifname }            those without a way out
-//!   set open4, open6     { ifname }      those whose containers are reached from outside at any port
-//!   set routed4, routed6 { ifname }      those whose containers are reached at their own addresses
-//!   set direct4, direct6 { protocol . address . port }   where, in these
-//!   set masked4, masked6 { ifname }      those whose containers go out under the host's address
-//!   set own4, own6 { address . address } each container that publishes ports, with itself
-//!   map any4, any6 { protocol . port : address . port }             published at every address
-//!   map one4, one6 { protocol . address . port : address . port }   published at one
-//!
-//!   chain guard       (prerouting, raw)     127.0.0.0/8 from a container: drop
-//!   chain prerouting  (nat)                 to this host: jump publish
-//!   chain output      (nat)                 to this host: jump publish
-//!   chain publish                           another destination by the maps
-//!   chain forward     (filter)              who may talk to whom
-//!   chain postrouting (nat)                 masquerade
-//! }
-//! ```
+//! What it looks like is drawn in [`super::layout`].
 //!
 //! A network costs a few elements and a published port one; the rules are always the same. All
 //! changes are transactions, so that there is no moment in which half of it holds.
@@ -30,167 +9,24 @@ use std::net::{IpAddr, SocketAddr};
 
 use rustix::io::Errno;
 
-use super::expression::{FIRST, Rule};
+use super::expression::Rule;
+use super::guard;
+use super::layout::{CHAINS, LINK, LINKS, PORT4, PORT6, SETS, VERSION, rules};
 use super::{
-    Chain, Element, GET_CHAIN, GET_ELEMENT, GET_TABLE, HEADER_BYTES, Hook, INET, IPV4, IPV6, Set,
-    Transaction, Type, header, message, read_elements,
+    Element, GET_CHAIN, GET_ELEMENT, GET_TABLE, HEADER_BYTES, INET, Transaction, header, message,
+    read_elements,
 };
 use crate::netlink::{Answer, DUMP, Request, Socket};
 use crate::route::octets;
 use crate::{NetworkError, Protocol};
-
-/// The layout above. Another number makes the next command build the table anew.
-const VERSION: &str = "kista 3";
-
-const ICMP: u8 = 1;
-const ICMP6: u8 = 58;
-const LOOPBACK6: [u8; 16] = std::net::Ipv6Addr::LOCALHOST.octets();
-
-const LINK: Type = Type { number: 41, bytes: 16, shown_in: Some(1) };
-const LINKS: Type = Type { number: 41 << 6 | 41, bytes: 32, shown_in: None };
-const PORT: Type = Type { number: 12 << 6 | 13, bytes: 8, shown_in: None };
-const PORT4: Type = Type { number: 12 << 12 | 7 << 6 | 13, bytes: 12, shown_in: None };
-const PORT6: Type = Type { number: 12 << 12 | 8 << 6 | 13, bytes: 24, shown_in: None };
-const PAIR4: Type = Type { number: 7 << 6 | 7, bytes: 8, shown_in: None };
-const PAIR6: Type = Type { number: 8 << 6 | 8, bytes: 32, shown_in: None };
-const TARGET4: Type = Type { number: 7 << 6 | 13, bytes: 8, shown_in: None };
-const TARGET6: Type = Type { number: 8 << 6 | 13, bytes: 20, shown_in: None };
-
-const SETS: [Set; 18] = [
-    Set { name: "bridges", key: LINK, data: None },
-    Set { name: "pairs", key: LINKS, data: None },
-    Set { name: "apart", key: LINK, data: None },
-    Set { name: "inner", key: LINK, data: None },
-    Set { name: "open4", key: LINK, data: None },
-    Set { name: "open6", key: LINK, data: None },
-    Set { name: "routed4", key: LINK, data: None },
-    Set { name: "routed6", key: LINK, data: None },
-    Set { name: "masked4", key: LINK, data: None },
-    Set { name: "masked6", key: LINK, data: None },
-    Set { name: "own4", key: PAIR4, data: None },
-    Set { name: "own6", key: PAIR6, data: None },
-    Set { name: "direct4", key: PORT4, data: None },
-    Set { name: "direct6", key: PORT6, data: None },
-    Set { name: "any4", key: PORT, data: Some(TARGET4) },
-    Set { name: "any6", key: PORT, data: Some(TARGET6) },
-    Set { name: "one4", key: PORT4, data: Some(TARGET4) },
-    Set { name: "one6", key: PORT6, data: Some(TARGET6) },
-];
-
-const CHAINS: [Chain; 6] = [
-    Chain { name: "publish", hook: None },
-    hooked("guard", "filter", Hook::PREROUTING, -300),
-    hooked("prerouting", "nat", Hook::PREROUTING, -100),
-    hooked("output", "nat", Hook::OUTPUT, -100),
-    hooked("forward", "filter", Hook::FORWARD, 0),
-    hooked("postrouting", "nat", Hook::POSTROUTING, 100),
-];
-
-const fn hooked(name: &'static str, kind: &'static str, number: u32, priority: i32) -> Chain {
-    Chain { name, hook: Some(Hook { kind, number, priority }) }
-}
-
-/// All rules, in order.
-fn rules() -> Vec<(&'static str, Rule)> {
-    let rule = Rule::default;
-    let by = |map: &'static str, is_ipv4: bool| {
-        let family = if is_ipv4 { IPV4 } else { IPV6 };
-        rule()
-            .family(family)
-            .load_protocol(FIRST)
-            .load_port(FIRST + 1)
-            .map(map)
-            .redirect_to_loaded(is_ipv4)
-    };
-    let at = |map: &'static str, is_ipv4: bool| {
-        let (family, words) = if is_ipv4 { (IPV4, 1) } else { (IPV6, 4) };
-        rule()
-            .family(family)
-            .load_protocol(FIRST)
-            .load_destination(is_ipv4, FIRST + 1)
-            .load_port(FIRST + 1 + words)
-            .map(map)
-            .redirect_to_loaded(is_ipv4)
-    };
-    let direct = |set: &'static str, is_ipv4: bool| {
-        let (family, words) = if is_ipv4 { (IPV4, 1) } else { (IPV6, 4) };
-        rule()
-            .family(family)
-            .load_protocol(FIRST)
-            .load_destination(is_ipv4, FIRST + 1)
-            .load_port(FIRST + 1 + words)
-            .among(set)
-            .accept()
-    };
-    let own = |set: &'static str, is_ipv4: bool| {
-        let (family, words) = if is_ipv4 { (IPV4, 1) } else { (IPV6, 4) };
-        rule()
-            .redirected(true)
-            .family(family)
-            .load_source(is_ipv4, FIRST)
-            .load_destination(is_ipv4, FIRST + words)
-            .among(set)
-            .masquerade()
-    };
-    let leaving = |set: &'static str, family: u8| rule().family(family).leaving_by(set, true);
-    let masked = |set: &'static str, family: u8| rule().family(family).entered_by(set).masquerade();
-    vec![
-        // The host lets 127.0.0.0/8 pass on a bridge for its own programs, not for containers.
-        ("guard", rule().entered_by("bridges").family(IPV4).address_begins_with(false, 127).drop()),
-        // What is for another host is not ours, whatever its port.
-        ("prerouting", rule().for_this_host().jump("publish")),
-        ("output", rule().for_this_host().jump("publish")),
-        ("publish", at("one4", true)),
-        ("publish", by("any4", true)),
-        // The kernel lets nothing from ::1 out of the loopback interface: it is passed on by hand.
-        ("publish", rule().family(IPV6).destination6(LOOPBACK6).accept()),
-        ("publish", at("one6", false)),
-        ("publish", by("any6", false)),
-        // Containers of one network: by way of the host only where they may talk at all.
-        ("forward", rule().of_known_connections().accept()),
-        (
-            "forward",
-            rule().entered_by("apart").between_links_in("pairs", true).redirected(false).drop(),
-        ),
-        ("forward", rule().between_links_in("pairs", true).accept()),
-        ("forward", rule().entered_by("inner").drop()),
-        ("forward", rule().leaving_by("inner", true).drop()),
-        ("forward", rule().leaving_by("bridges", true).redirected(true).accept()),
-        ("forward", direct("direct4", true)),
-        ("forward", direct("direct6", false)),
-        ("forward", rule().entered_by("bridges").leaving_by("bridges", true).drop()),
-        ("forward", leaving("open4", IPV4).accept()),
-        ("forward", leaving("open6", IPV6).accept()),
-        // Whoever has a way to them may learn why it is not taken.
-        ("forward", leaving("routed4", IPV4).protocol(ICMP).accept()),
-        ("forward", leaving("routed6", IPV6).protocol(ICMP6).accept()),
-        ("forward", rule().leaving_by("bridges", true).drop()),
-        // To oneself by the host's address. With br_netfilter such a packet does not leave the bridge,
-        // and no link that it came by is known here.
-        ("postrouting", own("own4", true)),
-        ("postrouting", own("own6", false)),
-        // To a container of the same network by the host's address: its answer must come back here.
-        ("postrouting", rule().between_links_in("pairs", true).redirected(true).masquerade()),
-        (
-            "postrouting",
-            rule()
-                .leaving_by("bridges", true)
-                .family(IPV4)
-                .address_begins_with(true, 127)
-                .masquerade(),
-        ),
-        // Between networks the source stays, since the answer comes this way anyhow.
-        ("postrouting", rule().leaving_by("bridges", true).accept()),
-        ("postrouting", masked("masked4", IPV4)),
-        ("postrouting", masked("masked6", IPV6)),
-    ]
-}
 
 /// What the table has to know of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkRules {
     /// Its bridge.
     pub bridge: String,
+    /// The host's addresses on it.
+    pub host: Vec<IpAddr>,
     /// Whether containers go out under the host's address, by IPv4 and by IPv6.
     pub masquerade: [bool; 2],
     /// Whether there is no way out and none in.
@@ -291,7 +127,8 @@ impl Table {
         for (set, elements) in by_map(published) {
             transaction.add_elements(set, &elements);
         }
-        transaction.commit(&mut self.socket, &|| format!("build table {}", self.name))
+        transaction.commit(&mut self.socket, &|| format!("build table {}", self.name))?;
+        guard::rebuild(&mut self.socket, &self.name, networks)
     }
 
     /// Deletes the table; none is fine.
@@ -299,7 +136,8 @@ impl Table {
         let mut transaction = Transaction::new(INET, &self.name);
         transaction.add_table("");
         transaction.delete_table();
-        transaction.commit(&mut self.socket, &|| format!("delete table {}", self.name))
+        transaction.commit(&mut self.socket, &|| format!("delete table {}", self.name))?;
+        guard::delete(&mut self.socket, &self.name)
     }
 
     /// Adds a network; one that is there already is fine.
@@ -309,11 +147,13 @@ impl Table {
             transaction.add_elements(set, &[element]);
         }
         let action = || format!("add bridge {} to table {}", network.bridge, self.name);
-        transaction.commit(&mut self.socket, &action)
+        transaction.commit(&mut self.socket, &action)?;
+        guard::add_network(&mut self.socket, &self.name, network)
     }
 
     /// Takes a network's bridge out of all sets.
     pub fn remove_network(&mut self, bridge: &str) -> Result<(), NetworkError> {
+        guard::remove_network(&mut self.socket, &self.name, bridge)?;
         let mut transaction = Transaction::new(INET, &self.name);
         let mut is_empty = true;
         for set in SETS.iter() {
@@ -464,7 +304,7 @@ fn uses_of(chains: &[Answer], table: &str, chain: &str) -> Option<u32> {
     })
 }
 
-fn link_key(name: &str) -> Vec<u8> {
+pub(super) fn link_key(name: &str) -> Vec<u8> {
     let mut key = name.as_bytes().to_vec();
     key.resize(16, 0);
     key

@@ -8,6 +8,7 @@ use crate::host::{on_a_host, output};
 fn network(bridge: &str) -> NetworkRules {
     NetworkRules {
         bridge: bridge.into(),
+        host: vec!["172.17.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
         masquerade: [true, false],
         internal: false,
         apart: true,
@@ -96,5 +97,23 @@ fn networks_come_and_go() {
             (1..2000).map(|n| port(&format!("0.0.0.0:{n}"), "172.17.0.2:80")).collect();
         table.publish(&many).unwrap();
         assert_eq!(table.published().unwrap().len(), many.len());
+    });
+}
+
+#[test]
+fn bridges_have_a_table_of_their_own_where_the_kernel_can() {
+    needs!(Root, BridgeFilter);
+    on_a_host(|| {
+        let mut table = Table::open("kista").unwrap();
+        table.rebuild(&[network("br0")], &[]).unwrap();
+        table.add_network(&network("br1")).unwrap();
+        let list = || output("nft", &["list", "table", "bridge", "kista"]);
+        for part in ["arp saddr ip", "\"br0\" . 172.17.0.1", "\"br1\" . fd00::1"] {
+            assert!(list().contains(part), "{part}: {}", list());
+        }
+        table.remove_network("br0").unwrap();
+        assert!(!list().contains("br0") && list().contains("br1"), "{}", list());
+        table.delete().unwrap();
+        assert_eq!(output("nft", &["list", "ruleset"]), "");
     });
 }

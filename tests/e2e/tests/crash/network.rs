@@ -38,6 +38,8 @@ fn nothing_of_networks_outlives_the_shims() {
         networks.iter().map(|name| std::fs::read_dir(folder(name)).unwrap().count()).sum::<usize>()
     };
     assert_eq!((veths(), leases()), (CONTAINERS, CONTAINERS));
+    let known = host.output(&["ip", "neighbour", "show", "nud", "permanent"]);
+    assert_eq!(known.matches("172.").count(), CONTAINERS);
     assert!(ports() >= CONTAINERS);
     for pid in audit::shims(&kista.owner()) {
         audit::kill(pid);
@@ -46,6 +48,8 @@ fn nothing_of_networks_outlives_the_shims() {
     kista.ok(&["ps", "--all"]);
     wait_until("the namespaces are gone", || (veths() == 0).then_some(()));
     assert_eq!((ports(), leases()), (0, 0));
+    let known = host.output(&["ip", "neighbour", "show", "nud", "permanent"]);
+    assert!(!known.contains("172."), "{known}");
     let check = kista.ok(&["system", "check"]);
     assert!(check.ends_with("0 left"), "{check}");
     // Names are nobody's, and ports and addresses can be had again.
@@ -77,4 +81,6 @@ fn a_start_that_is_killed_gives_its_addresses_back() {
     assert!(check.ends_with("0 left"), "{check}");
     let leases = kista.root().join("networks/small/leases");
     assert_eq!(std::fs::read_dir(leases).unwrap().count(), 0);
+    let known = kista.host().output(&["ip", "neighbour", "show", "nud", "permanent"]);
+    assert!(!known.contains("10.5."), "{known}");
 }
