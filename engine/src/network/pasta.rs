@@ -6,7 +6,7 @@
 //! nothing to look like: then the container has its loopback interface alone.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use metadata::{Container, NetworkState};
@@ -45,7 +45,8 @@ impl Engine {
         (self.is_rootless() && asks_loopback(given)).then_some(DNS)
     }
 
-    /// As `prepare_sandbox`: takes ports and writes down what was taken.
+    /// As `prepare_sandbox`: takes ports, writes down what was taken, and has pasta begin, which
+    /// takes longer than everything else.
     pub(crate) fn prepare_pasta(
         &self,
         container: &Container,
@@ -87,6 +88,15 @@ impl Engine {
             None => runtime::new_network()?,
         };
         container.set_network_state(&state)?;
+        let own_addresses: Vec<IpAddr> = addresses.into_iter().flatten().collect();
+        let dns_forward = (has_way && asks_loopback(&record.host.dns)).then_some(DNS);
+        let is_connected = !own_addresses.is_empty() || !ports.is_empty();
+        let uplink =
+            Uplink { interface: INTERFACE.into(), forwards: forwards(&ports), dns_forward };
+        // They are pasta's from here on.
+        drop(ports);
+        let begin = || rootless::connect(namespace.as_fd(), &uplink);
+        let uplink = is_connected.then(begin).transpose()?;
         let mut warnings = Vec::new();
         if !has_way {
             warnings.push("This host has no way out: the container has no network".into());
@@ -94,30 +104,22 @@ impl Engine {
         Ok(Sandbox {
             state,
             namespace: Some(namespace),
-            ends: Vec::new(),
-            ports,
-            own_addresses: addresses.into_iter().flatten().collect(),
-            dns_forward: (has_way && asks_loopback(&record.host.dns)).then_some(DNS),
+            own_addresses,
+            dns_forward,
+            uplink,
             warnings,
+            ..Sandbox::default()
         })
     }
 
-    /// As `connect_sandbox`: starts pasta, which takes over the ports.
+    /// As `connect_sandbox`: waits for pasta.
     pub(crate) fn connect_pasta(
         &self,
         sandbox: &mut Sandbox,
         session: &mut Session,
     ) -> Result<(), EngineError> {
-        let is_connected = !sandbox.own_addresses.is_empty() || !sandbox.ports.is_empty();
-        if let Some(namespace) = sandbox.namespace.as_ref().filter(|_| is_connected) {
-            let uplink = Uplink {
-                interface: INTERFACE.into(),
-                forwards: forwards(&sandbox.ports),
-                dns_forward: sandbox.dns_forward,
-            };
-            // They are pasta's from here on.
-            sandbox.ports.clear();
-            let lifeline: OwnedFd = rootless::connect(namespace.as_fd(), &uplink)?;
+        if let Some(uplink) = sandbox.uplink.take() {
+            let lifeline = uplink.finish()?;
             session.hand_over(&Purpose::Lifeline, lifeline.as_fd())?;
         }
         Ok(session.connected()?)

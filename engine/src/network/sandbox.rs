@@ -66,6 +66,8 @@ pub(crate) struct Sandbox {
     pub(super) own_addresses: Vec<IpAddr>,
     /// Where it asks for names because the host's own servers are out of reach.
     pub(super) dns_forward: Option<IpAddr>,
+    /// What connects it, if that is another program.
+    pub(super) uplink: Option<rootless::Connecting>,
     /// What the user should know.
     pub(crate) warnings: Vec<String>,
 }
@@ -168,9 +170,9 @@ impl Engine {
                 namespace,
                 ends,
                 ports,
-                own_addresses: Vec::new(),
                 dns_forward,
                 warnings,
+                ..Sandbox::default()
             })),
             Err(error) => {
                 self.give_addresses_back(container.id(), &state)?;

@@ -36,5 +36,5 @@ pub use holder::{HOLDER, Member, enter, hold, member};
 pub use ids::Ids;
 pub use pasta::{Forward, Uplink, has_pasta};
 pub use shared::{NETWORK, SharedNetwork, hold_network, inode, shared_network};
-pub use uplink::{UPLINK, connect, look_after};
+pub use uplink::{Connecting, UPLINK, connect, look_after};
 pub use user::User;

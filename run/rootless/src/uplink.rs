@@ -36,13 +36,41 @@ pub const UPLINK: &str = "kista-uplink";
 
 const SIGCHLD: i32 = 17;
 
-/// Connects a network namespace, which belongs to our user namespace, with the network that we are
-/// in ourselves. It stays connected for as long as a copy of the answer is open anywhere; whoever
-/// wants to know of the end shuts down its writing half, and finds the end of the stream when
-/// nothing of pasta is left.
+/// A network that is being connected. Nothing of it stays if this is dropped.
+#[derive(Debug)]
+pub struct Connecting {
+    report: OwnedFd,
+    lifeline: OwnedFd,
+}
+
+impl Connecting {
+    /// Waits until it is connected. It stays so for as long as a copy of the answer is open
+    /// anywhere; whoever wants to know of the end shuts down its writing half, and finds the end of
+    /// the stream when nothing of pasta is left.
+    ///
+    /// [`RootlessError::Pasta`] with what it said.
+    pub fn finish(self) -> Result<OwnedFd, RootlessError> {
+        let mut said = Vec::new();
+        File::from(self.report)
+            .take(SAID_BYTES)
+            .read_to_end(&mut said)
+            .map_err(|source| RootlessError::Uplink { source })?;
+        match said.as_slice() {
+            b"+" => Ok(self.lifeline),
+            said => {
+                let said = String::from_utf8_lossy(said).trim().replace('\n', "; ");
+                Err(RootlessError::Pasta { said })
+            }
+        }
+    }
+}
+
+/// Begins to connect a network namespace, which belongs to our user namespace, with the network
+/// that we are in ourselves.
 ///
-/// [`RootlessError::NoTun`] if it cannot make its interface; [`RootlessError::NoPasta`] if there is none; [`RootlessError::Pasta`] with what it said.
-pub fn connect(namespace: BorrowedFd<'_>, uplink: &Uplink) -> Result<OwnedFd, RootlessError> {
+/// [`RootlessError::NoPasta`] if there is none; [`RootlessError::NoTun`] if it cannot make its
+/// interface.
+pub fn connect(namespace: BorrowedFd<'_>, uplink: &Uplink) -> Result<Connecting, RootlessError> {
     let failed = |source: io::Error| RootlessError::Uplink { source };
     let program = pasta::program()?;
     let (lifeline, theirs) = sys::socket::pair(SocketType::STREAM).map_err(failed)?;
@@ -65,16 +93,7 @@ pub fn connect(namespace: BorrowedFd<'_>, uplink: &Uplink) -> Result<OwnedFd, Ro
         death_signal: None,
     };
     sys::process::spawn_in(&request, CloneFlags::NEWPID).map_err(failed)?;
-    drop(far);
-    let mut said = Vec::new();
-    File::from(near).take(SAID_BYTES).read_to_end(&mut said).map_err(failed)?;
-    match said.as_slice() {
-        b"+" => Ok(lifeline),
-        said => {
-            let said = String::from_utf8_lossy(said).trim().replace('\n', "; ");
-            Err(RootlessError::Pasta { said })
-        }
-    }
+    Ok(Connecting { report: near, lifeline })
 }
 
 /// The whole of a process that was called as [`UPLINK`], with pasta's words as arguments.
