@@ -15,6 +15,7 @@
 mod exhaustive;
 mod network;
 mod random;
+mod rootless;
 
 use std::fs;
 

@@ -11,7 +11,6 @@ use super::House;
 #[test]
 fn killed_at_random_points_of_many_lifecycles() {
     needs!(Root, Busybox);
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let lifecycles = number("CRASH_LIFECYCLES").unwrap_or(20);
     let seed = number("CRASH_SEED").unwrap_or_else(|| u64::from(std::process::id()) << 20 | 1);
     println!("CRASH_SEED={seed}");
@@ -42,6 +41,11 @@ fn killed_at_random_points_of_many_lifecycles() {
     house.finish();
 }
 
+/// What a variable says, if it is a number.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
 /// The commands of one lifecycle.
 fn steps(dice: &mut Dice, name: &str) -> Vec<Vec<String>> {
     let lifecycles: [&[&str]; 7] = [
@@ -68,7 +72,7 @@ fn steps(dice: &mut Dice, name: &str) -> Vec<Vec<String>> {
     lifecycle.iter().map(words).collect()
 }
 
-fn spawn(kista: &Kista, words: &[&str], input: &[u8]) -> Child {
+pub(crate) fn spawn(kista: &Kista, words: &[&str], input: &[u8]) -> Child {
     let mut child = kista.command(words).spawn();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
@@ -94,7 +98,7 @@ fn strike(house: &House, child: &Child, dice: &mut Dice) -> bool {
     alive
 }
 
-fn wait(child: &mut Child, words: &[&str]) {
+pub(crate) fn wait(child: &mut Child, words: &[&str]) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > deadline {
@@ -107,10 +111,10 @@ fn wait(child: &mut Child, words: &[&str]) {
 }
 
 /// A small generator of numbers that look random (xorshift).
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
