@@ -151,6 +151,13 @@ impl Engine {
         if !self.is_rootless() {
             return Ok(());
         }
+        if host.pid_mode == "host" {
+            return Err(EngineError::Unsupported {
+                message: "--pid host needs root: the kernel lets no ordinary user show all \
+                          processes in a file system of their own"
+                    .into(),
+            });
+        }
         if !host.pid_mode.is_empty() && matches!(self.delegation()?, Delegation::Nothing { .. }) {
             // What the first process leaves behind could not be found and ended with it.
             return Err(self.no_cgroup(&format!("--pid {}", host.pid_mode)));

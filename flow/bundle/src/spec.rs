@@ -83,7 +83,8 @@ pub fn spec(inputs: &Inputs<'_>) -> Result<Bundle, BundleError> {
     let devices = devices::devices(host, profile, inputs.devices, &mut warnings)?;
     let mut limits = resources::limits(host, profile, facts, &mut warnings)?;
     resources::add_block_devices(&mut limits, host, facts, inputs.devices, &mut warnings)?;
-    limits.devices = devices.rules;
+    // Only root may set them; nobody else can use a device that they may not use anyway.
+    limits.devices = if facts.rootless { Vec::new() } else { devices.rules };
     let (seccomp, own_seccomp) = filters(inputs, profile, &options)?;
     let open = host.privileged || options.open_paths;
     let paths = |given: &Option<Vec<String>>, own: Vec<String>| match given {

@@ -162,8 +162,8 @@ impl Joiner<'_, '_> {
         // While the host's rights are still there, and before anything of the container's is in
         // sight: its own /proc is not to be trusted with labels (CVE-2015-1334).
         if self.plan.needs_proc() {
-            let proc =
-                procfs::new(true).inside(|| "make a procfs for the runtime's own use".into())?;
+            let proc = procfs::for_own_use(true)
+                .inside(|| "make a procfs for the runtime's own use".into())?;
             self.plan.write_proc(proc.as_fd())?;
         }
         if !self.plan.options.keep_keyring {

@@ -57,7 +57,7 @@ impl OwnMounts {
         }
         let private_proc = match needs_proc && !has_proc {
             true => Some(
-                procfs::new(plan.linux.sysctl.is_empty())
+                procfs::for_own_use(plan.linux.sysctl.is_empty())
                     .inside(|| "make a procfs for the runtime's own use".into())?,
             ),
             false => None,

@@ -7,7 +7,8 @@
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_fd,
     fsconfig_set_string, fsmount, fsopen,
@@ -27,6 +28,28 @@ pub(crate) fn new(only_pids: bool) -> io::Result<OwnedFd> {
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags)?)
+}
+
+/// As [`new`], for the runtime's own use; in a user namespace that does not own the caller's pid
+/// namespace, for which nobody may make one, the host's own, as long as that is what is seen.
+///
+/// Nothing below it is reached through another mount: see [`open_self`].
+pub(crate) fn for_own_use(only_pids: bool) -> io::Result<OwnedFd> {
+    const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+    match new(only_pids) {
+        Err(error)
+            if error.raw_os_error() == Some(Errno::PERM.raw_os_error())
+                && !sys::namespace::is_initial_user() =>
+        {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let host = rustix::fs::openat(CWD, "/proc", flags, Mode::empty())?;
+            match rustix::fs::fstatfs(&host)?.f_type as u64 == PROC_SUPER_MAGIC {
+                true => Ok(host),
+                false => Err(error),
+            }
+        }
+        made => made,
+    }
 }
 
 /// The option by which an instance shows another pid namespace than its maker's.

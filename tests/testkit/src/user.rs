@@ -14,6 +14,8 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub struct User {
     folder: TempDir,
+    /// Delegated to it, below the version 2 hierarchy.
+    group: Option<PathBuf>,
 }
 
 impl User {
@@ -52,7 +54,27 @@ impl User {
         };
         add("passwd", format!("kistatest:x:{0}:{0}::{home}:/bin/sh\n", Self::ID));
         add("group", format!("kistatest:x:{}:\n", Self::ID));
-        Self { folder }
+        Self { folder, group: None }
+    }
+
+    /// Delegates a control group of version 2 to it, in which its commands see that version alone,
+    /// as on a machine with nothing else.
+    #[must_use]
+    pub fn with_group(mut self) -> Self {
+        let unified = Path::new("/sys/fs/cgroup/unified");
+        let top = if unified.exists() { unified } else { Path::new("/sys/fs/cgroup") };
+        let name = self.folder.path().file_name().unwrap();
+        let group = top.join(name);
+        std::fs::create_dir_all(group.join("session")).unwrap();
+        for path in
+            ["", "cgroup.procs", "cgroup.subtree_control", "session", "session/cgroup.procs"]
+        {
+            chown(group.join(path), Some(Self::ID), Some(Self::ID)).unwrap();
+        }
+        std::fs::write(self.folder.path().join("top"), top.to_str().unwrap()).unwrap();
+        std::fs::write(self.folder.path().join("group"), name.to_str().unwrap()).unwrap();
+        self.group = Some(group);
+        self
     }
 
     /// Takes a program away from it.
@@ -88,6 +110,8 @@ impl User {
             [ ! -e /dev/net/tun ] || mount --bind $1/tun /dev/net/tun; \
             [ ! -e $1/hidden ] || for path in $(cat $1/hidden); do \
                 mount --bind /dev/null $path; done; \
+            if [ -e $1/group ]; then mount --bind $(cat $1/top) /sys/fs/cgroup; \
+                echo $$ > /sys/fs/cgroup/$(cat $1/group)/session/cgroup.procs; fi; \
             id=$3; shift 3; exec setpriv --reuid $id --regid $id --clear-groups -- \"$@\"";
         let mut command = Command::new("unshare");
         command
@@ -98,6 +122,23 @@ impl User {
             .args(words)
             .current_dir(self.home());
         command
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        let Some(group) = &self.group else { return };
+        // The last ones may just be on their way out.
+        for _ in 0..100 {
+            let entries = std::fs::read_dir(group).into_iter().flatten().flatten();
+            for entry in entries.filter(|entry| entry.path().is_dir()) {
+                let _ = std::fs::remove_dir(entry.path());
+            }
+            if std::fs::remove_dir(group).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
     }
 }
 

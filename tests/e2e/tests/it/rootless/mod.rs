@@ -200,3 +200,40 @@ fn the_host_is_as_far_away_as_for_the_user() {
     // Nor do ids that others have, or rights that only the host's root can give.
     kista.run(&["run", "--rm", "--userns", "auto", "busybox", "true"]).fails(125, "--userns auto");
 }
+
+#[test]
+fn in_a_delegated_group_containers_have_their_own() {
+    needs!(Root, Busybox, Uidmap, CgroupHybrid);
+    let kista = Kista::of(User::new().with_group());
+    kista.load(&Image::busybox("busybox"));
+    kista.ok(&super::idle(&["run", "-d", "--name", "one", "--user", "33", "busybox"]));
+    let pid = kista.format("{{.State.Pid}}", "one");
+    let group = |pid: &str| {
+        let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+        groups.lines().find_map(|line| line.strip_prefix("0::")).unwrap().to_owned()
+    };
+    let own = group(&pid);
+    assert!(own.ends_with(&kista.format("{{.Id}}", "one")), "{own}");
+    kista.ok(&["pause", "one"]);
+    assert_eq!(kista.format("{{.State.Status}}", "one"), "paused");
+    kista.ok(&["unpause", "one"]);
+    let sleep = ["exec", "-d", "one", "sleep", "1000"];
+    kista.ok(&sleep);
+    let added = wait_until("the added process", || {
+        let top = kista.ok(&["top", "one", "-eo", "pid,args"]);
+        let line = top.lines().find(|line| line.contains("sleep 1000"))?.trim().to_owned();
+        Some(line.split(' ').next()?.to_owned())
+    });
+    assert_eq!(group(&added), own, "an added process is in the container's group");
+    // One that shares the other's processes leaves none there.
+    let beside = ["run", "-d", "--name", "two", "--pid", "container:one", "busybox", "sh", "-c"];
+    kista.ok(&[&beside[..], &["sleep 2000 & exec sleep 3000"]].concat());
+    wait_until("its child", || {
+        kista.ok(&["exec", "one", "ps"]).contains("sleep 2000").then_some(())
+    });
+    kista.ok(&["rm", "-f", "two"]);
+    let left = kista.ok(&["exec", "one", "ps"]);
+    assert!(!left.contains("sleep 2000"), "{left}");
+    kista.ok(&["rm", "-f", "one"]);
+    assert_eq!(kista.ok(&["system", "check"]).split(' ').nth(4), Some("0"));
+}
