@@ -137,6 +137,11 @@ impl Engine {
         !sys::namespace::is_initial_user()
     }
 
+    /// Whether containers have control groups, and so can be limited and paused.
+    pub fn has_cgroups(&self) -> Result<bool, EngineError> {
+        Ok(!matches!(self.delegation()?, Delegation::Nothing { .. }))
+    }
+
     /// The data directory.
     pub fn root(&self) -> &Path {
         &self.root

@@ -1,9 +1,11 @@
-//! The configuration file: `/etc/kista/config.toml`, or what `KISTA_CONFIG` names.
+//! The configuration file: `/etc/kista/config.toml`, or what `KISTA_CONFIG` names. For ordinary users
+//! what `kista/config.toml` in `XDG_CONFIG_HOME` or `~/.config` says counts before that.
 //!
 //! Lines `key = "value"`, comments and blank lines: the part of TOML that the keys need. A key that
 //! is not known is an error, so that a mistyped one is not taken for a wish that was heard.
 
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use crate::EngineError;
@@ -20,12 +22,21 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Reads the file; one that is not there says nothing.
+    /// Reads what there is; a file that is not there says nothing.
     pub(crate) fn load() -> Result<Self, EngineError> {
-        let path = match std::env::var_os("KISTA_CONFIG").filter(|path| !path.is_empty()) {
-            Some(path) => PathBuf::from(path),
-            None => PathBuf::from("/etc/kista/config.toml"),
-        };
+        if let Some(path) = std::env::var_os("KISTA_CONFIG").filter(|path| !path.is_empty()) {
+            return Self::read(PathBuf::from(path));
+        }
+        let system = Self::read(PathBuf::from("/etc/kista/config.toml"))?;
+        let Some(own) = own_file() else { return Ok(system) };
+        let own = Self::read(own)?;
+        Ok(Self {
+            default_publish_address: own.default_publish_address.or(system.default_publish_address),
+            default_network: own.default_network.or(system.default_network),
+        })
+    }
+
+    fn read(path: PathBuf) -> Result<Self, EngineError> {
         match std::fs::read_to_string(&path) {
             Ok(text) => Self::parse(&text).map_err(|(line, problem)| EngineError::Invalid {
                 message: format!("{}, line {line}: {problem}", path.display()),
@@ -64,6 +75,22 @@ impl Settings {
         }
         Ok(settings)
     }
+}
+
+/// The file of an ordinary user. What the environment names counts if it is the user's own: `sudo -u`
+/// leaves that of somebody else.
+fn own_file() -> Option<PathBuf> {
+    if sys::namespace::is_initial_user() {
+        return None;
+    }
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let home = || Some(variable("HOME")?.join(".config"));
+    let own = rustix::process::geteuid().as_raw();
+    let is_own = |path: &PathBuf| {
+        path.is_absolute() && std::fs::metadata(path).is_ok_and(|facts| facts.uid() == own)
+    };
+    let chosen = variable("XDG_CONFIG_HOME").or_else(home).filter(is_own)?;
+    Some(chosen.join("kista").join("config.toml"))
 }
 
 /// A text in quotes, without escapes, and perhaps a comment.

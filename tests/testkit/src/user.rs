@@ -71,8 +71,8 @@ impl User {
         {
             chown(group.join(path), Some(Self::ID), Some(Self::ID)).unwrap();
         }
-        std::fs::write(self.folder.path().join("top"), top.to_str().unwrap()).unwrap();
-        std::fs::write(self.folder.path().join("group"), name.to_str().unwrap()).unwrap();
+        std::fs::write(self.folder.path().join("cgroup-top"), top.to_str().unwrap()).unwrap();
+        std::fs::write(self.folder.path().join("cgroup"), name.to_str().unwrap()).unwrap();
         self.group = Some(group);
         self
     }
@@ -110,8 +110,8 @@ impl User {
             [ ! -e /dev/net/tun ] || mount --bind $1/tun /dev/net/tun; \
             [ ! -e $1/hidden ] || for path in $(cat $1/hidden); do \
                 mount --bind /dev/null $path; done; \
-            if [ -e $1/group ]; then mount --bind $(cat $1/top) /sys/fs/cgroup; \
-                echo $$ > /sys/fs/cgroup/$(cat $1/group)/session/cgroup.procs; fi; \
+            if [ -e $1/cgroup ]; then mount --bind $(cat $1/cgroup-top) /sys/fs/cgroup; \
+                echo $$ > /sys/fs/cgroup/$(cat $1/cgroup)/session/cgroup.procs; fi; \
             id=$3; shift 3; exec setpriv --reuid $id --regid $id --clear-groups -- \"$@\"";
         let mut command = Command::new("unshare");
         command

@@ -123,7 +123,7 @@ fn facts(engine: &Engine) -> Result<Value, EngineError> {
         },
         "SystemTime": oci::Timestamp::now().to_string(),
         "LoggingDriver": "json-file",
-        "CgroupDriver": "cgroupfs",
+        "CgroupDriver": if engine.has_cgroups()? { "cgroupfs" } else { "none" },
         "CgroupVersion": cgroup_version(),
         "KernelVersion": system.release().to_string_lossy(),
         "OperatingSystem": operating_system(),

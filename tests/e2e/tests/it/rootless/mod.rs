@@ -237,3 +237,29 @@ fn in_a_delegated_group_containers_have_their_own() {
     kista.ok(&["rm", "-f", "one"]);
     assert_eq!(kista.ok(&["system", "check"]).split(' ').nth(4), Some("0"));
 }
+
+#[test]
+fn a_user_has_settings_of_its_own() {
+    needs!(Root, Busybox, Uidmap);
+    let kista = kista();
+    let own = kista.user().home().join(".config");
+    fs::create_dir_all(own.join("kista")).unwrap();
+    std::os::unix::fs::chown(&own, Some(User::ID), Some(User::ID)).unwrap();
+    fs::write(own.join("kista/config.toml"), "default_network = \"host\"\n").unwrap();
+    let home = kista.user().home().display().to_string();
+    let mode = |name: &str, variable: &str, value: &str| {
+        let create = kista.command(&["create", "--name", name, "busybox"]);
+        create.env("KISTA_CONFIG", "").env("HOME", "/").env(variable, value).run().ok();
+        kista.format("{{.HostConfig.NetworkMode}}", name)
+    };
+    assert_eq!(mode("one", "HOME", &home), "host");
+    assert_eq!(mode("two", "XDG_CONFIG_HOME", own.to_str().unwrap()), "host");
+    // Of somebody else's nothing is believed.
+    let strange = tempfile::tempdir().unwrap();
+    fs::set_permissions(strange.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    fs::create_dir(strange.path().join("kista")).unwrap();
+    let settings = strange.path().join("kista/config.toml");
+    fs::write(settings, "default_network = \"host\"\n").unwrap();
+    assert_eq!(mode("three", "XDG_CONFIG_HOME", strange.path().to_str().unwrap()), "pasta");
+    kista.ok(&["rm", "one", "two", "three"]);
+}
