@@ -169,9 +169,9 @@ fn ask(layer: BorrowedFd<'_>, path: &str) -> rustix::io::Result<Answer> {
 }
 
 fn is_opaque(directory: BorrowedFd<'_>) -> bool {
-    [c"trusted.overlay.opaque", c"user.overlay.opaque"].into_iter().any(|name| {
-        sys::fs::get_xattr(directory, name).is_ok_and(|value| value.as_deref() == Some(b"y"))
-    })
+    // The other one is a mark of nobody's: a container may set it on its own files.
+    let mark = sys::fs::get_xattr(directory, sys::overlay::opaque());
+    mark.is_ok_and(|value| value.as_deref() == Some(b"y"))
 }
 
 fn read_bounded(file: OwnedFd, limit: usize) -> std::io::Result<Vec<u8>> {

@@ -286,7 +286,8 @@ fn copy_xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
     };
     for name in names[..length].split_inclusive(|byte| *byte == 0) {
         let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
-        if name.to_bytes().starts_with(b"trusted.overlay.") {
+        let marks = [&b"trusted.overlay."[..], b"user.overlay."];
+        if marks.iter().any(|mark| name.to_bytes().starts_with(mark)) {
             continue;
         }
         let Some(value) = sys::fs::get_xattr(from, name)? else { continue };
