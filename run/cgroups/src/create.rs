@@ -149,9 +149,11 @@ impl Hierarchy {
             }
             (Version::V2, _) => true,
             // systemd kills what is left in a session's group of its own hierarchy at log-out.
+            // Whoever wants all finds its processes there on other machines too, as with runc.
             (Version::V1, _) if mount.controllers.is_empty() => {
                 mount.name.as_deref() == Some("systemd")
-                    && Path::new("/run/systemd/system").exists()
+                    && (options.controllers == Controllers::ALL
+                        || Path::new("/run/systemd/system").exists())
             }
             (Version::V1, _) => !wanted.intersection(mount.controllers).is_empty(),
         }

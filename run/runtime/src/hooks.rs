@@ -165,7 +165,7 @@ fn call(hook: &Hook, state: &State) -> Result<(), String> {
         Some(status) => match (status.exit_status(), status.terminating_signal()) {
             (Some(0), _) => return Ok(()),
             (Some(code), _) => format!("exit status {code}"),
-            (_, signal) => format!("signal {}", signal.unwrap_or_default()),
+            (_, signal) => signal_text(signal.unwrap_or_default()),
         },
         None => "unknown status".to_owned(),
     };
@@ -173,6 +173,20 @@ fn call(hook: &Hook, state: &State) -> Result<(), String> {
         Some(said) => Err(format!("{problem}: {said}")),
         None => Err(problem),
     }
+}
+
+/// As Go has it, in whose words scripts look for the cause.
+fn signal_text(signal: i32) -> String {
+    let name = match Signal::from_named_raw(signal) {
+        Some(Signal::ABORT) => "aborted",
+        Some(Signal::KILL) => "killed",
+        Some(Signal::PIPE) => "broken pipe",
+        Some(Signal::SEGV) => "segmentation fault",
+        Some(Signal::SYS) => "bad system call",
+        Some(Signal::TERM) => "terminated",
+        _ => return format!("signal: {signal}"),
+    };
+    format!("signal: {name}")
 }
 
 /// The first kilobytes of what a hook wrote.
@@ -300,7 +314,7 @@ mod tests {
     #[test]
     fn failures_and_timeouts_are_told_apart() {
         assert_eq!(call_shell("exit 3", Some(10)).unwrap_err(), "exit status 3");
-        assert_eq!(call_shell("kill -TERM $$", None).unwrap_err(), "signal 15");
+        assert_eq!(call_shell("kill -TERM $$", None).unwrap_err(), "signal: terminated");
         assert_eq!(call_shell("sleep 60", Some(1)).unwrap_err(), "took longer than its timeout");
     }
 

@@ -54,7 +54,14 @@ pub(crate) fn path_of(
 impl Connection {
     /// Connects, on the host.
     pub(crate) fn open(listener: &Listener<'_>) -> Result<Self, RuntimeError> {
-        let action = || format!("connect to linux.seccomp.listenerPath {}", listener.path);
+        let action = || {
+            // The first words are runc's.
+            format!(
+                "go on: failed to connect with seccomp agent specified in the seccomp profile \
+                     (linux.seccomp.listenerPath {})",
+                listener.path
+            )
+        };
         let flags = SocketFlags::CLOEXEC;
         let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
             .host(action)?;

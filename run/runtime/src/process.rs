@@ -10,7 +10,7 @@
 //! 5. capabilities; then the program is looked up, with the eyes of the user it runs as;
 //! 6. "ready", and a wait for "go";
 //! 7. the filter as late as can be: without no_new_privs it needs CAP_SYS_ADMIN, which is kept
-//!    until then and goes right after; execve.
+//!    until then and goes right after; hooks of the container's own, under it; execve.
 //!
 //! In a pid namespace where others live already, the process that does this is one that nobody
 //! there sees, and from 6 on it is another: [`crate::crossing`].
@@ -390,11 +390,12 @@ impl<'a> ProcessPlan<'a> {
             // Nobody wants this process any more.
             sys::process::exit_now(0);
         };
-        let filtered = hooks().and_then(|()| match loaded {
+        // Hooks are the container's own programs, and as confined as the one that follows.
+        let filtered = match loaded {
             true => Ok(()),
             false => self.limits.apply_last().and_then(|()| self.filter_itself()),
-        });
-        if let Err(error) = filtered {
+        };
+        if let Err(error) = filtered.and_then(|()| hooks()) {
             return Err((error, socket));
         }
         let args: Vec<_> = self.args.iter().map(CString::as_c_str).collect();

@@ -89,7 +89,7 @@ fn add_rule(rules: &mut Vec<Rule<'static>>, rule: &SeccompRule) -> Result<(), Se
     }
     if action == Action::NOTIFY && rule.names.iter().any(|name| name == "write") {
         // The runtime itself must write to pass the listener on, after loading.
-        return Err(SeccompError::Notify { place: "for the write system call" });
+        return Err(SeccompError::Notify { place: "for the write syscall" });
     }
     let calls: Cow<'static, [u16]> =
         rule.names.iter().filter_map(|name| syscalls::find(name)).collect();

@@ -229,3 +229,25 @@ fn a_filter_with_notifications_and_nobody_to_hear_them_is_refused() {
     // Without notifications the path is not looked at.
     run(Seccomp { listener_path: path, ..deny(&["mkdir"]) }).ok();
 }
+
+#[test]
+fn hooks_of_the_container_are_under_its_filter() {
+    for no_new_privileges in [true, false] {
+        let hook = oci::runtime::Hook {
+            path: "/bin/sh".into(),
+            args: ["sh", "-c", "mkdir /tmp/x"].map(String::from).to_vec(),
+            env: vec!["PATH=/bin".into()],
+            timeout: Some(30),
+        };
+        let out = Run::new(&["true"])
+            .process(|process| process.no_new_privileges = no_new_privileges)
+            .linux(|linux| linux.seccomp = Some(deny(&["mkdir", "mkdirat"])))
+            .edit(|spec| {
+                let start_container = vec![hook];
+                spec.hooks = Some(oci::runtime::Hooks { start_container, ..Default::default() });
+            })
+            .run();
+        let text = out.refused();
+        assert!(text.contains("startContainer hook #0") && text.contains("mkdir"), "{out:?}");
+    }
+}

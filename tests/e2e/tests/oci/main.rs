@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic here is a test's failure")]
 
 mod commands;
+mod crash;
 mod details;
 mod engines;
 mod lifecycle;
