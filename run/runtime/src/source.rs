@@ -226,6 +226,7 @@ pub(crate) fn inner(
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
     let tree = open_tree(place, "", flags).inside(|| format!("bind to {}", mount.destination))?;
+    check_system(tree.as_fd(), mount)?;
     set_attributes(plan, mount, tree.as_fd(), plan.propagation.0)?;
     Ok(tree)
 }

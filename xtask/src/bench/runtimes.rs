@@ -12,7 +12,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::Bench;
-use super::measure::{Table, time};
+use super::measure::{Samples, Table, time};
 use super::peers::{Engine, find, kista, podman};
 
 /// Tells the program that it runs in the namespace already.
@@ -104,7 +104,39 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Table>, Box<dyn Error>> {
     let mut table = Table::new("Beside what starts processes only", "ms", names);
     table.absent = absent;
     table.turns("run of true", bench.runs, |index| Ok(Some(time(&mut contenders[index].1())?)))?;
-    Ok(vec![table])
+    let mut tables = vec![table];
+    // Of engines this says little: what they leave to daemons and shims is not among it.
+    contenders.retain(|(name, _)| name.contains(" run"));
+    match find("time") {
+        Some(time) if !contenders.is_empty() => {
+            tables.push(memory(bench, &time, &contenders)?);
+        }
+        _ => eprintln!("bench:   no peak memory: time(1) or the runtimes are not installed"),
+    }
+    Ok(tables)
+}
+
+/// The most memory that a process of a runtime's has had: the largest of all that it waited for,
+/// itself among them, as getrusage(2) has it. The container's own `true` is smaller than any.
+fn memory(bench: &Bench, time: &Path, all: &[Contender]) -> Result<Table, Box<dyn Error>> {
+    let report = bench.work.path().join("peak");
+    let names = all.iter().map(|(name, _)| name.clone()).collect();
+    let mut table = Table::new("Peak memory of a runtime's processes", "MiB", names);
+    let mut samples = vec![Samples::default(); all.len()];
+    for _ in 0..bench.runs {
+        for ((_, command), samples) in all.iter().zip(&mut samples) {
+            let inner = command();
+            // By a small program: a child's figure begins with the memory of whoever made it.
+            let mut outer = Command::new(time);
+            outer.args(["-f", "%M", "-o"]).arg(&report);
+            outer.arg(inner.get_program()).args(inner.get_args());
+            super::measure::time(&mut outer)?;
+            let kibibytes: f64 = fs::read_to_string(&report)?.trim().parse()?;
+            samples.0.push(kibibytes / 1024.0);
+        }
+    }
+    table.add("run of true", samples.into_iter().map(Some).collect());
+    Ok(table)
 }
 
 /// Does it all again in a mount namespace, and prints from there.

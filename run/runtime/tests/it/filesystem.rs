@@ -263,6 +263,31 @@ fn places_that_must_stay_what_they_are_cannot_be_mounted_over() {
     }
 }
 
+/// Nor by way of the container's own tree, and no link in that leads out of it.
+#[test]
+fn a_source_inside_is_no_way_around_that() {
+    let run = Run::new(&["true"]);
+    let inside = run.rootfs().join("mnt");
+    let run = run.edit(|spec| {
+        spec.mounts.push(tmpfs("/mnt", &[]));
+        spec.mounts.push(bind(&inside, "/proc", &["bind"]));
+    });
+    assert!(run.run().refused().starts_with("mounts[8].source"));
+
+    let run = Run::shell("ls /out");
+    let canary = run.dir().join("canary");
+    std::fs::create_dir(&canary).unwrap();
+    let rootfs = run.rootfs();
+    let way = format!("{}{}", "../".repeat(12), canary.display());
+    std::os::unix::fs::symlink(way, rootfs.join("link")).unwrap();
+    let run = run.edit(|spec| {
+        spec.mounts.push(tmpfs("/link", &[]));
+        spec.mounts.push(bind(&rootfs.join("link"), "/out", &["bind"]));
+    });
+    assert_eq!(run.run().ok(), "", "the place is made inside, as the link says");
+    assert!(std::fs::read_dir(&canary).unwrap().next().is_none());
+}
+
 #[test]
 fn without_pivot_the_root_is_the_same() {
     let run = Run::shell(

@@ -9,6 +9,7 @@ mod basics;
 mod ids;
 mod limits;
 mod machine;
+mod scopes;
 
 /// A container that does nothing for as long as a test takes: `run`'s other arguments and image
 /// come first.
