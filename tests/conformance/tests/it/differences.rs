@@ -96,9 +96,7 @@ const DIFFERENCES: &[(Kind, &str, &[&str])] = &[
         Kind::Runc,
         "runc 1.1 does not clear flags of what is bound",
         &[
-            "mount_options::atime",
             "mount_options::dev",
-            "mount_options::diratime",
             "mount_options::exec",
             "mount_options::suid",
             "mount_options::symfollow",
@@ -307,11 +305,6 @@ const DIFFERENCES: &[(Kind, &str, &[&str])] = &[
         Kind::Crun,
         "crun's table has other headers",
         &["list::list_is_a_table_unless_told_otherwise"],
-    ),
-    (
-        Kind::Crun,
-        "crun does not clear access time flags of what is bound",
-        &["mount_options::atime", "mount_options::diratime"],
     ),
     (
         Kind::Crun,
