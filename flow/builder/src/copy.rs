@@ -32,6 +32,7 @@ pub(crate) struct Copier<'a> {
     pub(crate) permissions: Option<&'a Permissions>,
     /// Where files with several names were put first.
     links: HashMap<(u64, u64), String>,
+    devices: bool,
 }
 
 impl<'a> Copier<'a> {
@@ -40,7 +41,13 @@ impl<'a> Copier<'a> {
         owner: Option<(u32, u32)>,
         permissions: Option<&'a Permissions>,
     ) -> Self {
-        Self { root, owner, permissions, links: HashMap::new() }
+        Self { root, owner, permissions, links: HashMap::new(), devices: true }
+    }
+
+    /// Leaves device nodes out: in a directory of the host they would be the host's devices, with
+    /// the mode that a stranger chose.
+    pub(crate) fn without_devices(self) -> Self {
+        Self { devices: false, ..self }
     }
 
     /// Copies one item to a destination, absolute; a last slash says that it is a folder.
@@ -290,7 +297,8 @@ impl<'a> Copier<'a> {
         let failed = || BuildError::io::<Errno>("write", path);
         let stat = &entry.stat;
         let kind = entry.kind();
-        if kind == FileType::Socket {
+        let is_device = matches!(kind, FileType::CharacterDevice | FileType::BlockDevice);
+        if kind == FileType::Socket || (is_device && !self.devices) {
             return Ok(());
         }
         self.make_room(to, name, path)?;

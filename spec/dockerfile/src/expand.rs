@@ -13,6 +13,9 @@ use std::str::Chars;
 use crate::lines::is_space;
 use crate::pattern::Pattern;
 
+/// How many bytes variables may add to one text: values that double from line to line would soon
+/// fill any memory. The kernel takes no argument of more than an eighth of it.
+const MOST_BYTES: usize = 1 << 20;
 /// How deep `${a:-${b:-...}}` may nest; deeper is an error and not an exhausted stack.
 const DEEPEST: usize = 100;
 
@@ -117,12 +120,17 @@ impl Lexer {
             matched: BTreeSet::new(),
             unmatched: BTreeSet::new(),
             depth: 0,
+            left: MOST_BYTES,
         };
         let (expanded, words) =
             reader.until(None).map_err(|reason| ExpandError { text: text.to_owned(), reason })?;
         let Reader { matched, unmatched, .. } = reader;
         Ok(Expanded { text: expanded, words, matched, unmatched })
     }
+}
+
+fn too_long() -> String {
+    format!("variables add more than {MOST_BYTES} bytes")
 }
 
 /// Collects words while their text is read.
@@ -162,6 +170,8 @@ struct Reader<'a, V: ?Sized> {
     matched: BTreeSet<String>,
     unmatched: BTreeSet<String>,
     depth: usize,
+    /// How many bytes variables may still add.
+    left: usize,
 }
 
 impl<V: Variables + ?Sized> Reader<'_, V> {
@@ -295,6 +305,12 @@ impl<V: Variables + ?Sized> Reader<'_, V> {
 
     /// A dollar sign and what belongs to it.
     fn dollar(&mut self) -> Result<String, String> {
+        let value = self.substitution()?;
+        self.left = self.left.checked_sub(value.len()).ok_or_else(too_long)?;
+        Ok(value)
+    }
+
+    fn substitution(&mut self) -> Result<String, String> {
         self.input.next();
         if self.input.next_if_eq(&'{').is_none() {
             let name = self.name();
@@ -400,6 +416,11 @@ impl<V: Variables + ?Sized> Reader<'_, V> {
         };
         let compiled = Pattern::parse(&pattern)
             .map_err(|why| format!("invalid pattern ({pattern}) in substitution: {why}"))?;
+        // So often at most, in a value without an end.
+        let most = value.len().saturating_add(1).saturating_mul(replacement.len().max(1));
+        if most > 64 * MOST_BYTES {
+            return Err(too_long());
+        }
         Ok(compiled.replace(&value, &replacement, all))
     }
 

@@ -37,6 +37,36 @@ enum Progress {
     Done(Box<Stage>),
 }
 
+/// More stages than this are of no one's writing; each has the history of those below it.
+const MOST_STAGES: usize = 300;
+/// More instructions, variables and labels: each may look at all before it.
+const MOST_INSTRUCTIONS: usize = 5000;
+
+/// Refuses what would take hours and all memory before anything is run.
+fn check_size(file: &Dockerfile) -> Result<(), Located> {
+    use dockerfile::Kind;
+    let too_many = |count: usize, most: usize, what: &str, lines| {
+        let message =
+            format!("the Dockerfile has {count} {what}, and more than {most} are refused");
+        Located::at(lines)(BuildError::Invalid(message))
+    };
+    let Some(last) = file.stages.last() else { return Ok(()) };
+    if file.stages.len() > MOST_STAGES {
+        return Err(too_many(file.stages.len(), MOST_STAGES, "stages", last.lines));
+    }
+    let weight = |kind: &Kind| match kind {
+        Kind::Env(pairs) | Kind::Label(pairs) => pairs.len(),
+        Kind::Arg(pairs) => pairs.len(),
+        _ => 1,
+    };
+    let instructions = file.stages.iter().flat_map(|stage| &stage.instructions);
+    let count = instructions.map(|step| weight(&step.kind)).sum();
+    if count > MOST_INSTRUCTIONS {
+        return Err(too_many(count, MOST_INSTRUCTIONS, "instructions", last.lines));
+    }
+    Ok(())
+}
+
 /// Evaluates the target and what it needs.
 pub(super) fn evaluate(
     file: &Dockerfile,
@@ -45,6 +75,7 @@ pub(super) fn evaluate(
     images: &dyn BaseImages,
     linter: &mut Linter,
 ) -> Result<Plan, Located> {
+    check_size(file)?;
     let predefined =
         arguments::predefined(target_name(file, request), platform, &request.arguments);
     arguments::check_defaults(file, &predefined, linter);

@@ -328,7 +328,7 @@ pub(super) fn copy_all(tree: &Tree<'_>, folder: BorrowedFd<'_>) -> Result<(), Bu
     let all = SourcePath { path: "/".into(), kept: None };
     let mut digests = Digests::forgetful();
     let items = select::select(tree, &[all], &Patterns::default(), &mut digests)?;
-    let mut copier = Copier::new(folder, None, None);
+    let mut copier = Copier::new(folder, None, None).without_devices();
     items.iter().try_for_each(|item| copier.place(tree, item, "/", false))
 }
 

@@ -159,3 +159,17 @@ fn what_nests_without_end_is_an_error() {
     let error: ParseError = crate::parse(text.as_bytes(), &Default::default()).unwrap_err();
     assert!(error.to_string().contains("Chaining ONBUILD"), "{error}");
 }
+
+#[test]
+fn what_variables_add_is_bounded() {
+    let value: &'static str = Box::leak("x".repeat(1 << 16).into_boxed_str());
+    let variables = |name: &str| (name == "A").then_some(value);
+    let expand = |text: &str| crate::Lexer::new('\\').expand(text, &variables);
+    assert_eq!(expand(&"$A".repeat(16)).unwrap().text.len(), 1 << 20);
+    for text in
+        ["$A".repeat(17), "${A//x/$A}".to_owned(), "${A:+${A//x/yyyyyyyyyyyyyyyyyyy}}".into()]
+    {
+        let error = expand(&text).unwrap_err().to_string();
+        assert!(error.ends_with("variables add more than 1048576 bytes"), "{text:.40}");
+    }
+}

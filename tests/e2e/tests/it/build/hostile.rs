@@ -136,3 +136,25 @@ fn a_command_sees_what_is_meant_for_it() {
     assert!(caps.contains("CapInh:\t0000000000000000"), "{caps}");
     assert!(caps.contains("CapAmb:\t0000000000000000"), "{caps}");
 }
+
+#[test]
+fn files_that_go_to_the_host_bring_no_devices() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    let canary = Canary::new();
+    let mut tar = testkit::tar::Writer::new();
+    tar.file("f", 0o644, b"1").symlink("link", canary.path());
+    let mut device = testkit::tar::Entry::new("zero", testkit::tar::Kind::CharDevice);
+    (device.device, device.mode) = ((1, 5), 0o666);
+    tar.entry(&device);
+    kista.load(&testkit::Image::new("devices").layer(tar.finish()));
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    Context::new("FROM devices\n", &[]).build(&kista, &["-o", out]).ok();
+    assert!(folder.path().join("f").exists() && !folder.path().join("zero").exists());
+    // What an earlier result has left leads nowhere.
+    Context::new("FROM scratch\nCOPY a /link/file\n", &[("a", "2")])
+        .build(&kista, &["-o", out])
+        .fails(1, "cannot copy to non-directory");
+    canary.check();
+}
