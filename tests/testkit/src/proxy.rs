@@ -5,9 +5,9 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What happens to an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,13 @@ pub enum Fault {
     Nothing,
     /// Each piece of the body waits so long.
     Slow(Duration),
+    /// The body has so many bytes fewer, and the head says so.
+    Short(u64),
+    /// The body is said to be of this type.
+    Type(&'static str),
+    /// Nothing of the answer comes before so many other requests have been answered: answers
+    /// overtake each other.
+    Behind(usize),
 }
 
 /// Which fault the answer to a request has: method, path, and how many of the same came before.
@@ -45,6 +52,8 @@ struct State {
     seen: Mutex<Vec<String>>,
     /// Bytes of bodies that went to clients.
     passed: AtomicU64,
+    /// Answers that have gone.
+    answered: AtomicUsize,
     stop: AtomicBool,
 }
 
@@ -61,6 +70,7 @@ impl Proxy {
             rule: Box::new(rule),
             seen: Mutex::default(),
             passed: AtomicU64::new(0),
+            answered: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
         });
         let inside = Arc::clone(&state);
@@ -147,10 +157,24 @@ impl State {
                     .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
                     .and_then(|(_, value)| value.trim().parse().ok())
                     .unwrap_or(0_u64);
-                return self.pass(client, &head, body, length, fault.as_ref());
+                if let Some(Fault::Behind(count)) = fault {
+                    self.wait_behind(count);
+                }
+                let passed = self.pass(client, &head, body, length, fault.as_ref());
+                self.answered.fetch_add(1, Ordering::SeqCst);
+                return passed;
             }
         };
         client.write_all(answer.as_bytes())
+    }
+
+    /// Waits until so many other answers have gone, or none has for a while: there are no more.
+    fn wait_behind(&self, count: usize) {
+        let before = self.answered.load(Ordering::SeqCst);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.answered.load(Ordering::SeqCst) < before + count && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn pass(
@@ -191,6 +215,19 @@ impl State {
             }
         };
         let mut piece = answer.split_off(end);
+        let mut most = u64::MAX;
+        match fault {
+            Some(Fault::Short(fewer)) => {
+                let (head, length) = without(&answer, "content-length");
+                most = length.and_then(|text| text.parse().ok()).unwrap_or(0_u64) - fewer;
+                answer = with(head, &format!("Content-Length: {most}"));
+            }
+            Some(Fault::Type(kind)) => {
+                let (head, _) = without(&answer, "content-type");
+                answer = with(head, &format!("Content-Type: {kind}"));
+            }
+            _ => {}
+        }
         client.write_all(&answer)?;
         let mut sent = 0;
         loop {
@@ -219,6 +256,8 @@ impl State {
                 Some(Fault::Slow(pause)) => std::thread::sleep(*pause),
                 _ => {}
             }
+            let left = most.saturating_sub(from);
+            piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
             client.write_all(&piece)?;
             self.passed.fetch_add(piece.len() as u64, Ordering::SeqCst);
             let count = upstream.read(&mut buffer)?;
@@ -228,4 +267,28 @@ impl State {
             piece = buffer[..count].to_vec();
         }
     }
+}
+
+/// A head without a field, and what the field said.
+fn without(head: &[u8], name: &str) -> (String, Option<String>) {
+    let text = String::from_utf8_lossy(head).into_owned();
+    let mut value = None;
+    let mut left = String::new();
+    for line in text.trim_end().lines() {
+        match line.split_once(':') {
+            Some((field, text)) if field.eq_ignore_ascii_case(name) => {
+                value = Some(text.trim().to_owned());
+            }
+            _ => {
+                left.push_str(line);
+                left.push_str("\r\n");
+            }
+        }
+    }
+    (left, value)
+}
+
+/// A head with one more field.
+fn with(head: String, field: &str) -> Vec<u8> {
+    format!("{head}{field}\r\n\r\n").into_bytes()
 }

@@ -153,6 +153,46 @@ fn faults_on_the_way_are_overcome_or_named() {
 }
 
 #[test]
+fn what_lies_is_refused_and_what_overtakes_is_sorted_out() {
+    needs!(Root, Busybox);
+    let registry = Registry::kista(&[]);
+    let image = pushed(&registry.host(), 3, 300_000);
+    let refused = |want: &str, rule: fn(&str) -> Option<Fault>| {
+        let proxy = Proxy::new(registry.address(), move |_, path, _| rule(path));
+        let kista = Kista::on_this_machine();
+        let out = kista.run(&["pull", &format!("{}/a/b:1", proxy.host())]);
+        out.fails(1, want);
+        assert!(out.stderr.contains(&format!("{}/a/b", proxy.host())), "{}", out.stderr);
+        assert_eq!(kista.ok(&["images", "-aq"]), "");
+        assert_eq!(std::fs::read_dir(kista.root().join("ingest")).unwrap().count(), 0);
+        let new = std::fs::read_dir(kista.root().join("layers")).unwrap().flatten();
+        assert_eq!(new.filter(|e| e.file_name().to_string_lossy().starts_with('.')).count(), 0);
+        kista.ok(&["system", "check", "--repair"]);
+    };
+    refused("arrived instead", |path| path.contains("/blobs/").then_some(Fault::Short(100)));
+    refused("is refused", |path| path.contains("/manifests/").then_some(Fault::Short(3)));
+    refused("it came as application/vnd.oci.image.index.v1+json", |path| {
+        let kind = "application/vnd.oci.image.index.v1+json";
+        path.contains("/manifests/").then_some(Fault::Type(kind))
+    });
+    refused("HTML page", |path| path.contains("/blobs/").then_some(Fault::Type("text/html")));
+
+    // The largest layer, which is asked for first, is answered after others.
+    let manifest = registry.get("/v2/a/b/manifests/1").unwrap().1;
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    let layers = manifest["layers"].as_array().unwrap();
+    let largest = layers.iter().max_by_key(|layer| layer["size"].as_u64()).unwrap();
+    let largest = largest["digest"].as_str().unwrap().to_owned();
+    let proxy = Proxy::new(registry.address(), move |_, path, _| {
+        path.ends_with(&largest).then_some(Fault::Behind(2))
+    });
+    let kista = Kista::on_this_machine();
+    let name = format!("{}/a/b:1", proxy.host());
+    kista.ok(&["pull", "-q", &name]);
+    assert_eq!(kista.format("{{.Id}}", &name), image.id());
+}
+
+#[test]
 fn a_killed_pull_is_gone_on_with() {
     needs!(Root, Busybox);
     let registry = Registry::kista(&[]);
