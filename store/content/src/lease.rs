@@ -44,8 +44,8 @@ pub struct Leased {
 
 const FOLDER: &str = "leases";
 
-/// More than the largest image has: 4,096 layers with two digests each.
-const MAX_BYTES: u64 = 4 << 20;
+/// More than the largest pull has: 64 variants of 4,096 layers with two digests each.
+const MAX_BYTES: u64 = 64 << 20;
 
 impl Lease {
     /// Takes a lease of blobs and layers, whether they are there already or not.
