@@ -12,7 +12,8 @@ use serde::Deserialize;
 
 use crate::base64;
 use crate::credentials::{CredentialStore, Credentials};
-use crate::exchange::{Payload, Request};
+use crate::request::{Payload, Request};
+use crate::response::Response;
 use crate::server::{Server, Trust};
 use crate::{Client, TransferError};
 
@@ -282,7 +283,7 @@ impl Client {
         &self,
         server: &Server,
         request: &Request<'_>,
-        response: crate::exchange::Response,
+        response: Response,
         with_credentials: bool,
     ) -> Result<Answer, TransferError> {
         match response.status {

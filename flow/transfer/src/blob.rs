@@ -8,8 +8,8 @@ use content::Ingest;
 use http1::content_range;
 use oci::Descriptor;
 
-use crate::exchange::Response;
 use crate::push::is_foreign;
+use crate::response::Response;
 use crate::server::Server;
 use crate::{LayerState, Progress, Repository, TransferError};
 

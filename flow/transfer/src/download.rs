@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use http1::Url;
 use oci::Timestamp;
 
-use crate::exchange::{Payload, Request};
+use crate::request::{Payload, Request};
 use crate::server::{Server, Trust};
 use crate::{Client, TransferError};
 

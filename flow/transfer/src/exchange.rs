@@ -7,78 +7,19 @@
 //!       once       one connection, one head, one body
 //! ```
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::sync::Arc;
+use std::io;
 use std::time::Duration;
 
-use http1::{Body, Challenge, Fields, HttpError, Origin, RequestHead, ResponseHead, Scheme, Url};
+use http1::{Challenge, Fields, HttpError, RequestHead, ResponseHead, Scheme, Url};
 
 use crate::auth::Authorization;
-use crate::certificate::{explain, is_of_tls};
+use crate::certificate::explain;
 use crate::connect::{Connection, Peer, stalled};
 use crate::reach::{Reach, is_refusal};
+use crate::request::{Payload, Request};
+use crate::response::Response;
 use crate::server::{Server, Trust};
 use crate::{Client, TransferError};
-
-/// What is asked, and how an error calls it.
-#[derive(Debug, Clone)]
-pub(crate) struct Request<'a> {
-    /// `manifest 12`, `layer sha256:...`.
-    pub(crate) what: &'a str,
-    /// `registry/repository`, or the registry alone.
-    pub(crate) repository: &'a str,
-    pub(crate) method: &'static str,
-    pub(crate) url: Url,
-    pub(crate) fields: Vec<(&'static str, String)>,
-    pub(crate) payload: Payload<'a>,
-    /// What a token must be good for; `None` never authenticates.
-    pub(crate) scope: Option<&'a str>,
-    /// Whether it may be sent again when nobody knows if it arrived.
-    pub(crate) is_repeatable: bool,
-}
-
-/// What goes with a request.
-#[derive(Clone, Copy)]
-pub(crate) enum Payload<'a> {
-    None,
-    Bytes(&'a [u8]),
-    /// A file that can be opened again, and who is told how much of it has gone.
-    File {
-        open: &'a (dyn Fn() -> io::Result<File> + Sync),
-        length: u64,
-        tell: &'a (dyn Fn(u64) + Sync),
-    },
-}
-
-impl std::fmt::Debug for Payload<'_> {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{} bytes", self.length())
-    }
-}
-
-impl Payload<'_> {
-    fn length(&self) -> u64 {
-        match self {
-            Self::None => 0,
-            Self::Bytes(bytes) => bytes.len() as u64,
-            Self::File { length, .. } => *length,
-        }
-    }
-}
-
-/// An answer whose body is still on its way. Read to its end, its connection is used again.
-#[derive(Debug)]
-pub(crate) struct Response {
-    pub(crate) status: u16,
-    pub(crate) fields: Fields,
-    /// Where it came from, after redirects.
-    pub(crate) url: Url,
-    body: Body,
-    connection: Option<Connection>,
-    keeps_alive: bool,
-    client: Client,
-}
 
 /// Redirects that are followed.
 const MAX_REDIRECTS: usize = 5;
@@ -86,11 +27,9 @@ const MAX_REDIRECTS: usize = 5;
 const MAX_WAIT: Duration = Duration::from_secs(60);
 /// "Go on" and the like, of which one is usual.
 const MAX_INTERIM: usize = 16;
-/// What is read of the text of an error.
-const MAX_ERROR_BYTES: u64 = 64 << 10;
 
 /// Why one attempt failed.
-enum Failure {
+pub(crate) enum Failure {
     /// There was no connection.
     Connect(io::Error),
     /// The connection broke. Trying again may help.
@@ -258,7 +197,7 @@ impl Client {
         (base + base * noise / 512).min(MAX_WAIT)
     }
 
-    fn once(
+    pub(crate) fn once(
         &self,
         server: &Server,
         request: &Request<'_>,
@@ -287,83 +226,7 @@ impl Client {
             }
             other => other,
         }?;
-        let body = answered.body(request.method).map_err(Failure::Protocol)?;
-        let keeps_alive = answered.keeps_alive();
-        let mut response = Response {
-            status: answered.status,
-            fields: answered.fields,
-            url: url.clone(),
-            body,
-            connection: Some(connection),
-            keeps_alive,
-            client: self.clone(),
-        };
-        response.release_if_done();
-        Ok(response)
-    }
-
-    /// Where a registry may send us.
-    fn reach_of(&self, registry: &Origin) -> Reach {
-        let poisoned = std::sync::PoisonError::into_inner;
-        let mut known = self.inner.reaches.lock().unwrap_or_else(poisoned);
-        *known.entry(registry.clone()).or_insert_with(|| Reach::of(registry))
-    }
-
-    /// Whom to ask for repositories of `domain`, in order.
-    ///
-    /// Those that may be spoken to in clear are asked once whether they have TLS: one on this
-    /// machine first in clear, another first over TLS. No request with anything in it is sent
-    /// before that is known.
-    pub(crate) fn servers(&self, domain: &str) -> Result<Vec<Arc<Server>>, TransferError> {
-        let poisoned = std::sync::PoisonError::into_inner;
-        let mut known = self.inner.servers.lock().unwrap_or_else(poisoned);
-        if let Some(servers) = known.get(domain) {
-            return Ok(servers.clone());
-        }
-        let found = self.inner.settings.servers(domain)?;
-        let servers: Vec<Arc<Server>> =
-            found.into_iter().map(|server| Arc::new(self.settle_scheme(server))).collect();
-        known.insert(domain.to_owned(), servers.clone());
-        Ok(servers)
-    }
-
-    fn settle_scheme(&self, server: Server) -> Server {
-        if !server.may_be_clear {
-            return server;
-        }
-        let clear = server.in_clear();
-        let request = |server: &Server| Request {
-            what: "the version check",
-            repository: "",
-            method: "GET",
-            url: server.origin.at(format!("{}/", server.base)),
-            fields: Vec::new(),
-            payload: Payload::None,
-            scope: None,
-            is_repeatable: false,
-        };
-        // Whether he is believed; `None` if nobody answers who could be a registry.
-        let answers = |server: &Server| {
-            let request = request(server);
-            match self.once(server, &request, &request.url, None) {
-                // What a TLS server says to those who come without.
-                Ok(response) if response.status == 400 => None,
-                Ok(_) => Some(true),
-                Err(Failure::Connect(error) | Failure::Broken(error)) => {
-                    is_of_tls(&error).then_some(false)
-                }
-                Err(_) => None,
-            }
-        };
-        match server.trust.verify {
-            true if answers(&clear).is_some() => clear,
-            // Also one that is not believed: the first real request will say why.
-            true if answers(&server).is_some() => server,
-            // Nobody is there, which the first real request will say.
-            true => clear,
-            false if answers(&server) == Some(true) => server,
-            false => clear,
-        }
+        Response::new(answered, request.method, url, connection, self).map_err(Failure::Protocol)
     }
 }
 
@@ -447,101 +310,4 @@ fn is_passing(status: u16) -> bool {
 fn retry_after(fields: &Fields) -> Option<Duration> {
     let seconds = fields.get("retry-after")?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(MAX_WAIT))
-}
-
-impl Response {
-    /// How many bytes the body has, if the server says so.
-    pub(crate) fn length(&self) -> Option<u64> {
-        self.body.remaining()
-    }
-
-    /// Whether it claims to be a page for people.
-    pub(crate) fn is_html(&self) -> bool {
-        matches!(self.fields.media_type().as_deref(), Some("text/html" | "application/xhtml+xml"))
-    }
-
-    /// The whole body, or `None` if it has more than `limit` bytes.
-    pub(crate) fn into_bytes(mut self, limit: u64) -> io::Result<Option<Vec<u8>>> {
-        if self.length().is_some_and(|length| length > limit) {
-            return Ok(None);
-        }
-        let mut bytes = Vec::new();
-        (&mut self).take(limit + 1).read_to_end(&mut bytes)?;
-        Ok((bytes.len() as u64 <= limit).then_some(bytes))
-    }
-
-    /// Reads what is left, if it is little, so that the connection can be used again.
-    pub(crate) fn drain(mut self) -> io::Result<u64> {
-        io::copy(&mut (&mut self).take(MAX_ERROR_BYTES), &mut io::sink())
-    }
-
-    /// What the registry says is wrong: the messages of the distribution-spec's errors, else the
-    /// status alone. What steers a terminal is taken out by whoever prints it.
-    pub(crate) fn message(self) -> String {
-        let status = self.status;
-        let bytes = self.into_bytes(MAX_ERROR_BYTES).ok().flatten().unwrap_or_default();
-        message_of(&bytes).unwrap_or_else(|| format!("status {status}"))
-    }
-
-    fn release_if_done(&mut self) {
-        if self.body.is_done()
-            && let Some(connection) = self.connection.take()
-            && self.keeps_alive
-        {
-            self.client.inner.pool.keep(connection);
-        }
-    }
-}
-
-impl Read for Response {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(connection) = &mut self.connection else { return Ok(0) };
-        match connection.read_body(&mut self.body, buffer) {
-            Ok(count) => {
-                self.release_if_done();
-                Ok(count)
-            }
-            Err(error) => {
-                if error.kind() != io::ErrorKind::Interrupted {
-                    self.connection = None;
-                    self.keeps_alive = false;
-                }
-                Err(error)
-            }
-        }
-    }
-}
-
-/// The messages in `{"errors": [{"code", "message", "detail"}]}`, or in what token servers say.
-fn message_of(bytes: &[u8]) -> Option<String> {
-    let document: serde_json::Value = serde_json::from_slice(bytes).ok()?;
-    let text = |value: &serde_json::Value, key: &str| {
-        Some(value.get(key)?.as_str()?.to_owned()).filter(|text| !text.is_empty())
-    };
-    let Some(errors) = document.get("errors").and_then(serde_json::Value::as_array) else {
-        return text(&document, "details").or_else(|| text(&document, "message"));
-    };
-    let one = |error: &serde_json::Value| {
-        let code = text(error, "code").map(|code| code.to_lowercase().replace('_', " "));
-        match (code, text(error, "message")) {
-            (Some(code), Some(message)) if code != message => Some(format!("{code}: {message}")),
-            (code, message) => message.or(code),
-        }
-    };
-    let messages: Vec<String> = errors.iter().filter_map(one).take(5).collect();
-    (!messages.is_empty()).then(|| messages.join("; ").chars().take(1000).collect())
-}
-
-/// A request to the version endpoint, for login.
-pub(crate) fn version_request<'a>(server: &Server, registry: &'a str) -> Request<'a> {
-    Request {
-        what: "the version check",
-        repository: registry,
-        method: "GET",
-        url: server.origin.at(format!("{}/", server.base)),
-        fields: Vec::new(),
-        payload: Payload::None,
-        scope: Some(""),
-        is_repeatable: true,
-    }
 }

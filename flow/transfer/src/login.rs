@@ -3,7 +3,7 @@
 use http1::Challenge;
 
 use crate::credentials::{CredentialStore, Credentials, StoredIn};
-use crate::exchange::version_request;
+use crate::request::{Request, version_request};
 use crate::{Client, TransferError};
 
 /// Who wants to be known to a registry.
@@ -39,7 +39,7 @@ impl Client {
         let servers = self.servers(&login.registry)?;
         let server = servers.last().expect("a registry has itself as its last server");
         let request = version_request(server, &login.registry);
-        let bare = crate::exchange::Request { scope: None, ..request.clone() };
+        let bare = Request { scope: None, ..request.clone() };
         let response = self.exchange(server, &bare)?;
         let mut identity = None;
         match response.status {

@@ -6,7 +6,7 @@ use http1::Url;
 use serde::de::DeserializeOwned;
 
 use crate::document::MAX_BYTES;
-use crate::exchange::Response;
+use crate::response::Response;
 use crate::{Repository, TransferError};
 
 /// More pages than this no list has.

@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use crate::auth::denied;
 use crate::document::{ACCEPT, Fetched, MAX_BYTES};
-use crate::exchange::{Payload, Request, Response};
+use crate::request::{Payload, Request};
+use crate::response::Response;
 use crate::server::Server;
 use crate::{Client, TransferError};
 

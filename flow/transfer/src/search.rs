@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::exchange::{Payload, Request};
+use crate::request::{Payload, Request};
 use crate::server::Server;
 use crate::{Client, TransferError};
 

@@ -10,7 +10,8 @@ use http1::{Url, encode_component};
 use oci::{Descriptor, Digest};
 
 use crate::document::{Document, Fetched};
-use crate::exchange::{Payload, Request, Response};
+use crate::request::{Payload, Request};
+use crate::response::Response;
 use crate::server::Server;
 use crate::{LayerState, Progress, Repository, TransferError};
 
