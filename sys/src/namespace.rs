@@ -44,6 +44,33 @@ pub fn is_initial_user() -> bool {
     rustix::fs::stat("/proc/self/ns/user").map_or(true, |stat| stat.st_ino == INITIAL)
 }
 
+/// Whether root's rights of this process reach the network that it was started in: in the kernel's
+/// own user namespace, and in a container whose network belongs to its user namespace.
+///
+/// Of its first thread; others may have gone elsewhere. ioctl_nsfs(2), `NS_GET_USERNS`.
+pub fn has_network() -> bool {
+    const NS_GET_USERNS: u64 = 0xb701;
+    if is_initial_user() {
+        return true;
+    }
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let Ok(network) = rustix::fs::openat(CWD, "/proc/self/ns/net", flags, Mode::empty()) else {
+        return false;
+    };
+    // SAFETY: the call takes no argument, and answers with a new descriptor or -1: `EPERM` for an
+    // owner that is not ours to see.
+    let fd = unsafe { libc::ioctl(network.as_raw_fd(), NS_GET_USERNS as _, 0_usize) };
+    if fd < 0 {
+        return false;
+    }
+    // SAFETY: the kernel made this descriptor for us, and nobody else knows it.
+    let owner = unsafe { OwnedFd::from_raw_fd(fd) };
+    match (rustix::fs::fstat(&owner), rustix::fs::stat("/proc/self/ns/user")) {
+        (Ok(owner), Ok(own)) => (owner.st_dev, owner.st_ino) == (own.st_dev, own.st_ino),
+        _ => false,
+    }
+}
+
 /// A kind of namespace: its name below `/proc/PID/ns`, and the ioctl(2) of a pidfd that opens it.
 ///
 /// linux/pidfd.h, `PIDFD_GET_*_NAMESPACE` (Linux 6.11).

@@ -55,6 +55,11 @@ impl Engine {
         let facts = self.facts()?;
         self.refuse_rootless(&host)?;
         warnings.extend(bundle::check(&config, &host, facts)?);
+        if let Delegation::Nothing { reason } = self.delegation()?
+            && warnings.iter().any(|warning| warning.contains("discarded"))
+        {
+            warnings.push(format!("This user's containers have no control groups: {reason}"));
+        }
         self.check_network_wishes(&config, &host, &request.networking)?;
         let command = bundle::command(&config)?;
         let inherited = self.mounts_of(&host.volumes_from)?;
@@ -194,9 +199,9 @@ impl Engine {
         let mut host = host.clone();
         if matches!(host.network_mode.as_str(), "" | "default") {
             let default = self.settings()?.default_network.as_deref();
-            let own = match self.is_rootless() {
-                true => crate::network::PASTA,
-                false => crate::network::DEFAULT,
+            let own = match sys::namespace::has_network() {
+                true => crate::network::DEFAULT,
+                false => crate::network::PASTA,
             };
             default.unwrap_or(own).clone_into(&mut host.network_mode);
         }

@@ -73,7 +73,7 @@ impl Engine {
     /// As [`Engine::ready_table`], for commands that look and change nothing. Where it cannot be
     /// done, whoever starts a container is told.
     pub(crate) fn restore_table(&self) {
-        if self.is_rootless() {
+        if !sys::namespace::has_network() {
             return;
         }
         let restore = || -> Result<(), EngineError> {

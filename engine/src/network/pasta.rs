@@ -35,14 +35,14 @@ const MOMENT: Duration = Duration::from_millis(10);
 
 /// Whether a mode stands for pasta. For root it is the name of a network.
 pub(crate) fn is_pasta(mode: &str) -> bool {
-    mode == PASTA && !sys::namespace::is_initial_user()
+    mode == PASTA && !sys::namespace::has_network()
 }
 
 impl Engine {
     /// The server to ask in a bridge network without a resolver of ours, where an ordinary user's
     /// containers cannot reach those of the host. `given`: those of `--dns`.
     pub(super) fn dns_out_of_reach(&self, given: &[String]) -> Option<IpAddr> {
-        (self.is_rootless() && asks_loopback(given)).then_some(DNS)
+        (!sys::namespace::has_network() && asks_loopback(given)).then_some(DNS)
     }
 
     /// As `prepare_sandbox`: takes ports, writes down what was taken, and has pasta begin, which

@@ -243,7 +243,7 @@ fn explain(why: &Taken, address: IpAddr, port: u16, protocol: Protocol) -> Strin
 /// What the table has for a container's ports: those of a family that the container has.
 pub(crate) fn published(state: &NetworkState, owner: &str) -> Vec<Published> {
     // An ordinary user has no table on the host: the shim passes on what comes.
-    if state.is_uplink || !sys::namespace::is_initial_user() {
+    if state.is_uplink || !sys::namespace::has_network() {
         return Vec::new();
     }
     let of = |port: &PortState| {

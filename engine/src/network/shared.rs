@@ -25,7 +25,7 @@ impl Engine {
         &self,
         action: impl FnOnce(&Self) -> Result<T, EngineError> + Send,
     ) -> Result<T, EngineError> {
-        if !self.is_rootless() || self.is_in_shared.get() {
+        if sys::namespace::has_network() || self.is_in_shared.get() {
             return action(self);
         }
         self.in_shared(self.shared_network()?, action)
@@ -37,7 +37,7 @@ impl Engine {
         &self,
         action: impl FnOnce(&Self) -> Result<T, EngineError> + Send,
     ) -> Result<Option<T>, EngineError> {
-        if !self.is_rootless() || self.is_in_shared.get() {
+        if sys::namespace::has_network() || self.is_in_shared.get() {
             return action(self).map(Some);
         }
         match rootless::shared_network(self.root(), None, &|number| self.surviving(number))? {
@@ -82,7 +82,7 @@ impl Engine {
 
     /// Has a container's shim keep the network.
     pub(crate) fn keep_shared(&self, session: &Session) -> Result<(), EngineError> {
-        if !self.is_rootless() {
+        if sys::namespace::has_network() {
             return Ok(());
         }
         let shared = self.shared_network()?;

@@ -73,6 +73,9 @@ fn a_container_lives_as_anybodys() {
     assert!(paused.code == 0 || paused.stderr.contains("control group"), "{}", paused.stderr);
     kista.ok(&["rm", "-f", "one"]);
     kista.ok(&["volume", "rm", "vol"]);
+    let limited = kista.run(&["run", "--rm", "--memory", "64m", "busybox", "true"]);
+    let is_told = limited.stderr.contains("no control groups");
+    assert!(limited.code == 0 && is_told == (paused.code != 0), "{}", limited.stderr);
 }
 
 #[test]

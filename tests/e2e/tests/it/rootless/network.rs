@@ -287,3 +287,26 @@ fn commands_of_builds_are_in_the_users_network() {
     assert!(route.starts_with("default via 172.17.0.1"), "{route}");
     wait_until("the network's end", || holders_of_networks(&kista).is_empty().then_some(()));
 }
+
+#[test]
+fn root_of_a_network_of_its_own_has_bridges_there() {
+    needs!(Root, Busybox, Uidmap);
+    let user = User::new();
+    let archive = user.home().join("image.tar");
+    fs::write(&archive, Image::busybox("busybox").docker_archive()).unwrap();
+    fs::set_permissions(&archive, PermissionsExt::from_mode(0o644)).unwrap();
+    // As in a container of another engine that has ids and a network of its own.
+    let script = "/bin/busybox ip link set lo up; kista=\"$0 --root $1/data\"; \
+        $kista load -q -i $1/image.tar >/dev/null; \
+        $kista run --rm busybox ip -o -4 address show eth0; /bin/busybox ip -o link";
+    let (program, home) = (user.oci_runtime(), user.home());
+    let own = program.with_file_name("kista").display().to_string();
+    let words =
+        ["unshare", "--map-root-user", "--map-auto", "--net", "--mount", "sh", "-c", script];
+    let words = [&words[..], &[own.as_str(), home.to_str().unwrap()]].concat();
+    let mut command = user.beside(&testkit::program(), &words);
+    let output = command.env("HOME", &home).env_remove("KISTA_CONFIG").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    assert!(text.contains("172.17.0.2/16") && text.contains("kista-"), "{text}");
+}
