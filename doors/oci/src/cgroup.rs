@@ -7,6 +7,7 @@
 //! limits below. With `--systemd-cgroup` it is `slice:prefix:name`, and systemd makes the unit
 //! (`cgroups::Systemd`). runtime-spec 1.3.0, config-linux.md, "Cgroups Path".
 
+use std::cell::RefCell;
 use std::io;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use cgroups::{
     Systemd, Unit,
 };
 use oci::runtime::{Resources, Spec};
+use rustix::process::Pid;
 
 use crate::Context;
 use crate::error::OciError;
@@ -48,6 +50,18 @@ impl Plan {
             Err(CgroupError::NotMounted) if optional => return Ok(None),
             other => other?,
         };
+        if context.rootless
+            && !context.systemd
+            && let Delegation::Nothing { reason } = hierarchy.delegation()?
+        {
+            // Said before anything is made, with what would help.
+            let resources = linux.resources.as_ref();
+            resources.map_or(Ok(()), |wanted| hierarchy.refuse_limits(wanted, reason))?;
+            if wanted.is_none() {
+                context.log.debug(|| format!("no cgroup: {reason}"));
+                return Ok(None);
+            }
+        }
         let systemd = match context.systemd {
             false => None,
             true => {
@@ -190,6 +204,37 @@ pub(crate) fn open(record: &Record) -> Result<Option<Cgroup>, OciError> {
 /// As [`open`], for commands that can do nothing without one.
 pub(crate) fn need(record: &Record) -> Result<Cgroup, OciError> {
     open(record)?.ok_or_else(|| OciError::State("cgroup not exist".into()))
+}
+
+/// Moves processes into a unit of a user's own systemd, which the kernel lets the user's session
+/// not enter: pid 1 does it, asked by the user's.
+#[derive(Debug)]
+pub(crate) struct Attacher {
+    systemd: RefCell<Systemd>,
+    unit: String,
+}
+
+impl Attacher {
+    /// Whether processes cannot enter a container's group by themselves, if it is a unit's.
+    pub(crate) fn is_needed(unit: Option<&str>) -> bool {
+        unit.is_some() && instance() == Instance::User
+    }
+
+    /// One for a container's unit; `None` if none is needed.
+    pub(crate) fn of(unit: Option<&str>) -> Result<Option<Self>, OciError> {
+        match unit.filter(|_| Self::is_needed(unit)) {
+            None => Ok(None),
+            Some(unit) => {
+                let systemd = RefCell::new(Systemd::connect(instance())?);
+                Ok(Some(Self { systemd, unit: unit.to_owned() }))
+            }
+        }
+    }
+
+    pub(crate) fn attach(&self, pid: Pid) -> io::Result<()> {
+        let attached = self.systemd.borrow_mut().attach(&self.unit, pid);
+        attached.map_err(|error| io::Error::other(crate::error::chain(&error)))
+    }
 }
 
 /// Kills what is in the group and removes it; none there is no error.

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use oci::Timestamp;
 use oci::runtime::{Hooks, NamespaceKind, Process, Spec};
 use runtime::hooks::HookPoint;
-use runtime::{Container, Created, Options, Parent, Rootfs, StartHandle, Stdio};
+use runtime::{Container, Created, Mover, Options, Parent, Rootfs, StartHandle, Stdio};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen};
 use rustix::process::Pid;
 use seccomp::Program;
@@ -221,7 +221,10 @@ impl<'a> Making<'a> {
                 make_cwd: Some((0, 0)),
             },
         };
-        making.with_container(parsed.id(), None, |container| {
+        let unit = making.group.as_ref().and_then(cgroup::Plan::unit);
+        let nobody = |_| Ok(());
+        let mover = cgroup::Attacher::is_needed(unit).then_some(Mover(&nobody));
+        making.with_container(parsed.id(), None, mover, |container| {
             Ok(runtime::check(container, &making.bundle.dir)?)
         })?;
         Ok(making)
@@ -231,6 +234,7 @@ impl<'a> Making<'a> {
         &self,
         id: &str,
         cgroup: Option<&cgroups::Cgroup>,
+        mover: Option<Mover<'_>>,
         act: impl FnOnce(&Container<'_>) -> Result<T, OciError>,
     ) -> Result<T, OciError> {
         let spec = &self.bundle.spec;
@@ -242,6 +246,7 @@ impl<'a> Making<'a> {
             rootfs: Rootfs::Directory(&self.bundle.rootfs),
             seccomp: self.filter.as_ref(),
             cgroup,
+            mover,
             stdio: if terminal { Stdio::Terminal { size: None } } else { Stdio::Inherit },
             parent: Parent::Own,
             death_signal: None,
@@ -293,7 +298,10 @@ impl<'a> Making<'a> {
             Way::Detach | Way::Stay => None,
         };
         trace::setup(&self.context.log, self.filter.as_ref());
-        let created = self.with_container(&entry.id, group.as_ref(), |container| {
+        let attacher = cgroup::Attacher::of(record.unit.as_deref())?;
+        let attach = |pid| attacher.as_ref().map_or(Ok(()), |attacher| attacher.attach(pid));
+        let mover = attacher.as_ref().map(|_| Mover(&attach));
+        let created = self.with_container(&entry.id, group.as_ref(), mover, |container| {
             Ok(runtime::create_in(container, &self.bundle.dir)?)
         })?;
         if let Some(group) = &mut group {

@@ -2,6 +2,7 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::{fmt, io};
 
 use oci::Mount;
 use oci::runtime::{MemoryPolicy, Process, Spec};
@@ -23,6 +24,8 @@ pub struct Container<'a> {
     /// The cgroup, made and limited already. The container enters it; `linux.resources` and
     /// `linux.cgroupsPath` of the spec are not looked at.
     pub cgroup: Option<&'a cgroups::Cgroup>,
+    /// Who moves init into the cgroup, where it may not enter by itself.
+    pub mover: Option<Mover<'a>>,
     /// Standard input, output and error; [`Stdio::Terminal`] exactly if `process.terminal`.
     pub stdio: Stdio<'a>,
     /// Who waits for the container's init.
@@ -33,6 +36,20 @@ pub struct Container<'a> {
     pub preserved: &'a [BorrowedFd<'a>],
     /// The choices that the spec has no word for.
     pub options: Options,
+}
+
+/// Moves a process into the container's cgroup before it has made or done anything.
+///
+/// For users whose session is in another part of the tree than the groups that their systemd
+/// makes: the kernel lets them enter none there. Only for containers with a new user namespace,
+/// whose init waits for its ids to be mapped.
+#[derive(Clone, Copy)]
+pub struct Mover<'a>(pub &'a dyn Fn(Pid) -> io::Result<()>);
+
+impl fmt::Debug for Mover<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mover")
+    }
 }
 
 /// A process to add to a running container.

@@ -48,7 +48,8 @@ fn make(container: &Container<'_>, bundle: Option<&Path>) -> Result<Created, Run
         let listener = Listener { path: &path, metadata: &metadata, state };
         plan.process.listener = Some(Connection::open(&listener)?);
     }
-    let mut cgroup = birth::join_handle(container.cgroup)?;
+    let entered = container.cgroup.filter(|_| container.mover.is_none());
+    let mut cgroup = birth::join_handle(entered)?;
     let born_in = birth::born_in(cgroup.as_ref())?;
     let (near, far) =
         sys::socket::pair(SocketType::SEQPACKET).host(|| "make a socket pair".into())?;
@@ -149,6 +150,10 @@ fn provide(
     lent: Vec<OwnedFd>,
 ) -> Result<(), RuntimeError> {
     if plan.namespaces.makes(NamespaceKind::User) {
+        if let Some(mover) = plan.container.mover {
+            (mover.0)(child.pid)
+                .host(|| "move the container's first process into its cgroup".into())?;
+        }
         idmap::write(child.pid, &plan.linux.uid_mappings, &plan.linux.gid_mappings)?;
         message::to_child(socket, FromCaller::Mapped, &[])?;
         if !rustix::process::geteuid().is_root() {

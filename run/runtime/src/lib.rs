@@ -59,7 +59,7 @@ mod target;
 pub use aside::{hold_mounts, new_network};
 pub use caps::capability_names;
 pub use container::{
-    Container, Created, Exec, Options, Parent, Rootfs, Stdio, Target, TerminalSize,
+    Container, Created, Exec, Mover, Options, Parent, Rootfs, Stdio, Target, TerminalSize,
 };
 pub use create::{check, create, create_in};
 pub use detached::mount_detached;

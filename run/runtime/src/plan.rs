@@ -98,7 +98,7 @@ impl<'a> Plan<'a> {
         hooks::check(spec.hooks.as_ref(), bundle.is_some())?;
         let linux = spec.linux.as_ref().ok_or_else(|| spec_error("linux", "is missing"))?;
         let namespaces = namespaces(linux)?;
-        check_namespaces(spec, linux, &namespaces)?;
+        check_namespaces(spec, linux, &namespaces, container.mover.is_some())?;
         let propagation = match linux.rootfs_propagation.as_deref() {
             None | Some("") => (Propagation::Slave, true),
             Some(word) => options::propagation(word)
@@ -200,11 +200,15 @@ fn check_namespaces(
     spec: &Spec,
     linux: &Linux,
     namespaces: &Namespaces<'_>,
+    has_mover: bool,
 ) -> Result<(), RuntimeError> {
     use NamespaceKind::{Mount, Time, User, Uts};
     let error = |field: &str, problem: &str| Err(spec_error(field, problem));
     if !namespaces.makes(Mount) {
         return error("linux.namespaces", "a mount namespace of its own is needed");
+    }
+    if has_mover && !namespaces.makes(User) {
+        return error("linux.namespaces", "a user namespace is needed to enter this cgroup");
     }
     let maps = !linux.uid_mappings.is_empty() && !linux.gid_mappings.is_empty();
     if namespaces.makes(User) && !maps {

@@ -75,7 +75,13 @@ fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
     let filter = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
     let filter =
         filter.map(|filter| seccomp::compile(filter, seccomp::Arch::NATIVE)).transpose()?;
-    let group = group(parsed, &record)?;
+    let attacher = cgroup::Attacher::of(record.unit.as_deref())?;
+    if attacher.is_some() && parsed.text("cgroup").is_some() {
+        let text =
+            "--cgroup is not supported where systemd moves the process: it knows whole units";
+        return Err(OciError::Unsupported(text.into()));
+    }
+    let group = if attacher.is_some() { None } else { group(parsed, &record)? };
     let personality = spec.linux.as_ref().and_then(|linux| linux.personality.as_ref());
     if personality.is_some_and(|personality| personality.domain == "LINUX32") {
         // It is inherited; nothing of ours depends on it.
@@ -104,6 +110,10 @@ fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
         }
         _ => runtime::exec(&request)?,
     };
+    if let Some(attacher) = &attacher {
+        // It has yet to execute its program.
+        attacher.attach(created.pid).to(|| "move the process into the cgroup".into())?;
+    }
     for warning in &created.warnings {
         context.log.warn(warning);
     }

@@ -286,6 +286,7 @@ fn carry_out(request: &Request, report: &mut Report) -> Result<(), RuntimeError>
         },
         seccomp: filter.as_ref(),
         cgroup: cgroup.as_ref().map(|own| &own.0),
+        mover: None,
         stdio: stdio(terminal),
         parent,
         death_signal,

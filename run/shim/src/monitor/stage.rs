@@ -200,6 +200,7 @@ impl Work {
                     },
                     seccomp: self.filter.as_ref(),
                     cgroup: group,
+                    mover: None,
                     stdio: stdio.theirs(),
                     parent: Parent::Sibling,
                     death_signal: Some(Signal::KILL),

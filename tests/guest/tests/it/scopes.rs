@@ -1,9 +1,11 @@
 //! `kista-oci --systemd-cgroup`, where systemd is pid 1.
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::json;
 use testkit::oci::{Bundle, Runtime};
 use testkit::{needs, wait_until};
 
@@ -12,6 +14,8 @@ struct Scoped {
     runtime: Runtime,
     bundle: Bundle,
     name: String,
+    /// Whose it is, and whose systemd.
+    user: Option<u32>,
 }
 
 impl Scoped {
@@ -22,13 +26,38 @@ impl Scoped {
             .set("linux.resources.pids.limit", 33)
             .set("linux.resources.memory.limit", 64 << 20);
         bundle.write();
-        Self { runtime: Runtime::under_test(), bundle, name }
+        Self { runtime: Runtime::under_test(), bundle, name, user: None }
+    }
+
+    /// Of a user with their own two ids alone.
+    fn of_user(name: &str, user: u32) -> Self {
+        let mut scoped = Self::new(name);
+        let map = json!([{"containerID": 0, "hostID": user, "size": 1}]);
+        let name = &scoped.name;
+        scoped.bundle = Bundle::running(&["sleep", "1000"])
+            .set("linux.cgroupsPath", format!(":test:{name}"))
+            .set("linux.resources.pids.limit", 33)
+            .namespace("network")
+            .namespace("user")
+            .namespace("cgroup")
+            .set("linux.uidMappings", map.clone())
+            .set("linux.gidMappings", map)
+            .chown(user);
+        scoped.bundle.write();
+        // Its state is the user's, too.
+        let folder = scoped.runtime.folder();
+        std::os::unix::fs::chown(folder, Some(user), Some(user)).unwrap();
+        scoped.user = Some(user);
+        scoped
     }
 
     fn command(&self, words: &[&str]) -> Command {
         let mut command = self.runtime.command(&["--systemd-cgroup"]);
         command.args(words).current_dir(self.bundle.path());
         command.stdin(Stdio::null()).stdout(Stdio::null());
+        if let Some(user) = self.user {
+            command.uid(user).gid(user).env("XDG_RUNTIME_DIR", format!("/run/user/{user}"));
+        }
         command
     }
 
@@ -127,4 +156,48 @@ fn a_killed_maker_leaves_no_scope() {
     scoped.ok(&["run", "--detach", name]);
     scoped.ok(&["delete", "--force", name]);
     scoped.assert_gone();
+}
+
+/// By their own systemd, from a place in the tree from which the kernel lets them enter no group.
+#[test]
+fn a_users_container_is_in_a_scope_of_their_own_systemd() {
+    needs!(Root, StaticKista, Systemd, CgroupV2);
+    let user = 1000;
+    let started = Command::new("systemctl").args(["start", "user@1000.service"]).status();
+    assert!(started.unwrap().success());
+    let scoped = Scoped::of_user("user", user);
+    let name = scoped.name.as_str();
+    scoped.ok(&["create", name]);
+    let group = Path::new("/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/user.slice")
+        .join(scoped.scope());
+    let read = |file: &str| fs::read_to_string(group.join(file)).unwrap().trim().to_owned();
+    let count = || read("cgroup.procs").lines().count();
+    assert_eq!((read("pids.max"), count()), ("33".into(), 1));
+    scoped.ok(&["start", name]);
+    let init = read("cgroup.procs");
+    // Its own view of the tree begins at its group, although it was born elsewhere.
+    assert!(fs::read_to_string(format!("/proc/{init}/cgroup")).unwrap().contains(name));
+    let out = scoped.command(&["exec", name, "cat", "/proc/1/cgroup", "/proc/self/cgroup"]);
+    let out = { out }.stdout(Stdio::piped()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&out.stdout), "0::/\n0::/\n");
+    scoped.ok(&["exec", "--detach", name, "sleep", "1000"]);
+    wait_until("two processes", || (count() == 2).then_some(()));
+    scoped.ok(&["update", "--pids-limit", "44", name]);
+    assert_eq!(read("pids.max"), "44");
+    scoped.ok(&["pause", name]);
+    assert!(read("cgroup.events").contains("frozen 1"));
+    scoped.ok(&["delete", "--force", name]);
+    wait_until("the scope is gone", || (!group.exists()).then_some(()));
+    // Where the group is ours to make, limits cannot be had here, and it is said why.
+    let out = scoped
+        .runtime
+        .command(&["run", "--bundle"])
+        .arg(scoped.bundle.path())
+        .arg(name)
+        .uid(user)
+        .gid(user)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(said.contains("pids.limit cannot be set by this user"), "{said}");
 }
