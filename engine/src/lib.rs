@@ -54,8 +54,9 @@ pub use build::{
     BuildEvent, BuildEvents, BuildFailure, BuildImage, BuildOutcome, BuildOutput, BuildRequest,
     BuildSecret, BuildWarning, BuiltDescriptor, BuiltImage, CacheExport, CachePlace, Compression,
     Difference, DockerfileSource, Exported, FetchImage, FileDifference, FoundContext,
-    FoundDockerfile, ImageOutput, ImportedCache, OutputFile, Place, PlannedBuild, PrunedCache,
-    SecretSource, StoredImage, Wrapping, open_context, open_named_context, read_dockerfile,
+    FoundDockerfile, GitKeys, ImageOutput, ImportedCache, OutputFile, Place, PlannedBuild,
+    PrunedCache, SecretSource, StoredImage, Wrapping, open_context, open_named_context,
+    read_dockerfile,
 };
 pub use bundle::{parse_bind, parse_mount};
 pub use container::{

@@ -43,7 +43,7 @@ pub use output::{
     Annotation, AnnotationOf, ArchiveOutput, ArchiveTo, BuildOutput, ImageOutput, OutputFile,
     Wrapping,
 };
-pub use remote::FoundContext;
+pub use remote::{FoundContext, GitKeys};
 
 use crate::{Engine, EngineError, Filters, Registries};
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use builder::remote::{self, Fetched, GitOptions, Place, redacted};
-use builder::{BuildError, Context};
+use builder::{BuildError, Context, Secret};
 use rustix::fs::{Mode, OFlags};
 
 use super::context::{DockerfileSource, FoundDockerfile, context, named_context, read_dockerfile};
@@ -16,6 +16,15 @@ use crate::{Engine, Registries};
 const MAX_DOCKERFILE: u64 = 16 << 20;
 /// What is looked at to tell an archive.
 const START: usize = 512;
+
+/// Who asks for repositories.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GitKeys<'a> {
+    /// The socket of an agent with keys, for ssh.
+    pub agent: Option<&'a Path>,
+    /// Secrets, for http and https: `GIT_AUTH_TOKEN` and `GIT_AUTH_HEADER`.
+    pub secrets: &'a [Secret],
+}
 
 /// A context, if there is one beside the Dockerfile.
 pub type FoundContext = (Option<Context>, FoundDockerfile);
@@ -34,12 +43,11 @@ impl Engine {
 
     /// A context from a URL or a repository.
     ///
-    /// `agent` is the socket of an agent with keys for ssh.
     pub fn fetch_context(
         &self,
         registries: &Registries,
         place: &Place,
-        agent: Option<&Path>,
+        keys: GitKeys<'_>,
         source: DockerfileSource,
     ) -> Result<FoundContext, BuildError> {
         match place {
@@ -48,7 +56,7 @@ impl Engine {
                 self.context_of(&mut file.1, &redacted(url), source)
             }
             Place::Git(_) => {
-                let (folder, fetched) = self.clone_repository(place, agent)?;
+                let (folder, fetched) = self.clone_repository(place, keys)?;
                 let (context, file) = context(folder, None, Some(fetched), source)?;
                 Ok((Some(context), file))
             }
@@ -60,7 +68,7 @@ impl Engine {
         &self,
         registries: &Registries,
         place: &Place,
-        agent: Option<&Path>,
+        keys: GitKeys<'_>,
     ) -> Result<Context, BuildError> {
         match place {
             Place::Http(url) => {
@@ -69,7 +77,7 @@ impl Engine {
                 named_context(open(&fetched)?, None, Some(fetched))
             }
             Place::Git(_) => {
-                let (folder, fetched) = self.clone_repository(place, agent)?;
+                let (folder, fetched) = self.clone_repository(place, keys)?;
                 named_context(folder, None, Some(fetched))
             }
         }
@@ -91,11 +99,13 @@ impl Engine {
     fn clone_repository(
         &self,
         place: &Place,
-        agent: Option<&Path>,
+        keys: GitKeys<'_>,
     ) -> Result<(OwnedFd, Fetched), BuildError> {
         let Place::Git(place) = place else { unreachable!("the caller has looked") };
         let stop = AtomicBool::new(false);
-        let options = GitOptions { keep_directory: false, checksum: "", agent, stop: &stop };
+        let GitKeys { agent, secrets } = keys;
+        let options =
+            GitOptions { keep_directory: false, checksum: "", agent, secrets, stop: &stop };
         let cloned = remote::clone(self.root(), place, &options)?;
         Ok((cloned.folder, cloned.fetched))
     }

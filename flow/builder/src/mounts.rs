@@ -24,7 +24,7 @@ use rustix::fs::{CWD, FlockOperation, Gid, Mode, OFlags, RenameFlags, Uid, fchmo
 use crate::BuildError;
 use crate::cache::{BuildCache, Pruned};
 use crate::plan::{MountFrom, Origin, PlannedMount, RunAction};
-use crate::request::{Request, SecretSource, Stores};
+use crate::request::{Request, Stores};
 use crate::tree::{Found, Tree};
 
 /// The mounts of a step; what is behind them lives as long as this.
@@ -281,15 +281,7 @@ impl Sources<'_> {
         let Some(secret) = self.request.secrets.iter().find(|secret| secret.id == id) else {
             return Ok(None);
         };
-        match &secret.source {
-            SecretSource::File(path) => {
-                std::fs::read(path).map(Some).map_err(BuildError::io("read", path))
-            }
-            SecretSource::Variable(name) => {
-                use std::os::unix::ffi::OsStringExt;
-                Ok(std::env::var_os(name).map(OsStringExt::into_vec))
-            }
-        }
+        secret.read()
     }
 
     /// The directory of a cache and what holds it; `begin` is called for a new one.

@@ -60,6 +60,21 @@ pub struct Secret {
     pub source: SecretSource,
 }
 
+impl Secret {
+    /// Its bytes; `None` if the variable is not set.
+    pub(crate) fn read(&self) -> Result<Option<Vec<u8>>, BuildError> {
+        match &self.source {
+            SecretSource::File(path) => {
+                std::fs::read(path).map(Some).map_err(BuildError::io("read", path))
+            }
+            SecretSource::Variable(name) => {
+                use std::os::unix::ffi::OsStringExt;
+                Ok(std::env::var_os(name).map(OsStringExt::into_vec))
+            }
+        }
+    }
+}
+
 /// An agent's socket that steps may mount.
 #[derive(Debug, Clone)]
 pub struct Agent {

@@ -3,14 +3,16 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use engine::{BuildContext, BuildError, DockerfileSource, Engine, FoundContext, Place, Registries};
+use engine::{
+    BuildContext, BuildError, DockerfileSource, Engine, FoundContext, GitKeys, Place, Registries,
+};
 
 /// Opens contexts.
 pub(super) struct Opener<'a> {
     pub(super) engine: &'a Engine,
     pub(super) registries: &'a Registries,
-    /// The socket of an agent, for repositories.
-    pub(super) agent: Option<&'a Path>,
+    /// Who asks for repositories.
+    pub(super) keys: GitKeys<'a>,
 }
 
 /// What `--build-context` names.
@@ -44,7 +46,7 @@ impl Opener<'_> {
             return match place {
                 None => self.engine.read_context(&mut std::io::stdin(), source),
                 Some(place) => {
-                    self.engine.fetch_context(self.registries, &place, self.agent, source)
+                    self.engine.fetch_context(self.registries, &place, self.keys, source)
                 }
             };
         }
@@ -73,11 +75,7 @@ impl Opener<'_> {
         } else if let Some(layout) = value.strip_prefix("oci-layout://") {
             Named::Image(self.engine.load_layout(layout)?)
         } else if let Some(place) = Place::of_context(value)? {
-            Named::Directory(self.engine.fetch_named_context(
-                self.registries,
-                &place,
-                self.agent,
-            )?)
+            Named::Directory(self.engine.fetch_named_context(self.registries, &place, self.keys)?)
         } else if value.contains("://") {
             return Err(BuildError::Unsupported {
                 what: format!("the context {value}"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use dockerapi::HostConfig;
 use engine::{
     BuildAgent, BuildError, BuildImage, BuildRequest, BuildSecret, Engine, FoundDockerfile,
-    Registries, SecretSource,
+    GitKeys, Registries, SecretSource,
 };
 use oci::Platform;
 
@@ -89,7 +89,11 @@ pub(super) fn read(
         ..HostConfig::default()
     };
     request.client = Some(registries.for_files());
-    let opener = contexts::Opener { engine, registries, agent: request.agent() };
+    let opener = contexts::Opener {
+        engine,
+        registries,
+        keys: GitKeys { agent: request.agent(), secrets: &request.secrets },
+    };
     let (opened, file) = opener.main(context, args.file.as_deref())?;
     let named = opener.named(&args.build_context.0)?;
     request.contexts.extend(opened.map(|opened| (String::new(), opened)));

@@ -21,6 +21,7 @@ use sys::process::{Program, Spawn};
 use super::place::{GitPlace, is_commit};
 use super::{Fetched, redacted};
 use crate::BuildError;
+use crate::request::Secret;
 
 /// How a repository is fetched.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,9 @@ pub struct GitOptions<'a> {
     pub checksum: &'a str,
     /// The socket of an agent with keys, for ssh.
     pub agent: Option<&'a Path>,
+    /// Of these `GIT_AUTH_TOKEN` and `GIT_AUTH_HEADER`, each also with `.HOST` at its end, say who
+    /// asks a server over http or https.
+    pub secrets: &'a [Secret],
     /// Ends it early.
     pub stop: &'a AtomicBool,
 }
@@ -59,6 +63,7 @@ pub fn clone(
         folder: fetched.path(),
         shown: &shown,
         agent: options.agent,
+        authorization: authorization(&place.repository, options.secrets)?,
         stop: options.stop,
     };
     git.run(&["init", "-q", "--template="])?;
@@ -162,11 +167,51 @@ fn find_git(repository: &str) -> Result<PathBuf, BuildError> {
     })
 }
 
+/// What is sent to the repository's own server and to no other: the setting's name and value.
+///
+/// A token goes as GitHub, GitLab and others take it: the password of a user of any name.
+fn authorization(
+    repository: &str,
+    secrets: &[Secret],
+) -> Result<Option<(String, String)>, BuildError> {
+    use base64::Engine as _;
+    let Some((scheme, rest)) = repository.split_once("://") else { return Ok(None) };
+    if !matches!(scheme, "http" | "https") {
+        return Ok(None);
+    }
+    let authority = rest.split('/').next().unwrap_or_default();
+    let authority = authority.rsplit('@').next().unwrap_or_default();
+    let host = authority.split(':').next().unwrap_or_default();
+    let read = |name: &str| -> Result<Option<String>, BuildError> {
+        for id in [format!("{name}.{host}"), name.to_owned()] {
+            let Some(secret) = secrets.iter().find(|secret| secret.id == id) else { continue };
+            let Some(bytes) = secret.read()? else { continue };
+            let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+            if text.contains(['\r', '\n']) {
+                return Err(BuildError::Invalid(format!("secret {id} has more than one line")));
+            }
+            return Ok(Some(text));
+        }
+        Ok(None)
+    };
+    let value = match (read("GIT_AUTH_HEADER")?, read("GIT_AUTH_TOKEN")?) {
+        (Some(header), _) => header,
+        (None, Some(token)) => {
+            let pair = format!("x-access-token:{token}");
+            format!("basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+        }
+        (None, None) => return Ok(None),
+    };
+    let key = format!("http.{scheme}://{authority}/.extraHeader");
+    Ok(Some((key, format!("Authorization: {value}"))))
+}
+
 struct Git<'a> {
     program: PathBuf,
     folder: &'a Path,
     shown: &'a str,
     agent: Option<&'a Path>,
+    authorization: Option<(String, String)>,
     stop: &'a AtomicBool,
 }
 
@@ -232,8 +277,10 @@ impl Git<'_> {
             pair.push(agent);
             environment.push(pair);
         }
-        environment.push(format!("GIT_CONFIG_COUNT={}", CONFIG.len()).into());
-        for (number, (key, value)) in CONFIG.iter().enumerate() {
+        let own = self.authorization.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let settings: Vec<(&str, &str)> = CONFIG.into_iter().chain(own).collect();
+        environment.push(format!("GIT_CONFIG_COUNT={}", settings.len()).into());
+        for (number, (key, value)) in settings.iter().enumerate() {
             environment.push(format!("GIT_CONFIG_KEY_{number}={key}").into());
             environment.push(format!("GIT_CONFIG_VALUE_{number}={value}").into());
         }
@@ -319,4 +366,30 @@ fn read(mut file: File) -> String {
     let _ = file.rewind();
     let _ = file.take(MAX_OUTPUT).read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::SecretSource;
+
+    #[test]
+    fn a_token_is_for_the_repositorys_own_server() {
+        let temp = tempfile::tempdir().unwrap();
+        let secret = |id: &str, text: &str| {
+            let path = temp.path().join(id);
+            std::fs::write(&path, text).unwrap();
+            Secret { id: id.into(), source: SecretSource::File(path) }
+        };
+        let secrets = [secret("GIT_AUTH_TOKEN", "any\n"), secret("GIT_AUTH_TOKEN.a.b", "own")];
+        let of = |url: &str| authorization(url, &secrets).unwrap();
+        let (key, value) = of("https://u:p@a.b:8443/r.git").unwrap();
+        assert_eq!(key, "http.https://a.b:8443/.extraHeader");
+        assert_eq!(value, "Authorization: basic eC1hY2Nlc3MtdG9rZW46b3du");
+        assert!(of("https://c/r.git").unwrap().1.ends_with("eC1hY2Nlc3MtdG9rZW46YW55"));
+        assert_eq!(of("git://a.b/r"), None);
+        assert_eq!(of("git@a.b:r"), None);
+        let bad = [secret("GIT_AUTH_HEADER", "bearer x\nHost: y")];
+        assert!(authorization("https://c/r.git", &bad).is_err());
+    }
 }

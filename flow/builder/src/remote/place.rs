@@ -201,4 +201,18 @@ mod tests {
             assert_eq!(redacted(text), shown);
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_becomes_an_option_or_leaves_the_tree(text in "[a-z@:/.#?=&~^ -]{0,40}", tail in ".*") {
+            for start in ["", "git://h/", "https://h/r.git", "git@h:r#", "ssh://h/r#m:"] {
+                let text = format!("{start}{text}{tail}");
+                let _ = redacted(&text);
+                let Ok(Some(Place::Git(place))) = Place::of_context(&text) else { continue };
+                proptest::prop_assert!(!place.repository.starts_with('-'));
+                proptest::prop_assert!(!place.reference.starts_with('-'));
+                proptest::prop_assert!(place.subdirectory.split('/').all(|name| name != ".."));
+            }
+        }
+    }
 }

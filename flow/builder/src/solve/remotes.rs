@@ -56,6 +56,7 @@ impl Tools<'_> {
                     keep_directory: *keep_directory,
                     checksum,
                     agent: self.request.agent(),
+                    secrets: &self.request.secrets,
                     stop: self.stop,
                 };
                 let cloned = remote::clone(&self.stores.root, place, &options)?;
