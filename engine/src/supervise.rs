@@ -3,7 +3,8 @@
 //! This runs in the shim's process, on its one thread, and what it keeps is kept as long as the
 //! container lives: a descriptor, a lock, a path.
 
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,10 +14,10 @@ use oci::Timestamp;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use shim::{Exit, Failure, Hooks, Plan};
 
-use crate::Engine;
 use crate::container::Held;
 use crate::launch::ForHooks;
 use crate::network::zone::ContainerZone;
+use crate::{Engine, EngineError};
 
 /// How often the life lock is asked for, every two milliseconds.
 const CLAIM_ATTEMPTS: u32 = 50;
@@ -146,6 +147,14 @@ impl Hooks for Supervisor {
     fn zone(&mut self) -> Option<Box<dyn network::dns::Zone>> {
         let container = self.container.as_ref()?;
         Some(Box::new(ContainerZone::new(&self.root, container.id())))
+    }
+
+    fn resolver_sockets(&mut self, pid: u32) -> io::Result<Vec<OwnedFd>> {
+        let sockets = || -> Result<Vec<OwnedFd>, EngineError> {
+            let namespace = crate::network::network_of(pid.cast_signed())?;
+            Ok(crate::network::resolver_sockets(namespace.as_fd())?.into())
+        };
+        sockets().map_err(io::Error::other)
     }
 
     fn finished(&mut self) {

@@ -5,6 +5,7 @@ use metadata::{Container, EndpointState, NetworkState};
 use network::Routes;
 use rustix::fs::{CWD, Mode, OFlags};
 
+use super::DEFAULT;
 use super::wire;
 use super::wish::{self, Wish, is_networked};
 use crate::container::{Held, Record, is_up};
@@ -136,6 +137,7 @@ impl Engine {
             })
             .and_then(|()| self.announce(container.id(), &endpoint))
             .and_then(|()| wire::route(&state, namespace.as_fd(), false))
+            .and_then(|()| self.ready_resolver(container, record, &wish, &mut state))
             .and_then(|()| self.rewrite_files(container, record, &state));
         match connected {
             Ok(()) => Ok(()),
@@ -146,6 +148,28 @@ impl Engine {
                 Err(error)
             }
         }
+    }
+
+    /// Has a container that comes into its first network of names ask for them.
+    fn ready_resolver(
+        &self,
+        container: &Container,
+        record: &Record,
+        wish: &Wish,
+        state: &mut NetworkState,
+    ) -> Result<(), EngineError> {
+        // The shim of an ordinary user's container cannot enter its network.
+        if state.has_resolver || wish.network.name == DEFAULT || self.is_rootless() {
+            return Ok(());
+        }
+        if !record.host.dns.is_empty() {
+            container.set_name_servers(&record.host.dns)?;
+        }
+        let mut session = shim::client::connect(container.path(), shim::Streams::NONE)?;
+        session.resolve()?;
+        session.detach()?;
+        state.has_resolver = true;
+        Ok(container.set_network_state(state)?)
     }
 
     fn disconnect_running(

@@ -36,11 +36,13 @@ mod wire;
 mod wish;
 pub(crate) mod zone;
 
+pub(crate) use connect::network_of;
 pub(crate) use files::NetworkFiles;
 pub(crate) use pasta::PASTA;
 pub(crate) use sandbox::{EarlyNamespace, Sandbox};
 pub(crate) use step::{STEPS, StepNetwork};
 pub use verbs::{CreateNetwork, NetworkPool, is_in_subnet};
+pub(crate) use wire::resolver_sockets;
 pub(crate) use wish::is_networked;
 
 use networks::{Network, Networks, NetworksError, NewNetwork};

@@ -294,6 +294,22 @@ impl Session {
         self.send_frame(Frame::Signal(number))
     }
 
+    /// Has the shim give its process a resolver, if it has none, and waits until it has.
+    pub fn resolve(&mut self) -> Result<(), ShimError> {
+        self.started()?;
+        self.send_frame(Frame::Resolve)?;
+        loop {
+            match self.recv()? {
+                Some(Frame::Started { .. }) => return Ok(()),
+                Some(Frame::Failed { exit_code, message }) => {
+                    return Err(ShimError::Failed { exit_code, message: message.to_owned() });
+                }
+                Some(_) => {}
+                None => return Err(ShimError::Died { id: self.id.clone() }),
+            }
+        }
+    }
+
     /// Leaves; the process goes on and keeps its stdin.
     pub fn detach(self) -> Result<(), ShimError> {
         self.send_frame(Frame::Detach)

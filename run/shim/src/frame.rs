@@ -40,6 +40,8 @@ pub enum Frame<'a> {
     Signal(u8),
     /// The client leaves.
     Detach,
+    /// The process is to have a resolver, if it has none.
+    Resolve,
     /// The process runs.
     Started {
         /// As the host sees it.
@@ -108,6 +110,7 @@ pub(crate) mod kind {
     pub(crate) const RESIZE: u8 = 0x05;
     pub(crate) const SIGNAL: u8 = 0x06;
     pub(crate) const DETACH: u8 = 0x07;
+    pub(crate) const RESOLVE: u8 = 0x0a;
     pub(crate) const STARTED: u8 = 0x81;
     pub(crate) const FAILED: u8 = 0x82;
     pub(crate) const STDOUT: u8 = 0x83;
@@ -134,7 +137,7 @@ fn bounds(kind: u8) -> Option<(usize, usize)> {
     Some(match kind {
         kind::LAUNCH => (2, MAX_LAUNCH_BYTES),
         kind::STDIN | kind::STDOUT | kind::STDERR => (0, MAX_DATA_BYTES),
-        kind::STDIN_EOF | kind::DETACH => (0, 0),
+        kind::STDIN_EOF | kind::DETACH | kind::RESOLVE => (0, 0),
         kind::ATTACH | kind::SIGNAL | kind::EXITED => (1, 1),
         kind::RESIZE | kind::WINDOW | kind::MADE => (4, 4),
         kind::STARTED => (5, 5),
@@ -154,6 +157,7 @@ impl<'a> Frame<'a> {
             Self::Resize(_) => kind::RESIZE,
             Self::Signal(_) => kind::SIGNAL,
             Self::Detach => kind::DETACH,
+            Self::Resolve => kind::RESOLVE,
             Self::Started { .. } => kind::STARTED,
             Self::Made { .. } => kind::MADE,
             Self::Failed { .. } => kind::FAILED,
@@ -176,7 +180,7 @@ impl<'a> Frame<'a> {
             | Self::Stdin(bytes)
             | Self::Stdout(bytes)
             | Self::Stderr(bytes) => put(&[bytes]),
-            Self::StdinEof | Self::Detach => put(&[]),
+            Self::StdinEof | Self::Detach | Self::Resolve => put(&[]),
             Self::Attach(streams) => put(&[&[streams.bits()]]),
             Self::Resize(size) => put(&[&size.height.to_le_bytes(), &size.width.to_le_bytes()]),
             Self::Signal(number) => put(&[&[number]]),
@@ -207,6 +211,7 @@ impl<'a> Frame<'a> {
             }),
             (kind::SIGNAL, &[number]) => Self::Signal(number),
             (kind::DETACH, _) => Self::Detach,
+            (kind::RESOLVE, _) => Self::Resolve,
             (kind::STARTED, &[a, b, c, d, flags]) if flags < 4 => Self::Started {
                 pid: u32::from_le_bytes([a, b, c, d]),
                 tty: flags & 1 != 0,
@@ -379,7 +384,7 @@ enum Begun {
 mod tests {
     use super::*;
 
-    const FRAMES: [Frame<'static>; 13] = [
+    const FRAMES: [Frame<'static>; 14] = [
         Frame::Launch(b"{}\n{}\n"),
         Frame::Attach(Streams::ALL),
         Frame::Stdin(b"in"),
@@ -387,6 +392,7 @@ mod tests {
         Frame::Resize(ConsoleSize { height: 24, width: 300 }),
         Frame::Signal(15),
         Frame::Detach,
+        Frame::Resolve,
         Frame::Started { pid: 70_000, tty: true, stdin: false },
         Frame::Failed { exit_code: 127, message: "no such file: é" },
         Frame::Stdout(&[0, 255, b'\n']),

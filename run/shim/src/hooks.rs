@@ -1,5 +1,8 @@
 //! What the engine does at the turning points of a process's life, in the shim's own process.
 
+use std::io;
+use std::os::fd::OwnedFd;
+
 use oci::Timestamp;
 
 use crate::Plan;
@@ -37,6 +40,12 @@ pub trait Hooks {
     /// asked. `None` leaves questions unanswered.
     fn zone(&mut self) -> Option<Box<dyn network::dns::Zone>> {
         None
+    }
+
+    /// Sockets at which a process that runs is to ask for names: it was connected to a network that
+    /// has them. It is our child, and not reaped.
+    fn resolver_sockets(&mut self, _pid: u32) -> io::Result<Vec<OwnedFd>> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Last, after the clients know and the cgroup is gone: slow deletions belong here. Afterwards

@@ -31,6 +31,7 @@
 //!   07 Detach    then the shim closes; the process's stdin stays open
 //!   08 Socket    what it is for, with one socket                         control socket, before
 //!   09 Connected                                                        `Started`: see [`network`]
+//!   0a Resolve   the process is to have a resolver                     attach socket
 //! shim -> client
 //!   81 Started   pid u32, 1 byte: bit 0 has a terminal, bit 1 stdin is open
 //!   82 Failed    exit code u8, message; then the shim closes
@@ -42,7 +43,7 @@
 //! ```
 //!
 //! A client that sends something else, or more than a kind's maximum, is dropped. `Started` is
-//! the answer to both `Launch` and `Attach`. Payloads of the three data kinds are at most
+//! the answer to `Launch`, to `Attach` and to `Resolve`. Payloads of the three data kinds are at most
 //! [`frame::MAX_DATA_BYTES`].
 //!
 //! **Input** is paced by a window: a client may have [`frame::STDIN_WINDOW_BYTES`] on their way,

@@ -31,8 +31,8 @@ pub struct NetworkState {
     /// `port/protocol` of all ports that it exposes, published or not: `ps` shows them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exposed: Vec<String>,
-    /// Whether its shim answers questions for names. A container that was started in the default
-    /// network alone has no resolver, also when it is connected to others.
+    /// Whether its shim answers questions for names: it is, or was in this run, in a network that
+    /// has some.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_resolver: bool,
     /// Whether it is connected by another program and has no ends: pasta, for ordinary users.

@@ -48,6 +48,7 @@ pub(super) enum Request<'a> {
     StdinEof,
     Resize(oci::runtime::ConsoleSize),
     Signal(u8),
+    Resolve,
 }
 
 impl Client {
@@ -162,6 +163,7 @@ impl Client {
             Ok(Some(Frame::StdinEof)) => Some(Request::StdinEof),
             Ok(Some(Frame::Resize(size))) => Some(Request::Resize(size)),
             Ok(Some(Frame::Signal(number))) => Some(Request::Signal(number)),
+            Ok(Some(Frame::Resolve)) => Some(Request::Resolve),
             _ => None,
         }
     }
@@ -189,7 +191,7 @@ impl Client {
                 }
             }
             Frame::StdinEof if self.may_type() => {}
-            Frame::Resize(_) | Frame::Signal(_) if self.streams.is_some() => {}
+            Frame::Resize(_) | Frame::Signal(_) | Frame::Resolve if self.streams.is_some() => {}
             Frame::Detach => {
                 self.state = State::Detached;
                 return Ok(false);

@@ -73,6 +73,19 @@ impl Network {
         Ok(network)
     }
 
+    /// Makes a resolver for a process that has none.
+    pub(super) fn resolve(&mut self, pid: u32, hooks: &mut dyn Hooks) -> io::Result<()> {
+        if self.resolver.is_some() {
+            return Ok(());
+        }
+        let mut resolver = Box::new(Resolver::new()?);
+        for socket in hooks.resolver_sockets(pid)? {
+            resolver.listen(socket)?;
+        }
+        self.resolver = Some(resolver);
+        Ok(())
+    }
+
     /// What can happen now.
     pub(super) fn each_fd<'a>(&'a self, visit: &mut dyn FnMut(Event, BorrowedFd<'a>)) {
         match (&self.proxy, self.keeper.as_fd()) {

@@ -314,11 +314,12 @@ impl<'h> Watch<'h> {
         }
         client.read();
         let (id, is_launcher) = (client.id, client.is_launcher);
-        let mut is_new = false;
+        let (mut is_new, mut wants_resolver) = (false, false);
         while let Some(request) = client.request() {
             let mut taken = Vec::new();
             match request {
                 Request::Attached => is_new = true,
+                Request::Resolve => wants_resolver = true,
                 Request::Stdin(bytes) => {
                     taken = self.input.push(console(&self.outputs), id, bytes);
                 }
@@ -336,6 +337,16 @@ impl<'h> Watch<'h> {
         }
         if is_new {
             self.greet(index);
+        }
+        if wants_resolver {
+            match self.network.resolve(self.pid, self.hooks) {
+                Ok(()) => self.greet(index),
+                Err(error) => {
+                    let message = error.to_string();
+                    let failed = Frame::Failed { exit_code: 125, message: &message };
+                    self.clients[index].send_frame(failed);
+                }
+            }
         }
     }
 

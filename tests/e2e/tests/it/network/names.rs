@@ -107,3 +107,26 @@ fn links_and_the_hosts_address_have_names() {
     assert!(hosts.contains("172.17.0.1\tup\n"), "{hosts}");
     kista.run(&["run", "--rm", "--link", "nobody", "busybox", "true"]).fails(125, "nobody");
 }
+
+#[test]
+fn a_container_learns_names_when_it_is_connected() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    kista.ok(&["network", "create", "net"]);
+    serve(&kista, "web", &["--network", "net"]);
+    kista.ok(&["run", "-d", "--name", "late", "--dns", "192.0.2.53", "busybox", "sleep", "1000"]);
+    let resolv = || kista.ok(&["exec", "late", "cat", "/etc/resolv.conf"]);
+    assert!(resolv().contains("nameserver 192.0.2.53"), "{}", resolv());
+    kista.ok(&["network", "connect", "net", "late"]);
+    assert!(resolv().contains("nameserver 127.0.0.11"), "{}", resolv());
+    let answer = kista.ok(&["exec", "late", "nslookup", "-type=a", "web"]);
+    assert!(answer.contains("172.18.0.2"), "{answer}");
+    // Its own program is as it was, and is found by its name now.
+    assert_eq!(kista.format("{{.State.Running}}", "late"), "true");
+    let script = "nslookup -type=a late | grep -c 172.18.0.3";
+    assert_eq!(kista.ok(&["run", "--rm", "--network", "net", "busybox", "sh", "-c", script]), "1");
+    kista.ok(&["network", "disconnect", "net", "late"]);
+    kista.ok(&["network", "connect", "net", "late"]);
+    let answer = kista.ok(&["exec", "late", "nslookup", "-type=a", "web"]);
+    assert!(answer.contains("172.18.0.2"), "{answer}");
+}
