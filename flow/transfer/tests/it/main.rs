@@ -10,3 +10,4 @@ mod pull;
 mod push;
 mod registry;
 mod search;
+mod variants;
