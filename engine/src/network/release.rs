@@ -1,5 +1,7 @@
 //! The end: what is outside of a container's namespace goes.
 
+use std::net::IpAddr;
+
 use metadata::{Container, EndpointState};
 use network::Routes;
 
@@ -54,20 +56,22 @@ impl Engine {
             Some(Driver::Bridge(options)) => Some(options.bridge),
             _ => None,
         };
-        let mut routes = Routes::open()?;
-        let link = match &bridge {
-            Some(bridge) => routes.link(bridge)?,
-            None => None,
+        let addresses = || endpoint.addresses.iter().map(|prefix| prefix.address);
+        // One that was taken back before may be another's.
+        let is_own = |address: &IpAddr| {
+            networks.lease_of(&endpoint.network, *address).is_ok_and(|it| it.as_deref() == Some(id))
         };
-        for prefix in &endpoint.addresses {
-            let address = prefix.address;
-            // One that was taken back before may be another's.
-            let is_own = networks
-                .lease_of(&endpoint.network, address)
-                .is_ok_and(|it| it.as_deref() == Some(id));
-            if let Some(link) = link.as_ref().filter(|_| is_own) {
-                routes.unpin(link, address)?;
-            }
+        let own: Vec<IpAddr> = addresses().filter(is_own).collect();
+        if let Some(bridge) = bridge.filter(|_| !own.is_empty()) {
+            self.where_bridges_may_be(|_| {
+                let mut routes = Routes::open()?;
+                if let Some(link) = routes.link(&bridge)? {
+                    own.iter().try_for_each(|address| routes.unpin(&link, *address))?;
+                }
+                Ok(())
+            })?;
+        }
+        for address in addresses() {
             networks.give_back(&endpoint.network, id, address)?;
         }
         Ok(())
