@@ -110,7 +110,8 @@ impl Notify {
     /// Passes on what has come; `true` once the container is ready.
     pub(crate) fn turn(&self, pid: i32) -> Result<bool, OciError> {
         let mut bytes = [0; 4096];
-        loop {
+        // A container that never stops talking is not listened to for ever: there are signals.
+        for _ in 0..MOST_AT_ONCE {
             let received =
                 sys::socket::receive(self.socket.as_fd(), &mut bytes, 0, RecvFlags::empty());
             match received {
@@ -127,6 +128,7 @@ impl Notify {
                 Err(error) => return Err(OciError::io("read a notification", error)),
             }
         }
+        Ok(false)
     }
 
     fn tell(&self, ready: &str, pid: i32) -> Result<(), OciError> {
@@ -162,5 +164,7 @@ impl AsFd for Notify {
     }
 }
 
+/// How many notifications are read before anything else is looked at.
+const MOST_AT_ONCE: usize = 32;
 /// How long the service manager may take to look.
 const BARRIER: Duration = Duration::from_secs(30);

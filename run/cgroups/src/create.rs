@@ -29,9 +29,9 @@ impl Hierarchy {
         resources: &Resources,
         options: &Options,
     ) -> Result<Cgroup, CgroupError> {
-        let wanted = need::check(resources, self)?.union(options.controllers);
+        let needed = need::check(resources, self)?;
         let mut made = Made::default();
-        let made_all = self.make(path, wanted, options, &mut made);
+        let made_all = self.make(path, needed, options, &mut made);
         let groups = match made_all {
             Ok(groups) => groups,
             Err(error) => {
@@ -56,9 +56,9 @@ impl Hierarchy {
         options: &Options,
         anchor: Option<Anchor>,
     ) -> Result<Cgroup, CgroupError> {
-        let wanted = need::check(resources, self)?.union(options.controllers);
+        let needed = need::check(resources, self)?;
         let mut made = Made { adopts: true, ..Made::default() };
-        let groups = self.make(path, wanted, options, &mut made)?;
+        let groups = self.make(path, needed, options, &mut made)?;
         let mut cgroup = Cgroup::new(path.clone(), groups);
         cgroup.apply(resources)?;
         if let Some(anchor) = anchor {
@@ -122,16 +122,24 @@ impl Hierarchy {
     fn make(
         &self,
         path: &CgroupPath,
-        wanted: Controllers,
+        needed: Controllers,
         options: &Options,
         made: &mut Made,
     ) -> Result<Vec<Group>, CgroupError> {
+        let wanted = needed.union(options.controllers);
         let mut groups = Vec::with_capacity(self.mounts().len());
         for mount in self.mounts().iter().filter(|mount| self.is_used(mount, wanted, options)) {
             let group = Group::at(mount, path);
             made.directory(mount, &group.dir, path)?;
             if mount.version == Version::V2 {
-                enable(mount, &group.dir, wanted.intersection(mount.controllers))?;
+                match enable(mount, &group.dir, wanted.intersection(mount.controllers)) {
+                    // Processes live above. Beside version 1 little is counted there: what no
+                    // limit needs is done without.
+                    Err(CgroupError::Unsupported { .. }) if self.mode() == Mode::Hybrid => {
+                        enable(mount, &group.dir, needed.intersection(mount.controllers))?;
+                    }
+                    enabled => enabled?,
+                }
             } else if mount.controllers.contains(Controller::Cpuset) {
                 fill_cpuset(&mount.path, &group.dir)?;
             }

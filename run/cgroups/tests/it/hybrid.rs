@@ -96,3 +96,24 @@ fn a_parent_with_processes_cannot_pass_controllers_on() {
     wait(&child);
     assert!(unified.children(&outer).unwrap().is_empty());
 }
+
+/// As where the caller is in a group of its own, and makes others below that.
+#[test]
+fn groups_are_made_below_one_that_has_processes() {
+    needs!(Root, CgroupHybrid);
+    let parent = Parent::new();
+    let make = |path: &str| {
+        let path = parent.path(path);
+        parent.hierarchy.create(&path, &Resources::default(), &Options::default()).unwrap()
+    };
+    let above = make("above");
+    let child = enter(&above.join_handle().unwrap(), sleep);
+    let below = make("above/below");
+    let second = enter(&below.join_handle().unwrap(), sleep);
+    assert_eq!(below.processes().unwrap(), [second.pid]);
+    for (group, child) in [(below, second), (above, child)] {
+        group.kill(PATIENCE).unwrap();
+        wait(&child);
+        group.remove(PATIENCE).unwrap();
+    }
+}
