@@ -60,8 +60,8 @@ impl Engine {
                         self.with_dead(owner, release);
                     }
                 };
-                self.networks()?.reclaim(&network.name, &mut with_dead, &guard)?;
-                Ok(())
+                let taken = self.networks()?.reclaim(&network.name, &mut with_dead, &guard)?;
+                self.forget_neighbours(&network.name, &taken)
             });
             report.add(
                 "lease",

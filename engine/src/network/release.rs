@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use metadata::{Container, EndpointState};
 use network::Routes;
+use networks::Guard;
 
 use super::options::Driver;
 use crate::{Engine, EngineError};
@@ -50,31 +51,46 @@ impl Engine {
         endpoint: &EndpointState,
     ) -> Result<(), EngineError> {
         let networks = self.networks()?;
-        // A network that is gone has no bridge that anybody remembers.
-        let network = networks.find_by_name(&endpoint.network)?;
-        let bridge = match network.map(|network| Driver::of(&network)).transpose()? {
-            Some(Driver::Bridge(options)) => Some(options.bridge),
-            _ => None,
-        };
         let addresses = || endpoint.addresses.iter().map(|prefix| prefix.address);
         // One that was taken back before may be another's.
         let is_own = |address: &IpAddr| {
             networks.lease_of(&endpoint.network, *address).is_ok_and(|it| it.as_deref() == Some(id))
         };
         let own: Vec<IpAddr> = addresses().filter(is_own).collect();
-        if let Some(bridge) = bridge.filter(|_| !own.is_empty()) {
-            self.where_bridges_may_be(|_| {
-                let mut routes = Routes::open()?;
-                if let Some(link) = routes.link(&bridge)? {
-                    own.iter().try_for_each(|address| routes.unpin(&link, *address))?;
-                }
-                Ok(())
-            })?;
-        }
+        self.forget_neighbours(&endpoint.network, &own)?;
         for address in addresses() {
             networks.give_back(&endpoint.network, id, address)?;
         }
         Ok(())
+    }
+
+    /// Has the host forget who had addresses of a network.
+    pub(crate) fn forget_neighbours(
+        &self,
+        network: &str,
+        addresses: &[IpAddr],
+    ) -> Result<(), EngineError> {
+        if addresses.is_empty() {
+            return Ok(());
+        }
+        // A network that is gone has no bridge that anybody remembers.
+        let Some(network) = self.networks()?.find_by_name(network)? else { return Ok(()) };
+        let Driver::Bridge(options) = Driver::of(&network)? else { return Ok(()) };
+        self.where_bridges_may_be(|_| {
+            let mut routes = Routes::open()?;
+            if let Some(bridge) = routes.link(&options.bridge)? {
+                addresses.iter().try_for_each(|address| routes.unpin(&bridge, *address))?;
+            }
+            Ok(())
+        })
+        .map(drop)
+    }
+
+    /// Takes the addresses of a network back that belong to dead containers.
+    pub(crate) fn reclaim(&self, network: &str, guard: &Guard) -> Result<(), EngineError> {
+        let mut with_dead = |owner: &str, release: &mut dyn FnMut()| self.with_dead(owner, release);
+        let taken = self.networks()?.reclaim(network, &mut with_dead, guard)?;
+        self.forget_neighbours(network, &taken)
     }
 
     /// Calls `release` if the container of this id, or the step of a build, is dead, and keeps it so until that returns.

@@ -232,9 +232,7 @@ impl Engine {
             let address = match take() {
                 Err(NetworksError::AddressTaken { .. } | NetworksError::Exhausted { .. }) => {
                     // The dead may have it.
-                    let mut with_dead =
-                        |owner: &str, release: &mut dyn FnMut()| self.with_dead(owner, release);
-                    networks.reclaim(&network.name, &mut with_dead, guard)?;
+                    self.reclaim(&network.name, guard)?;
                     take()?
                 }
                 taken => taken?,

@@ -102,8 +102,8 @@ impl Engine {
                 self.with_dead_step(owner, release);
             }
         };
-        networks.reclaim(DEFAULT, &mut with_dead, &guard)?;
-        Ok(())
+        let taken = networks.reclaim(DEFAULT, &mut with_dead, &guard)?;
+        self.forget_neighbours(DEFAULT, &taken)
     }
 
     /// Calls `release` if nobody runs the step any more.

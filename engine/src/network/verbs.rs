@@ -356,8 +356,7 @@ impl Engine {
         network: &Network,
         guard: &Guard,
     ) -> Result<Vec<String>, EngineError> {
-        let mut with_dead = |owner: &str, release: &mut dyn FnMut()| self.with_dead(owner, release);
-        self.networks()?.reclaim(&network.name, &mut with_dead, guard)?;
+        self.reclaim(&network.name, guard)?;
         let mut names = Vec::new();
         for lease in self.networks()?.leases(&network.name)? {
             let name = self.containers().get(&lease.owner).and_then(|found| found.status());

@@ -142,7 +142,7 @@ impl Networks {
         Ok(all)
     }
 
-    /// Takes the addresses away that belong to the dead; answers how many.
+    /// Takes the addresses away that belong to the dead; answers which.
     ///
     /// `with_dead` is called once for each owner and calls back if that one is dead and cannot come
     /// to life until the call returns.
@@ -151,22 +151,22 @@ impl Networks {
         network: &str,
         with_dead: &mut dyn FnMut(&str, &mut dyn FnMut()),
         _guard: &Guard,
-    ) -> Result<usize, NetworksError> {
+    ) -> Result<Vec<IpAddr>, NetworksError> {
         let leases = self.leases(network)?;
         let owners: BTreeSet<&str> = leases.iter().map(|lease| lease.owner.as_str()).collect();
-        let mut count = 0;
+        let mut taken = Vec::new();
         let mut outcome = Ok(());
         for owner in owners {
             with_dead(owner, &mut || {
                 for lease in leases.iter().filter(|lease| lease.owner == owner) {
                     match self.give_back(network, owner, lease.address) {
-                        Ok(()) => count += 1,
+                        Ok(()) => taken.push(lease.address),
                         Err(error) => outcome = Err(error),
                     }
                 }
             });
         }
-        outcome.map(|()| count)
+        outcome.map(|()| taken)
     }
 
     fn addresses(&self, network: &Network, leases: &OwnedFd) -> Result<Vec<IpAddr>, NetworksError> {

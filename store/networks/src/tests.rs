@@ -118,7 +118,7 @@ fn an_address_is_one_owners() {
     networks.give_back("n", "b", address("10.0.0.4")).unwrap();
     networks.give_back("gone", "b", address("10.0.0.4")).unwrap();
     assert_eq!(take("e", None).unwrap(), address("10.0.0.4"));
-    let count = networks.reclaim(
+    let taken = networks.reclaim(
         "n",
         &mut |owner, give| {
             if owner == "a" {
@@ -127,7 +127,7 @@ fn an_address_is_one_owners() {
         },
         &guard,
     );
-    assert_eq!(count.unwrap(), 1);
+    assert_eq!(taken.unwrap().len(), 1);
     let owners: Vec<_> = networks.leases("n").unwrap().into_iter().map(|it| it.owner).collect();
     assert_eq!(owners, ["e", "d", "c"]);
 }
