@@ -24,7 +24,9 @@ impl Rootless {
         for name in ["sh", "id", "sleep", "cat", "tr", "stat", "touch", "chown"] {
             symlink("busybox", bin.join(name)).unwrap();
         }
-        for path in [&bundle, &bundle.join("rootfs"), &bin] {
+        let state = user.home().join("state");
+        fs::create_dir(&state).unwrap();
+        for path in [&bundle, &bundle.join("rootfs"), &bin, &state] {
             own(path);
         }
         let this = Self { user };
