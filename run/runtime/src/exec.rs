@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
 use rustix::net::SocketType;
 use rustix::thread::ThreadNameSpaceType;
 use sys::process::CloneFlags;
@@ -106,7 +107,14 @@ fn kinds_to_join(target: Target<'_>) -> Result<ThreadNameSpaceType, RuntimeError
         }
         let inode = |process: &str| rustix::fs::stat(format!("/proc/{process}/ns/{name}"));
         let own = inode("self").host(|| format!("look at /proc/self/ns/{name}"))?;
-        let theirs = inode(&target.pid.as_raw_nonzero().to_string()).map_err(|_| gone())?;
+        let theirs =
+            inode(&target.pid.as_raw_nonzero().to_string()).map_err(|errno| match errno {
+                // Until its program is executed nobody looks at it without rights over the host.
+                Errno::ACCESS | Errno::PERM => RuntimeError::Refused(
+                    "the container was not started yet: only root may add a process to it".into(),
+                ),
+                _ => gone(),
+            })?;
         if (own.st_dev, own.st_ino) != (theirs.st_dev, theirs.st_ino) {
             kinds |= kind;
         }

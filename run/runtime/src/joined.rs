@@ -37,9 +37,12 @@ impl Joined {
         }
         for (kind, path, file) in files {
             let (name, number) = names(kind);
-            joined.remember(name, number)?;
-            move_into_link_name_space(file.as_fd(), Some(number))
-                .host(|| format!("join the {kind:?} namespace {path}").to_lowercase())?;
+            let own = open(&format!("/proc/self/ns/{name}"))?;
+            move_into_link_name_space(file.as_fd(), Some(number)).host(|| {
+                format!("join the {} namespace {path}", name.trim_end_matches("_for_children"))
+            })?;
+            // Only who has left has to come back, and may: an ordinary user has left none.
+            joined.own.push((own, number));
         }
         if !plan.linux.time_offsets.is_empty() {
             joined.set_clocks(plan)?;

@@ -106,3 +106,13 @@ fn its_processes_and_binds_are_as_those_of_others() {
     let out = run(&container, "");
     assert_eq!(out.ok().lines().take(2).collect::<Vec<_>>(), ["0", "Linux"]);
 }
+
+#[test]
+fn a_namespace_that_they_have_no_rights_over_is_named() {
+    let container = container("true", &[map(0, USER, 1)]).linux(|linux| {
+        let ipc = linux.namespaces.iter_mut().find(|one| one.kind == NamespaceKind::Ipc).unwrap();
+        ipc.path = Some("/proc/self/ns/ipc".into());
+    });
+    let out = run(&container, "");
+    assert!(out.refused().contains("join the ipc namespace /proc/self/ns/ipc"), "{out:?}");
+}
