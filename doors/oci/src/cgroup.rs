@@ -56,7 +56,16 @@ impl Plan {
         {
             // Said before anything is made, with what would help.
             let resources = linux.resources.as_ref();
-            resources.map_or(Ok(()), |wanted| hierarchy.refuse_limits(wanted, reason))?;
+            let refused =
+                resources.map_or(Ok(()), |wanted| hierarchy.refuse_limits(wanted, reason));
+            refused.map_err(|error| {
+                // The first words are runc's.
+                let text = crate::error::chain(&error);
+                OciError::State(format!(
+                    "rootless needs no limits + no cgrouppath when no permission is granted for \
+                     cgroups: {text}"
+                ))
+            })?;
             if wanted.is_none() {
                 context.log.debug(|| format!("no cgroup: {reason}"));
                 return Ok(None);

@@ -292,6 +292,14 @@ impl<'a> Making<'a> {
         };
         if group.is_none() {
             record.cgroup = None;
+            if record.shares_pids {
+                // In runc's words, and for its reason: nobody would know which they are.
+                self.context.log.warn(
+                    "Creating a rootless container with no cgroup and no private pid namespace. \
+                     Such configuration is strongly discouraged (as it is impossible to properly \
+                     kill all container's processes).",
+                );
+            }
         }
         let listener = match self.way {
             Way::Create => Some(listen_in(entry)?),

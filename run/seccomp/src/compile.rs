@@ -177,10 +177,11 @@ fn flags(names: Option<&[String]>, notifies: bool) -> Result<u32, SeccompError> 
             _ => return Err(SeccompError::Flag { text: name.clone() }),
         };
     }
-    // The kernel refuses these together: both would answer with a number, a thread's or a
-    // descriptor's. A runtime that loads a filter has one thread.
+    // A runtime that loads a filter has one thread, and nothing to synchronise. The kernel refuses
+    // that together with a listener: both would answer with a number, a thread's or a descriptor's.
+    let flags = flags & !flag::TSYNC;
     Ok(match notifies {
-        true => (flags & !flag::TSYNC) | flag::NEW_LISTENER,
+        true => flags | flag::NEW_LISTENER,
         false => flags & !flag::WAIT_KILLABLE_RECV,
     })
 }
