@@ -154,8 +154,12 @@ pub fn debian_with(name: &str, packages: &[&str]) -> Vec<u8> {
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
     if !path.exists() {
         let new = path.with_extension("new.tar");
-        let mut command = Command::new("mmdebstrap");
+        // Some packages ask for this host's full name, which not every host knows.
+        let mut command = Command::new("unshare");
+        let named = "hostname builder && exec \"$@\"";
+        command.args(["--uts", "sh", "-c", named, "sh", "mmdebstrap"]);
         command.args(["--quiet", "--variant=minbase", "--mode=root"]);
+        command.arg("--essential-hook=echo 127.0.0.1 localhost builder >>\"$1/etc/hosts\"");
         if !packages.is_empty() {
             command.arg(format!("--include={}", packages.join(",")));
         }
