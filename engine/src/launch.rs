@@ -488,7 +488,11 @@ fn own_hostname() -> String {
 }
 
 /// What this host is and can do. A few dozen cheap questions to the kernel.
-pub(crate) fn host_facts(hierarchy: &Hierarchy, delegation: &Delegation) -> HostFacts {
+pub(crate) fn host_facts(
+    hierarchy: &Hierarchy,
+    delegation: &Delegation,
+    rootless: bool,
+) -> HostFacts {
     let mount_of = |controller| {
         let may = match delegation {
             Delegation::Whole => true,
@@ -547,10 +551,10 @@ pub(crate) fn host_facts(hierarchy: &Hierarchy, delegation: &Delegation) -> Host
         apparmor: text("/sys/module/apparmor/parameters/enabled").starts_with('Y'),
         selinux: exists("/sys/fs/selinux/enforce"),
         ipv4_sysctls: exists("/proc/sys/net/ipv4/ping_group_range"),
-        rootless: !sys::namespace::is_initial_user(),
-        ids: match sys::namespace::is_initial_user() {
-            true => (u32::MAX, u32::MAX),
-            false => (ids_in("/proc/self/uid_map"), ids_in("/proc/self/gid_map")),
+        rootless,
+        ids: match rootless {
+            true => (ids_in("/proc/self/uid_map"), ids_in("/proc/self/gid_map")),
+            false => (u32::MAX, u32::MAX),
         },
     }
 }

@@ -187,7 +187,7 @@ impl Engine {
     /// What this host is and can do; asked for once.
     pub(crate) fn facts(&self) -> Result<&bundle::HostFacts, EngineError> {
         let (hierarchy, delegation) = (self.hierarchy()?, self.delegation()?);
-        once(&self.facts, || Ok(launch::host_facts(hierarchy, delegation)))
+        once(&self.facts, || Ok(launch::host_facts(hierarchy, delegation, self.is_rootless())))
     }
 
     /// Takes over what another engine of this process found out about the host, unless that is

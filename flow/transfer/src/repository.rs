@@ -223,18 +223,33 @@ impl Repository {
     ) -> Result<Response, TransferError> {
         let scope = self.pull_scope();
         let what = format!("blob {digest}");
-        let mut request = self.get(&what, self.url(server, &format!("blobs/{digest}")), &scope);
+        let request = self.get(&what, self.url(server, &format!("blobs/{digest}")), &scope);
+        self.bytes(server, request, offset, |response| match response.status {
+            404 => Some(TransferError::NoBlob {
+                repository: self.name.clone(),
+                digest: digest.clone(),
+            }),
+            _ => None,
+        })
+    }
+
+    /// The bytes that `request` is for, from `offset` on. `known` says what an answer without them
+    /// means, if it means something of its own.
+    fn bytes(
+        &self,
+        server: &Server,
+        mut request: Request<'_>,
+        offset: u64,
+        known: impl FnOnce(&Response) -> Option<TransferError>,
+    ) -> Result<Response, TransferError> {
         if offset > 0 {
             request.fields.push(("Range", format!("bytes={offset}-")));
         }
         let response = self.client.exchange(server, &request)?;
         match response.status {
-            200 | 206 if response.is_html() => Err(self.html(&what)),
+            200 | 206 if response.is_html() => Err(self.html(request.what)),
             200 | 206 => Ok(response),
-            404 => {
-                Err(TransferError::NoBlob { repository: self.name.clone(), digest: digest.clone() })
-            }
-            _ => Err(self.refusal(&request, response)),
+            _ => Err(known(&response).unwrap_or_else(|| self.refusal(&request, response))),
         }
     }
 
@@ -259,16 +274,8 @@ impl Repository {
         if server.origin.scheme == Scheme::Https && url.origin.scheme == Scheme::Http {
             return Err(refuse("it leaves the encryption"));
         }
-        let mut request = Request { scope: None, ..self.get(&what, url, "") };
-        if offset > 0 {
-            request.fields.push(("Range", format!("bytes={offset}-")));
-        }
-        let response = self.client.exchange(server, &request)?;
-        match response.status {
-            200 | 206 if response.is_html() => Err(self.html(&what)),
-            200 | 206 => Ok(response),
-            _ => Err(self.refusal(&request, response)),
-        }
+        let request = Request { scope: None, ..self.get(&what, url, "") };
+        self.bytes(server, request, offset, |_| None)
     }
 
     /// How many bytes a blob has, by its head.

@@ -8,7 +8,7 @@ use std::ffi::{CStr, CString, OsString};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use rustix::fs::{Access, CWD, Mode, OFlags};
@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitId, WaitIdOptions};
 use rustix::thread::{CapabilitySet, CapabilitySets};
+use sys::process::{Child, CloneFlags, Program, Spawn};
 
 use crate::RootlessError;
 
@@ -173,8 +174,26 @@ pub(crate) fn reap(options: WaitIdOptions) -> bool {
     }
 }
 
-pub(crate) fn open(path: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
+fn open(path: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Starts this program anew in the name and with the words of `args`, as the first process of a pid
+/// namespace and in a session of its own. It has `own` as its descriptors from 3 on.
+pub(crate) fn spawn_own(args: &[&CStr], own: &[BorrowedFd<'_>]) -> io::Result<Child> {
+    let exe = open(c"/proc/self/exe", OFlags::PATH)?;
+    let null = open(c"/dev/null", OFlags::RDWR)?;
+    let streams = [null.as_fd(); 3];
+    let fds: Vec<_> = streams.iter().chain(own).copied().zip(0..).collect();
+    let request = Spawn {
+        program: Program::Fd(exe.as_fd()),
+        args,
+        env: &[],
+        fds: &fds,
+        new_session: true,
+        death_signal: None,
+    };
+    sys::process::spawn_in(&request, CloneFlags::NEWPID)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 use sys::fs::Lock;
 use sys::namespace::Kind;
-use sys::process::{Child, CloneFlags, Program, Spawn};
+use sys::process::Child;
 
 use crate::RootlessError;
 use crate::door::{self, Found, HOLDER_LIFE, MAKING, MEMBERS, io_error, lock, write_pid};
@@ -125,20 +125,9 @@ fn spawn(
     let name: &CStr = c"kista-network";
     let mut args = vec![name, if old.is_some() { c"old" } else { c"new" }];
     args.extend(words.iter().map(CString::as_c_str));
-    let exe = pasta::open(c"/proc/self/exe", rustix::fs::OFlags::PATH).map_err(failed)?;
-    let null = pasta::open(c"/dev/null", rustix::fs::OFlags::RDWR).map_err(failed)?;
-    let null = null.as_fd();
-    let mut fds = vec![(null, 0), (null, 1), (null, 2), (far.as_fd(), 3), (file.as_fd(), 4)];
-    fds.extend(old.map(|old| (old.as_fd(), 5)));
-    let request = Spawn {
-        program: Program::Fd(exe.as_fd()),
-        args: &args,
-        env: &[],
-        fds: &fds,
-        new_session: true,
-        death_signal: None,
-    };
-    sys::process::spawn_in(&request, CloneFlags::NEWPID).map_err(failed)
+    let mut own = vec![far.as_fd(), file.as_fd()];
+    own.extend(old.map(AsFd::as_fd));
+    pasta::spawn_own(&args, &own).map_err(failed)
 }
 
 /// Hears how it went, writes the holder down, and lets it live.

@@ -21,15 +21,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::net::SocketType;
 use rustix::process::WaitIdOptions;
 use rustix::thread::LinkNameSpaceType;
-use sys::process::{CloneFlags, Program, Spawn};
 
 use crate::RootlessError;
-use crate::pasta::{self, SAID_BYTES, Uplink, open, reap};
+use crate::pasta::{self, SAID_BYTES, Uplink, reap};
 
 /// `argv[0]` under which the program looks after a pasta.
 pub const UPLINK: &str = "kista-uplink";
@@ -79,20 +77,7 @@ pub fn connect(namespace: BorrowedFd<'_>, uplink: &Uplink) -> Result<Connecting,
     let words: Vec<CString> = words.filter_map(|word| CString::new(word).ok()).collect();
     let mut args = vec![c"kista-uplink"];
     args.extend(words.iter().map(CString::as_c_str));
-    let exe = open(c"/proc/self/exe", OFlags::PATH).map_err(failed)?;
-    let null = open(c"/dev/null", OFlags::RDWR).map_err(failed)?;
-    let null = null.as_fd();
-    let fds =
-        [(null, 0), (null, 1), (null, 2), (far.as_fd(), 3), (theirs.as_fd(), 4), (namespace, 5)];
-    let request = Spawn {
-        program: Program::Fd(exe.as_fd()),
-        args: &args,
-        env: &[],
-        fds: &fds,
-        new_session: true,
-        death_signal: None,
-    };
-    sys::process::spawn_in(&request, CloneFlags::NEWPID).map_err(failed)?;
+    pasta::spawn_own(&args, &[far.as_fd(), theirs.as_fd(), namespace]).map_err(failed)?;
     Ok(Connecting { report: near, lifeline })
 }
 
