@@ -87,7 +87,7 @@ impl Engine {
         if !wanted || status.phase != Phase::Running {
             return Ok(false);
         }
-        self.freeze(container, status)?;
+        self.freeze(container, status, true)?;
         Ok(true)
     }
 

@@ -149,15 +149,22 @@ impl Engine {
                 });
             }
         }
-        self.freeze(&found, &status)
+        self.freeze(&found, &status, false)
     }
 
-    /// Freezes a container that runs. The caller holds its operation lock.
-    pub(super) fn freeze(&self, container: &Container, status: &Status) -> Result<(), EngineError> {
+    /// Freezes a container that runs; with `committing`, until the caller thaws it or is gone. The
+    /// caller holds its operation lock.
+    pub(super) fn freeze(
+        &self,
+        container: &Container,
+        status: &Status,
+        committing: bool,
+    ) -> Result<(), EngineError> {
         // Written down first: cut in between, `unpause` still sets all right.
         container.update_status(|status| {
             if status.phase == Phase::Running {
                 status.phase = Phase::Paused;
+                status.committing = committing;
             }
         })?;
         let frozen = self.cgroup_of(status).and_then(|group| Ok(group.freeze()?));
@@ -266,6 +273,7 @@ impl Engine {
         container.update_status(|status| {
             if status.phase == Phase::Paused {
                 status.phase = Phase::Running;
+                status.committing = false;
             }
         })?;
         Ok(())

@@ -83,6 +83,30 @@ fn a_container_that_runs_is_paused_meanwhile() {
 }
 
 #[test]
+fn a_killed_commit_leaves_nobody_paused() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    // Enough to be caught at it.
+    let script = "dd if=/dev/urandom of=/big bs=1M count=300 && echo ready && exec sleep 1000";
+    kista.ok(&["run", "-d", "--name", "busy", "busybox", "sh", "-c", script]);
+    testkit::wait_until("it is ready", || {
+        kista.ok(&["logs", "busy"]).contains("ready").then_some(())
+    });
+    let state = || kista.format("{{.State.Status}}", "busy");
+    let mut commit = kista.command(&["commit", "busy", "never"]).spawn();
+    testkit::wait_until("it is paused", || (state() == "paused").then_some(()));
+    commit.kill();
+    assert_eq!(state(), "running");
+    kista.ok(&["exec", "busy", "true"]);
+    // Whom somebody paused stays so.
+    kista.ok(&["pause", "busy"]);
+    assert_eq!(state(), "paused");
+    assert!(!kista.ok(&["images"]).contains("never"));
+    // The layer that it had begun.
+    kista.ok(&["system", "check", "--repair"]);
+}
+
+#[test]
 fn ids_of_its_own_do_not_come_along() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
