@@ -95,7 +95,8 @@ fn a_killed_commit_leaves_nobody_paused() {
     let state = || kista.format("{{.State.Status}}", "busy");
     let mut commit = kista.command(&["commit", "busy", "never"]).spawn();
     testkit::wait_until("it is paused", || (state() == "paused").then_some(()));
-    commit.kill();
+    commit.kill().unwrap();
+    commit.wait().unwrap();
     assert_eq!(state(), "running");
     kista.ok(&["exec", "busy", "true"]);
     // Whom somebody paused stays so.
