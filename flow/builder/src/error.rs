@@ -181,4 +181,9 @@ impl BuildError {
         let path = path.into();
         move |source| Self::Io { action, path, source: source.into() }
     }
+
+    /// Whether somebody who read what we wrote has gone.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
 }

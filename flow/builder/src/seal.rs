@@ -7,11 +7,12 @@
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, major, minor, utimensat,
 };
+use rustix::io::Errno;
 use snapshots::LayerUsage;
 use unpack::tar::{Entry as TarEntry, Kind, Time, Writer};
 
@@ -35,6 +36,25 @@ pub(crate) fn write(
     overlay: bool,
     out: impl Write,
 ) -> Result<Sealed, BuildError> {
+    write_as(folder, epoch, overlay, false, out)
+}
+
+/// As [`write`], of a directory in overlay form in which somebody writes meanwhile: a file that is
+/// gone or is none any more is left out, and one that has become shorter is filled with zeros.
+pub(crate) fn write_changing(
+    folder: BorrowedFd<'_>,
+    out: impl Write,
+) -> Result<Sealed, BuildError> {
+    write_as(folder, None, true, true, out)
+}
+
+fn write_as(
+    folder: BorrowedFd<'_>,
+    epoch: Option<i64>,
+    overlay: bool,
+    changing: bool,
+    out: impl Write,
+) -> Result<Sealed, BuildError> {
     let failed = |error| BuildError::io("write", "the layer")(error);
     let top = Found {
         file: folder.try_clone_to_owned().map_err(failed)?,
@@ -45,6 +65,7 @@ pub(crate) fn write(
         tar: Writer::new(out),
         epoch,
         overlay,
+        changing,
         links: HashMap::new(),
         usage: LayerUsage::default(),
     };
@@ -64,6 +85,7 @@ struct Sealer<W> {
     tar: Writer<W>,
     epoch: Option<i64>,
     overlay: bool,
+    changing: bool,
     /// The first name of a file with several.
     links: HashMap<(u64, u64), Vec<u8>>,
     usage: LayerUsage,
@@ -121,6 +143,12 @@ impl<W: Write> Sealer<W> {
                 self.tar.append(&tar, io::empty())
             }
             Kind::File => {
+                let Some((file, stat)) = open_plain(folder, name)? else {
+                    return match self.changing {
+                        true => Ok(()),
+                        false => Err(io::Error::other("it was replaced while it was read")),
+                    };
+                };
                 let inode = (stat.st_dev, stat.st_ino);
                 if stat.st_nlink > 1 {
                     if let Some(first) = self.links.get(&inode) {
@@ -130,12 +158,14 @@ impl<W: Write> Sealer<W> {
                     }
                     self.links.insert(inode, entry.path.clone());
                 }
-                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-                let file = rustix::fs::openat(folder, name, flags, Mode::empty())?;
                 tar.xattrs = named(attributes(file.as_fd())?);
                 tar.size = u64::try_from(stat.st_size).unwrap_or(0);
                 self.usage.bytes += tar.size;
-                self.tar.append(&tar, Buffered::new(file, tar.size))
+                let content = Buffered::new(file, tar.size);
+                match self.changing {
+                    true => self.tar.append(&tar, content.chain(io::repeat(0)).take(tar.size)),
+                    false => self.tar.append(&tar, content),
+                }
             }
             _ => self.tar.append(&tar, io::empty()),
         }
@@ -157,6 +187,23 @@ impl<W: Write> Sealer<W> {
     }
 }
 
+/// Opens a regular file; `None` if it is another thing by now, or gone. A device that somebody has
+/// put in its place is not opened.
+fn open_plain(folder: BorrowedFd<'_>, name: &CString) -> io::Result<Option<(OwnedFd, Stat)>> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let found = match rustix::fs::openat(folder, name, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        found => found?,
+    };
+    let stat = rustix::fs::fstat(&found)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Ok(None);
+    }
+    let path = sys::fs::fd_path(found.as_fd());
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(Some((file, stat)))
+}
+
 fn is_whiteout(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
@@ -176,7 +223,7 @@ struct Buffered {
 }
 
 impl Buffered {
-    fn new(file: std::os::fd::OwnedFd, size: u64) -> Self {
+    fn new(file: OwnedFd, size: u64) -> Self {
         let size = usize::try_from(size).unwrap_or(usize::MAX).clamp(1, 256 << 10);
         Self { file: io::BufReader::with_capacity(size, file.into()) }
     }
@@ -185,5 +232,30 @@ impl Buffered {
 impl Read for Buffered {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.file.read(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn only_what_is_a_file_is_opened() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join("file"), "text").unwrap();
+        std::os::unix::fs::symlink("file", temp.path().join("link")).unwrap();
+        let folder = fs::File::open(temp.path()).unwrap();
+        let fifo = c"fifo";
+        rustix::fs::mknodat(&folder, fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let open = |name: &std::ffi::CStr| open_plain(folder.as_fd(), &name.to_owned()).unwrap();
+        let (file, stat) = open(c"file").unwrap();
+        assert_eq!(
+            (io::read_to_string(fs::File::from(file)).unwrap(), stat.st_size),
+            ("text".into(), 4)
+        );
+        for name in [c"link", c"gone", fifo, c"."] {
+            assert!(open(name).is_none(), "{name:?}");
+        }
     }
 }
