@@ -40,6 +40,8 @@ pub enum Need {
     BridgeFilter,
     /// Sockets of SCTP.
     Sctp,
+    /// A kernel without them.
+    NoSctp,
     /// The memory controller on a cgroup v1 hierarchy.
     CgroupV1,
     /// Control groups of version 2 alone, as in the guests of `cargo xtask guest`.
@@ -119,6 +121,7 @@ impl Need {
                 (has_bridge_filter(), "no nft_meta_bridge in the kernel, or no nft")
             }
             Self::Sctp => (has_sctp(), "no SCTP in the kernel"),
+            Self::NoSctp => (!has_sctp(), "SCTP in the kernel"),
             Self::CgroupV1 => {
                 (Path::new("/sys/fs/cgroup/memory/tasks").exists(), "no v1 memory hierarchy")
             }

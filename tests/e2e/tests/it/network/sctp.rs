@@ -61,11 +61,7 @@ fn sctp_ports_are_published() {
 
 #[test]
 fn sctp_ports_are_kept_apart_where_the_kernel_has_no_sockets_for_them() {
-    needs!(Root, Busybox, Nftables);
-    if testkit::Need::Sctp.missing().is_none() {
-        // The other test shows what there is.
-        return;
-    }
+    needs!(Root, Busybox, Nftables, NoSctp);
     let kista = Kista::with_busybox();
     let words = ["run", "-d", "--name", "one", "-p", "7000:7001/sctp", "busybox", "sleep", "1000"];
     kista.ok(&words);
