@@ -5,6 +5,7 @@
 //! from outside, as a shell sees them. Peers that are not here are named as absent.
 
 mod builds;
+mod clients;
 mod engines;
 mod images;
 mod measure;
@@ -12,10 +13,13 @@ mod net;
 mod peers;
 mod registries;
 mod runtimes;
+mod transfers;
 
 use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
 
 use measure::Table;
 
@@ -34,11 +38,29 @@ pub(crate) struct Bench {
     short: tempfile::TempDir,
 }
 
+impl Bench {
+    /// How long a command takes, and the most memory that one of its processes has, in MiB.
+    fn time_and_peak(&self, command: &mut Command) -> Result<(Duration, f64), Box<dyn Error>> {
+        let report = self.work.path().join("peak");
+        let time = peers::find("time").ok_or("time(1) is not installed")?;
+        // By a small program: a child's figure begins with the memory of whoever made it.
+        let mut outer = Command::new(time);
+        outer.args(["-f", "%M", "-o"]).arg(&report);
+        outer.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            outer.env(name, value.unwrap_or_default());
+        }
+        let taken = measure::time(&mut outer)?;
+        let kibibytes: f64 = fs::read_to_string(&report)?.trim().parse()?;
+        Ok((taken, kibibytes / 1024.0))
+    }
+}
+
 /// A name, and what measures it.
 type Group = (&'static str, fn(&Bench) -> Result<Vec<Table>, Box<dyn Error>>);
 
-/// `run` is the life of containers, `images` is unpacking, `transfers` is pull and push,
-/// `registry` is servers under load, `build` is building, `net` is networks,
+/// `run` is the life of containers, `images` is unpacking, `pull` and `push` are
+/// whole images over the loopback, `registry` is servers under load, `build` is building, `net` is networks,
 /// `traffic` is the part of it without the life of containers, `all` is everything.
 pub(crate) fn run(what: &str, runs: usize) -> Outcome {
     let workspace = Workspace::load(false)?;
@@ -57,7 +79,8 @@ pub(crate) fn run(what: &str, runs: usize) -> Outcome {
         "engines" => &[("engines", engines::measure)],
         "runtimes" => &[("runtimes", runtimes::measure)],
         "images" => &[("images", images::measure)],
-        "transfers" => &[("transfers", registries::transfers)],
+        "pull" => &[("pull", transfers::pulls)],
+        "push" => &[("push", transfers::pushes)],
         "registry" => &[("registry", registries::servers)],
         "build" => &[("build", builds::measure)],
         "net" => &[("net", net::measure)],
@@ -66,7 +89,8 @@ pub(crate) fn run(what: &str, runs: usize) -> Outcome {
             ("engines", engines::measure),
             ("runtimes", runtimes::measure),
             ("images", images::measure),
-            ("transfers", registries::transfers),
+            ("pull", transfers::pulls),
+            ("push", transfers::pushes),
             ("registry", registries::servers),
             ("build", builds::measure),
             ("net", net::measure),

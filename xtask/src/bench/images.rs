@@ -78,7 +78,7 @@ pub(super) fn layers() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// The headers of an archive that testkit or mmdebstrap wrote.
-fn entries(tar: &[u8]) -> usize {
+pub(super) fn entries(tar: &[u8]) -> usize {
     let mut count = 0;
     let mut at = 0;
     while let Some(header) = tar.get(at..at + 512) {

@@ -32,7 +32,8 @@ impl Drop for Engine {
     }
 }
 
-struct Daemon(Child);
+/// Ended with the value.
+pub(crate) struct Daemon(pub(crate) Child);
 
 impl Drop for Daemon {
     fn drop(&mut self) {
@@ -49,7 +50,26 @@ impl Drop for Daemon {
     }
 }
 
+impl Daemon {
+    /// The most memory that it has had, in MiB. proc_pid_status(5), `VmHWM`.
+    pub(crate) fn peak(&self) -> Option<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().strip_suffix(" kB")?.parse::<f64>().ok()? / 1024.0)
+    }
+}
+
 impl Engine {
+    /// The most memory that its daemon has had, in MiB; nothing if it has none.
+    pub(crate) fn daemon_peak(&self) -> Option<f64> {
+        self.daemon.as_ref()?.peak()
+    }
+
+    /// What it wants said about signatures.
+    pub(crate) fn policy(&self) -> &[String] {
+        &self.load
+    }
+
     /// Calls it.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);

@@ -1,95 +1,47 @@
-//! Images over the loopback, and registries beside each other.
+//! Registries beside each other.
 //!
-//! Pull and push: whole commands against Debian's docker-registry, an image of Debian, a layer of
-//! 20,000 small files and one of 300 MB, compressed by skopeo as registries have them. Servers:
-//! the same requests to each, from clients that keep their connections; what counts is requests
+//! The same requests to each, from clients that keep their connections; what counts is requests
 //! for each second of the server's own processor time, since clients share the machine with it.
 
 use std::error::Error;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Bench;
-use super::images::layers;
-use super::measure::{Samples, Table, time};
-use super::peers::{Engine, engines, find};
+use super::measure::{Samples, Table};
+use super::peers::find;
 
-/// How often each engine pulls and pushes.
-const ROUNDS: usize = 3;
 /// How long each load of a server lasts.
 const LOAD: Duration = Duration::from_secs(2);
 /// A blob that is fetched again and again.
 const BLOB_BYTES: usize = 32 << 20;
+/// Blobs that are sent once each.
+const PUSHED_BYTES: usize = 8 << 20;
+/// How many of those: by each client the same number, and at least one.
+const PUSHED_BLOBS: u64 = 128;
+
+const BLOB_PULLS: &str = "blob pulls of 32 MiB";
+const BLOB_PUSHES: &str = "blob pushes of 8 MiB";
 
 /// docker-registry gives an OCI manifest only to those who name it.
 const ACCEPT: &str = "Accept: application/vnd.oci.image.manifest.v1+json\r\n";
 
 /// A registry of its own process.
-struct Server {
+pub(super) struct Server {
     name: String,
     child: Child,
-    port: u16,
+    pub(super) port: u16,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// Pulls and pushes of whole images.
-pub(super) fn transfers(bench: &Bench) -> Result<Vec<Table>, Box<dyn Error>> {
-    let server = docker_registry(bench)?;
-    let skopeo = find("skopeo").ok_or("skopeo compresses the image, and is not here")?;
-    let (engines, absent) = engines(bench);
-    let mut image = testkit::Image::new("bench");
-    for (_, layer) in layers() {
-        image = image.layer(layer);
-    }
-    let archive = bench.work.path().join("bench.tar");
-    fs::write(&archive, image.docker_archive())?;
-    let name = format!("127.0.0.1:{}/bench:1", server.port);
-    let policy = bench.work.path().join("policy.json");
-    fs::write(&policy, r#"{"default": [{"type": "insecureAcceptAnything"}]}"#)?;
-    let mut copy = Command::new(&skopeo);
-    copy.arg("--policy").arg(&policy).args(["copy", "--dest-tls-verify=false", "--dest-compress"]);
-    copy.arg(format!("docker-archive:{}", archive.display())).arg(format!("docker://{name}"));
-    time(&mut copy)?;
-    let names: Vec<String> = engines.iter().map(|engine| engine.name.clone()).collect();
-    let mut table = Table::new("Images over the loopback", "ms", names);
-    table.absent = absent;
-    let mut pulls = vec![Samples::default(); engines.len()];
-    let mut pushes = vec![Samples::default(); engines.len()];
-    for round in 0..ROUNDS {
-        for (number, engine) in engines.iter().enumerate() {
-            time(&mut Command::new("sync"))?;
-            let mut pull = engine.command(&["pull", "-q"]);
-            plain(engine, &policy, &mut pull);
-            pulls[number].0.push(time(pull.arg(&name))?.as_secs_f64() * 1e3);
-            // A repository of its own, which has nothing that could be mounted or left out.
-            let target = format!("127.0.0.1:{}/r{round}/e{number}:1", server.port);
-            time(&mut engine.command(&["tag", &name, &target]))?;
-            let mut push = engine.command(&["push", "-q"]);
-            plain(engine, &policy, &mut push);
-            pushes[number].0.push(time(push.arg(&target))?.as_secs_f64() * 1e3);
-            time(&mut engine.command(&["rmi", "-f", &name, &target]))?;
-        }
-    }
-    table.add("pull, with unpacking", pulls.into_iter().map(Some).collect());
-    table.add("push to a new repository", pushes.into_iter().map(Some).collect());
-    Ok(vec![table])
-}
-
-/// Podman has to be told that there is no TLS; the others know it of the loopback.
-fn plain(engine: &Engine, policy: &Path, command: &mut Command) {
-    if engine.name.starts_with("podman") {
-        command.arg("--tls-verify=false").arg("--signature-policy").arg(policy);
     }
 }
 
@@ -114,7 +66,7 @@ pub(super) fn servers(bench: &Bench) -> Result<Vec<Table>, Box<dyn Error>> {
         server.put_manifest("m", &digests[0], "seed")?;
     }
     for clients in [1, 8, 64] {
-        for what in ["manifest pushes", "manifest pulls", "blob pulls of 32 MiB"] {
+        for what in ["manifest pushes", "manifest pulls", BLOB_PULLS, BLOB_PUSHES] {
             let (mut rates, mut per_cpu) = (Vec::new(), Vec::new());
             for (server, digest) in found.iter().zip(&digests) {
                 let (rate, by_cpu) = server.load(what, clients, digest)?;
@@ -136,7 +88,7 @@ fn kista_registry(bench: &Bench) -> Result<Server, Box<dyn Error>> {
     Server::start("kista registry", command, port)
 }
 
-fn docker_registry(bench: &Bench) -> Result<Server, Box<dyn Error>> {
+pub(super) fn docker_registry(bench: &Bench) -> Result<Server, Box<dyn Error>> {
     let program = find("docker-registry").ok_or("docker-registry: not installed")?;
     let port = testkit::free_port();
     let folder: PathBuf = bench.work.path().join(format!("docker-registry-{port}"));
@@ -169,11 +121,7 @@ impl Server {
 
     fn put_blob(&self, bytes: &[u8]) -> Result<String, Box<dyn Error>> {
         let digest = testkit::image::digest(bytes);
-        let mut client = Client::new(self.port)?;
-        let (_, location) = client.call("POST", "/v2/m/blobs/uploads/", "", b"")?;
-        let path = location.find("/v2/").map_or("", |at| &location[at..]);
-        let joint = if path.contains('?') { '&' } else { '?' };
-        client.call("PUT", &format!("{path}{joint}digest={digest}"), "", bytes)?;
+        Client::new(self.port)?.put_blob(bytes, &digest)?;
         Ok(digest)
     }
 
@@ -185,18 +133,26 @@ impl Server {
     /// Requests per second, and per second of the server's processor time.
     fn load(&self, what: &str, clients: usize, digest: &str) -> Result<(f64, f64), Box<dyn Error>> {
         let done = AtomicU64::new(0);
+        let mut blobs = match what {
+            BLOB_PUSHES => (0..clients).map(|number| new_blobs(clients, number)).collect(),
+            _ => vec![Vec::new(); clients],
+        };
         let before = self.processor_time()?;
         let began = Instant::now();
         let end = began + LOAD;
         let failed = std::thread::scope(|scope| {
             let mut workers = Vec::new();
-            for number in 0..clients {
+            for (number, mut blobs) in blobs.drain(..).enumerate() {
                 let done = &done;
                 workers.push(scope.spawn(move || {
-                    let mut round = 0_u64;
                     let mut client = Client::new(self.port).map_err(|error| error.to_string())?;
-                    while Instant::now() < end {
+                    for round in 0_u64.. {
                         let outcome = match what {
+                            BLOB_PUSHES => match blobs.pop() {
+                                Some((blob, digest)) => client.put_blob(&blob, &digest),
+                                None => break,
+                            },
+                            _ if Instant::now() > end => break,
                             "manifest pushes" => {
                                 client.put_manifest("m", digest, &format!("t{number}-{round}"))
                             }
@@ -208,7 +164,6 @@ impl Server {
                                 .map(drop),
                         };
                         outcome.map_err(|error| error.to_string())?;
-                        round += 1;
                         done.fetch_add(1, Ordering::Relaxed);
                     }
                     Ok::<(), String>(())
@@ -237,6 +192,18 @@ impl Server {
     }
 }
 
+/// What one of so many clients pushes: blobs that no other load has.
+fn new_blobs(clients: usize, number: usize) -> Vec<(Vec<u8>, String)> {
+    let each = (PUSHED_BLOBS / clients as u64).max(1);
+    let blob = |round: u64| {
+        let mut blob = format!("{clients} {number} {round} ").into_bytes();
+        blob.resize(PUSHED_BYTES, 7);
+        let digest = testkit::image::digest(&blob);
+        (blob, digest)
+    };
+    (0..each).map(blob).collect()
+}
+
 /// A connection that is kept.
 struct Client {
     stream: TcpStream,
@@ -248,6 +215,13 @@ impl Client {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, buffer: vec![0; 256 << 10] })
+    }
+
+    fn put_blob(&mut self, bytes: &[u8], digest: &str) -> Result<(), Box<dyn Error>> {
+        let (_, location) = self.call("POST", "/v2/m/blobs/uploads/", "", b"")?;
+        let path = location.find("/v2/").map_or("", |at| &location[at..]);
+        let joint = if path.contains('?') { '&' } else { '?' };
+        self.call("PUT", &format!("{path}{joint}digest={digest}"), "", bytes).map(drop)
     }
 
     fn put_manifest(&mut self, name: &str, digest: &str, tag: &str) -> Result<(), Box<dyn Error>> {

@@ -108,9 +108,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Table>, Box<dyn Error>> {
     // Of engines this says little: what they leave to daemons and shims is not among it.
     contenders.retain(|(name, _)| name.contains(" run"));
     match find("time") {
-        Some(time) if !contenders.is_empty() => {
-            tables.push(memory(bench, &time, &contenders)?);
-        }
+        Some(_) if !contenders.is_empty() => tables.push(memory(bench, &contenders)?),
         _ => eprintln!("bench:   no peak memory: time(1) or the runtimes are not installed"),
     }
     Ok(tables)
@@ -118,21 +116,14 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Table>, Box<dyn Error>> {
 
 /// The most memory that a process of a runtime's has had: the largest of all that it waited for,
 /// itself among them, as getrusage(2) has it. The container's own `true` is smaller than any.
-fn memory(bench: &Bench, time: &Path, all: &[Contender]) -> Result<Table, Box<dyn Error>> {
-    let report = bench.work.path().join("peak");
+fn memory(bench: &Bench, all: &[Contender]) -> Result<Table, Box<dyn Error>> {
     let names = all.iter().map(|(name, _)| name.clone()).collect();
     let mut table = Table::new("Peak memory of a runtime's processes", "MiB", names);
     let mut samples = vec![Samples::default(); all.len()];
     for _ in 0..bench.runs {
         for ((_, command), samples) in all.iter().zip(&mut samples) {
-            let inner = command();
-            // By a small program: a child's figure begins with the memory of whoever made it.
-            let mut outer = Command::new(time);
-            outer.args(["-f", "%M", "-o"]).arg(&report);
-            outer.arg(inner.get_program()).args(inner.get_args());
-            super::measure::time(&mut outer)?;
-            let kibibytes: f64 = fs::read_to_string(&report)?.trim().parse()?;
-            samples.0.push(kibibytes / 1024.0);
+            let (_, peak) = bench.time_and_peak(&mut command())?;
+            samples.0.push(peak);
         }
     }
     table.add("run of true", samples.into_iter().map(Some).collect());
