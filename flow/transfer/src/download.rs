@@ -6,7 +6,7 @@ use http1::Url;
 use oci::Timestamp;
 
 use crate::request::{Payload, Request};
-use crate::server::{Server, Trust};
+use crate::server::{Server, Serves, Trust};
 use crate::{Client, TransferError};
 
 /// What came with a file.
@@ -41,10 +41,11 @@ impl Client {
             base: String::new(),
             trust: Trust::default(),
             may_be_clear: false,
-            is_loopback: false,
             is_mirror: false,
             sent_by: None,
             fields: Vec::new(),
+            path: None,
+            serves: Serves::All,
         };
         let request = Request {
             what: "the file",

@@ -89,7 +89,8 @@ struct Inner {
     /// By registry: where it may send us.
     reaches: Mutex<HashMap<http1::Origin, reach::Reach>>,
     /// By the domain of a reference: whom to ask, in order.
-    servers: Mutex<HashMap<String, Vec<Arc<server::Server>>>>,
+    /// What was found out about those that may be spoken to in clear, verified or not.
+    origins: Mutex<HashMap<(http1::Origin, bool), http1::Origin>>,
 }
 
 impl Client {
@@ -105,7 +106,7 @@ impl Client {
                 pool: connect::Pool::new(proxies),
                 tokens: auth::Tokens::default(),
                 reaches: Mutex::default(),
-                servers: Mutex::default(),
+                origins: Mutex::default(),
             }),
         }
     }

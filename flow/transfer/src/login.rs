@@ -36,7 +36,7 @@ impl Client {
     ///
     /// [`TransferError::BadCredentials`] if it does not.
     pub fn login(&self, login: &Login) -> Result<LoggedIn, TransferError> {
-        let servers = self.servers(&login.registry)?;
+        let servers = self.servers(&login.registry, "")?;
         let server = servers.last().expect("a registry has itself as its last server");
         let request = version_request(server, &login.registry);
         let bare = Request { scope: None, ..request.clone() };

@@ -25,7 +25,7 @@ impl Repository {
         mut take: impl FnMut(P) -> bool,
     ) -> Result<Option<Response>, TransferError> {
         let server = self.own_server();
-        let scope = self.pull_scope();
+        let scope = self.pull_scope(server);
         let refuse = |why: &str| TransferError::Document {
             what: what.to_owned(),
             repository: self.name.clone(),

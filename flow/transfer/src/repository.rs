@@ -43,9 +43,11 @@ const MAX_TAGS: usize = 1_000_000;
 impl Client {
     /// The repository that a reference names. Asks nobody, unless the scheme must be found out.
     pub fn repository(&self, reference: &Reference) -> Result<Repository, TransferError> {
+        let mut servers = self.servers(reference.domain(), reference.path())?;
+        servers.retain(|server| !server.is_mirror || server.serves(reference.digest().is_some()));
         Ok(Repository {
             client: self.clone(),
-            servers: self.servers(reference.domain())?,
+            servers,
             path: reference.path().to_owned(),
             name: reference.repository(),
             familiar: reference.familiar_repository(),
@@ -78,12 +80,17 @@ impl Repository {
         }
     }
 
-    pub(crate) fn pull_scope(&self) -> String {
-        format!("repository:{}:pull", self.path)
+    /// Under which path a server has it.
+    pub(crate) fn path_at<'r>(&'r self, server: &'r Server) -> &'r str {
+        server.path.as_deref().unwrap_or(&self.path)
+    }
+
+    pub(crate) fn pull_scope(&self, server: &Server) -> String {
+        format!("repository:{}:pull", self.path_at(server))
     }
 
     pub(crate) fn url(&self, server: &Server, rest: &str) -> Url {
-        server.origin.at(format!("{}/{}/{rest}", server.base, self.path))
+        server.origin.at(format!("{}/{}/{rest}", server.base, self.path_at(server)))
     }
 
     /// Asks each server until one has it; the last one's error counts.
@@ -122,7 +129,7 @@ impl Repository {
         wanted: &str,
         reference: &Reference,
     ) -> Result<Fetched, TransferError> {
-        let scope = self.pull_scope();
+        let scope = self.pull_scope(server);
         let mut request = self.get(what, self.url(server, &format!("manifests/{wanted}")), &scope);
         request.fields.extend(ACCEPT.map(|kind| ("Accept", kind.to_owned())));
         let response = self.client.exchange(server, &request)?;
@@ -221,7 +228,7 @@ impl Repository {
         digest: &Digest,
         offset: u64,
     ) -> Result<Response, TransferError> {
-        let scope = self.pull_scope();
+        let scope = self.pull_scope(server);
         let what = format!("blob {digest}");
         let request = self.get(&what, self.url(server, &format!("blobs/{digest}")), &scope);
         self.bytes(server, request, offset, |response| match response.status {
@@ -280,9 +287,9 @@ impl Repository {
 
     /// How many bytes a blob has, by its head.
     pub(crate) fn blob_size(&self, digest: &Digest) -> Result<u64, TransferError> {
-        let scope = self.pull_scope();
         let what = format!("blob {digest}");
         self.first(|server| {
+            let scope = self.pull_scope(server);
             let url = self.url(server, &format!("blobs/{digest}"));
             let request = Request { method: "HEAD", ..self.get(&what, url, &scope) };
             let response = self.client.exchange(server, &request)?;

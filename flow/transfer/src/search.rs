@@ -47,7 +47,7 @@ impl Client {
         term: &str,
         limit: u32,
     ) -> Result<Vec<FoundRepository>, TransferError> {
-        let servers = self.servers(registry)?;
+        let servers = self.servers(registry, "")?;
         let own = servers.last().expect("a registry has itself as its last server");
         let mut server = Server::clone(Arc::as_ref(own));
         if server.origin.host == "registry-1.docker.io" {

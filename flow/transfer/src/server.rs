@@ -19,12 +19,26 @@ pub(crate) struct Server {
     pub(crate) may_be_clear: bool,
     /// The registry that sent us here, if it is a token server of one.
     pub(crate) sent_by: Option<Origin>,
-    /// Whether its name is this machine's.
-    pub(crate) is_loopback: bool,
     /// Whether it is only a hint: asked for what has a digest or a tag, never given anything.
     pub(crate) is_mirror: bool,
     /// Fields for each request to it.
     pub(crate) fields: Vec<(String, String)>,
+    /// Under which path it has the repository that it was looked up for, if not under that
+    /// repository's own.
+    pub(crate) path: Option<String>,
+    /// For which references it is asked.
+    pub(crate) serves: Serves,
+}
+
+/// The references that a mirror is asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Serves {
+    #[default]
+    All,
+    /// Those with a digest.
+    Digests,
+    /// Those without.
+    Tags,
 }
 
 /// Certificates of one server.
@@ -45,6 +59,15 @@ impl Default for Trust {
 }
 
 impl Server {
+    /// Whether it is asked for a reference that has a digest, or has none.
+    pub(crate) fn serves(&self, has_digest: bool) -> bool {
+        match self.serves {
+            Serves::All => true,
+            Serves::Digests => has_digest,
+            Serves::Tags => !has_digest,
+        }
+    }
+
     /// The same in clear.
     pub(crate) fn in_clear(&self) -> Self {
         let mut server = self.clone();

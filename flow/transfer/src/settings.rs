@@ -8,7 +8,8 @@
 //! /etc/containers/certs.d/...                                    the same
 //! /etc/docker/daemon.json        insecure-registries, registry-mirrors
 //! /etc/containerd/certs.d/HOST[:PORT]/hosts.toml, _default/      mirrors, authorities, skip_verify
-//! /etc/containers/registries.conf, registries.conf.d/*.conf      [[registry]] with mirrors
+//! /etc/containers/registries.conf, registries.conf.d/*.conf      [[registry]]: registries and
+//!                                                                repositories, with mirrors
 //! ```
 //!
 //! A user has his own below `~/.config`: `docker/certs.d` and `containers/certs.d` count beside the
@@ -25,7 +26,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::TransferError;
-use crate::server::{Server, Trust, docker_host};
+use crate::server::{Server, Serves, Trust, docker_host};
 use http1::{Origin, Scheme};
 
 /// Where the configuration is, and how patient to be.
@@ -124,16 +125,17 @@ impl Settings {
         }
     }
 
-    /// Whom to ask for a repository of the registry `domain`: mirrors first, the registry last.
+    /// Whom to ask for the repository `path` of the registry `domain`, or for the registry itself
+    /// if that is empty: mirrors first, the registry last.
     ///
     /// Of the files that have something to say about it the first wins: `hosts.toml`,
     /// `registries.conf`, `daemon.json`.
-    pub(crate) fn servers(&self, domain: &str) -> Result<Vec<Server>, TransferError> {
+    pub(crate) fn servers(&self, domain: &str, path: &str) -> Result<Vec<Server>, TransferError> {
         let daemon = daemon::read(&self.daemon_json)?;
         if let Some(servers) = containerd::servers(self, domain)? {
             return Ok(servers);
         }
-        if let Some(servers) = containers::servers(self, domain, &daemon)? {
+        if let Some(servers) = containers::servers(self, domain, path, &daemon)? {
             return Ok(servers);
         }
         let mut servers = Vec::new();
@@ -164,13 +166,14 @@ impl Settings {
             registry: domain.to_owned(),
             // Its certificates say that it has TLS.
             may_be_clear: insecure || (is_loopback(&origin.host) && !has_certificates),
-            is_loopback: is_loopback(&origin.host),
             origin,
             base: "/v2".into(),
             trust,
             sent_by: None,
             is_mirror: false,
             fields: Vec::new(),
+            path: None,
+            serves: Serves::All,
         })
     }
 
@@ -189,13 +192,14 @@ impl Settings {
         Ok(Server {
             registry: domain.to_owned(),
             may_be_clear: false,
-            is_loopback: is_loopback(&url.origin.host),
             trust: self.trust_for(&url.origin.authority())?,
             origin: url.origin,
             base,
             sent_by: None,
             is_mirror: false,
             fields: Vec::new(),
+            path: None,
+            serves: Serves::All,
         })
     }
 

@@ -19,28 +19,33 @@ impl Client {
         *known.entry(registry.clone()).or_insert_with(|| Reach::of(registry))
     }
 
-    /// Whom to ask for repositories of `domain`, in order.
+    /// Whom to ask for the repository `path` of `domain`, or for that itself if `path` is empty; in
+    /// order.
     ///
     /// Those that may be spoken to in clear are asked once whether they have TLS: one on this
     /// machine first in clear, another first over TLS. No request with anything in it is sent
     /// before that is known.
-    pub(crate) fn servers(&self, domain: &str) -> Result<Vec<Arc<Server>>, TransferError> {
+    pub(crate) fn servers(
+        &self,
+        domain: &str,
+        path: &str,
+    ) -> Result<Vec<Arc<Server>>, TransferError> {
         let poisoned = std::sync::PoisonError::into_inner;
-        let mut known = self.inner.servers.lock().unwrap_or_else(poisoned);
-        if let Some(servers) = known.get(domain) {
-            return Ok(servers.clone());
-        }
-        let found = self.inner.settings.servers(domain)?;
-        let servers: Vec<Arc<Server>> =
-            found.into_iter().map(|server| Arc::new(self.settle_scheme(server))).collect();
-        known.insert(domain.to_owned(), servers.clone());
-        Ok(servers)
+        let found = self.inner.settings.servers(domain, path)?;
+        let mut known = self.inner.origins.lock().unwrap_or_else(poisoned);
+        let mut settled = |server: Server| {
+            if !server.may_be_clear {
+                return Arc::new(server);
+            }
+            let key = (server.origin.clone(), server.trust.verify);
+            let origin =
+                known.entry(key).or_insert_with(|| self.settle_scheme(server.clone()).origin);
+            Arc::new(Server { origin: origin.clone(), may_be_clear: false, ..server })
+        };
+        Ok(found.into_iter().map(&mut settled).collect())
     }
 
     fn settle_scheme(&self, server: Server) -> Server {
-        if !server.may_be_clear {
-            return server;
-        }
         let clear = server.in_clear();
         // Whether he is believed; `None` if nobody answers who could be a registry.
         let answers = |server: &Server| {

@@ -27,7 +27,7 @@ pub(crate) struct Upload<'a> {
 
 impl Repository {
     pub(crate) fn push_scope(&self, from: Option<&str>) -> String {
-        let own = format!("repository:{}:pull,push", self.path);
+        let own = format!("repository:{}:pull,push", self.path_at(self.own_server()));
         match from {
             Some(from) => format!("{own} repository:{from}:pull"),
             None => own,
@@ -46,7 +46,8 @@ impl Repository {
             Document::Index(_) => Vec::new(),
         };
         let server = target.own_server();
-        let scope = target.push_scope(Some(&self.path));
+        let from = self.path_at(self.own_server());
+        let scope = target.push_scope(Some(from));
         for blob in blobs {
             let what = format!("mount of blob {}", blob.digest);
             let url = target.url(server, "blobs/uploads/");
@@ -54,7 +55,7 @@ impl Repository {
                 what: &what,
                 repository: &target.name,
                 method: "POST",
-                url: url.with("mount", &blob.digest.to_string()).with("from", &self.path),
+                url: url.with("mount", &blob.digest.to_string()).with("from", from),
                 fields: Vec::new(),
                 payload: Payload::None,
                 scope: Some(&scope),

@@ -1,4 +1,4 @@
-//! Podman's `registries.conf`, version 2: registries by prefix, with mirrors.
+//! Podman's `registries.conf`, version 2: registries and repositories by prefix, with mirrors.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::daemon::Daemon;
 use super::{Settings, read_optional};
 use crate::TransferError;
-use crate::server::{Server, docker_host};
+use crate::server::{Server, Serves, docker_host};
 
 /// The keys that matter here; short names are resolved as Docker does.
 #[derive(Debug, Default, Deserialize)]
@@ -23,6 +23,7 @@ struct Registry {
     location: String,
     insecure: bool,
     blocked: bool,
+    mirror_by_digest_only: bool,
     mirror: Vec<Mirror>,
 }
 
@@ -31,66 +32,106 @@ struct Registry {
 struct Mirror {
     location: String,
     insecure: bool,
+    pull_from_mirror: String,
 }
 
-/// The servers of a registry; `None` if no file has it.
+/// The servers of a repository, or of a registry itself if `path` is empty; `None` if no file has
+/// something to say about it.
 ///
-/// Only entries for whole registries are understood; one whose prefix or location names a
-/// repository below it is passed over.
+/// The longest prefix that fits counts. A location replaces it in the repository's name.
+/// containers-registries.conf(5), "Choosing a [[registry]] TOML table".
 pub(super) fn servers(
     settings: &Settings,
     domain: &str,
+    path: &str,
     daemon: &Daemon,
 ) -> Result<Option<Vec<Server>>, TransferError> {
     let mut found: Option<(Registry, PathBuf)> = None;
-    for path in files(&settings.registries_conf) {
-        let Some(text) = read_optional(&path)? else { continue };
-        let file: File = toml::from_str(&text).map_err(|error| TransferError::Settings {
-            path: path.clone(),
-            why: error.to_string(),
-        })?;
+    for file_path in files(&settings.registries_conf) {
+        let Some(text) = read_optional(&file_path)? else { continue };
+        let refuse = |why: String| TransferError::Settings { path: file_path.clone(), why };
+        let file: File = toml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
         for registry in file.registry {
-            let prefix = [&registry.prefix, &registry.location]
-                .into_iter()
-                .find(|text| !text.is_empty())
-                .cloned()
-                .unwrap_or_default();
-            let fits = match prefix.strip_prefix("*.") {
-                Some(suffix) => domain.ends_with(&format!(".{suffix}")),
-                None => prefix == domain,
-            };
-            if fits {
-                // A later file has the last word.
-                found = Some((registry, path.clone()));
+            if names_one_image(registry.prefix()) {
+                return Err(refuse(format!(
+                    "the prefix {} is that of a single image; name its repository instead",
+                    registry.prefix()
+                )));
+            }
+            // A later file has the last word.
+            let is_longer = found
+                .as_ref()
+                .is_none_or(|(best, _)| registry.prefix().len() >= best.prefix().len());
+            if is_longer && rest_below(registry.prefix(), domain, path).is_some() {
+                found = Some((registry, file_path.clone()));
             }
         }
     }
-    let Some((registry, path)) = found else { return Ok(None) };
+    let Some((registry, file_path)) = found else { return Ok(None) };
+    let rest = rest_below(registry.prefix(), domain, path).unwrap_or_default();
     if registry.blocked {
-        return Err(TransferError::Blocked { registry: domain.to_owned(), path });
+        let registry = [domain, path].join("/").trim_end_matches('/').to_owned();
+        return Err(TransferError::Blocked { registry, path: file_path });
     }
+    let at = |location: &str, insecure: bool| {
+        let (host, folder) = location.split_once('/').unwrap_or((location, ""));
+        let mut server = settings.plain_server(domain, docker_host(host), insecure)?;
+        let joint = if folder.is_empty() || rest.is_empty() { "" } else { "/" };
+        let moved = format!("{folder}{joint}{rest}");
+        server.path = (moved != path).then_some(moved);
+        Ok::<_, TransferError>(server)
+    };
     let mut servers = Vec::new();
     for mirror in &registry.mirror {
-        let mut server = settings.server_at(domain, &mirror.location, &path)?;
+        let refuse = |why: String| TransferError::Settings { path: file_path.clone(), why };
+        let mut server = at(&mirror.location, mirror.insecure)?;
         server.is_mirror = true;
-        server.may_be_clear = mirror.insecure || server.is_loopback;
-        server.trust.verify = !mirror.insecure;
+        server.serves = match mirror.pull_from_mirror.as_str() {
+            "" if registry.mirror_by_digest_only => Serves::Digests,
+            "" | "all" => Serves::All,
+            "digest-only" => Serves::Digests,
+            "tag-only" => Serves::Tags,
+            other => {
+                return Err(refuse(format!(
+                    "pull-from-mirror is {other}, and not all, digest-only or tag-only"
+                )));
+            }
+        };
         servers.push(server);
     }
     let insecure = registry.insecure || daemon.is_insecure(domain);
-    let host = match registry.location.as_str() {
-        "" => docker_host(domain),
-        location if location.contains('/') => {
-            let mut server = settings.server_at(domain, location, &path)?;
-            server.may_be_clear = insecure;
-            server.trust.verify = !insecure;
-            servers.push(server);
-            return Ok(Some(servers));
-        }
-        location => docker_host(location),
-    };
-    servers.push(settings.plain_server(domain, host, insecure)?);
+    servers.push(match registry.location.as_str() {
+        "" => settings.plain_server(domain, docker_host(domain), insecure)?,
+        location => at(location, insecure)?,
+    });
     Ok(Some(servers))
+}
+
+impl Registry {
+    fn prefix(&self) -> &str {
+        if self.prefix.is_empty() { &self.location } else { &self.prefix }
+    }
+}
+
+/// Whether a prefix ends with a tag or a digest.
+fn names_one_image(prefix: &str) -> bool {
+    let below = prefix.split_once('/').map_or("", |(_, below)| below);
+    below.contains([':', '@'])
+}
+
+/// What of a repository's path is below a prefix: `HOST`, `*.HOST`, or either with a path.
+/// `None` if the prefix is not its.
+fn rest_below<'a>(prefix: &str, domain: &str, path: &'a str) -> Option<&'a str> {
+    let (host, folder) = prefix.split_once('/').unwrap_or((prefix, ""));
+    let fits = match host.strip_prefix('*') {
+        Some(suffix) => suffix.starts_with('.') && domain.ends_with(suffix),
+        None => host == domain,
+    };
+    let rest = path.strip_prefix(folder).filter(|_| fits && !prefix.is_empty())?;
+    match (folder, rest) {
+        ("", rest) | (_, rest @ "") => Some(rest),
+        (_, rest) => rest.strip_prefix('/'),
+    }
 }
 
 /// The file, and those of the folder beside it in the order of their names.

@@ -17,13 +17,15 @@ fn settings(root: &std::path::Path) -> Settings {
 
 /// `origin base mirror? clear? verify?` of each server.
 fn shown(settings: &Settings, domain: &str) -> Vec<String> {
-    let servers = settings.servers(domain).unwrap();
+    let (domain, path) = domain.split_once('/').unwrap_or((domain, ""));
+    let servers = settings.servers(domain, path).unwrap();
     let line = |server: &Server| {
         let flag = |name: &'static str, on: bool| if on { name } else { "" };
         format!(
-            "{}{}{}{}{}",
+            "{}{}{}{}{}{}",
             server.origin,
             server.base,
+            server.path.as_ref().map_or(String::new(), |path| format!("/{path}")),
             flag(" mirror", server.is_mirror),
             flag(" clear", server.may_be_clear),
             flag(" unverified", !server.trust.verify),
@@ -69,10 +71,10 @@ fn dockers_files_are_understood() {
 
     write(root.path().join("docker/localhost:5000/ca.crt"), "");
     write(root.path().join("docker/localhost:5000/client.cert"), "");
-    let error = settings.servers("localhost:5000").unwrap_err();
+    let error = settings.servers("localhost:5000", "").unwrap_err();
     assert!(matches!(error, TransferError::Settings { .. }), "a certificate without its key");
     write(root.path().join("docker/localhost:5000/client.key"), "");
-    let servers = settings.servers("localhost:5000").unwrap();
+    let servers = settings.servers("localhost:5000", "").unwrap();
     assert_eq!(servers[0].trust.authorities.len(), 1);
     assert_eq!(servers[0].trust.clients.len(), 1);
     assert!(!servers[0].may_be_clear, "who has certificates has TLS");
@@ -105,7 +107,7 @@ fn containerds_hosts_are_asked_in_their_order() {
         ]
     );
     write(root.path().join("containerd/_default/hosts.toml"), "server = 5");
-    assert!(settings.servers("other.example").is_err());
+    assert!(settings.servers("other.example", "").is_err());
 }
 
 #[test]
@@ -129,12 +131,58 @@ fn podmans_registries_are_understood() {
         "[[registry]]\nlocation = \"quay.io\"\n[[registry.mirror]]\nlocation = \"m.example\"\n\
          insecure = true\n",
     );
-    assert!(matches!(settings.servers("bad.example"), Err(TransferError::Blocked { .. })));
+    assert!(matches!(settings.servers("bad.example", ""), Err(TransferError::Blocked { .. })));
     assert_eq!(shown(&settings, "a.internal"), ["https://store.example:5000/v2"]);
     assert_eq!(
         shown(&settings, "quay.io"),
         ["https://m.example/v2 mirror clear unverified", "https://quay.io/v2"]
     );
     write(root.path().join("registries.conf"), "[[registry]\n");
-    assert!(matches!(settings.servers("x.example"), Err(TransferError::Settings { .. })));
+    assert!(matches!(settings.servers("x.example", ""), Err(TransferError::Settings { .. })));
+}
+
+#[test]
+fn podmans_repositories_are_understood() {
+    let root = tempfile::tempdir().unwrap();
+    let settings = settings(root.path());
+    write(
+        root.path().join("registries.conf"),
+        r#"
+        [[registry]]
+        location = "one.example"
+        [[registry]]
+        prefix = "one.example/team"
+        location = "two.example/x/y"
+        [[registry.mirror]]
+        location = "m.example/cache"
+        pull-from-mirror = "digest-only"
+        [[registry]]
+        prefix = "one.example/team/secret"
+        blocked = true
+        [[registry]]
+        prefix = "*.wide.example/a"
+        location = "narrow.example"
+        "#,
+    );
+    assert_eq!(shown(&settings, "one.example/other/z"), ["https://one.example/v2"]);
+    assert_eq!(
+        shown(&settings, "one.example/team/app"),
+        ["https://m.example/v2/cache/app mirror", "https://two.example/v2/x/y/app"]
+    );
+    assert_eq!(
+        shown(&settings, "one.example/team"),
+        ["https://m.example/v2/cache mirror", "https://two.example/v2/x/y"]
+    );
+    // A name that only begins alike is another.
+    assert_eq!(shown(&settings, "one.example/teams"), ["https://one.example/v2"]);
+    assert!(matches!(
+        settings.servers("one.example", "team/secret/b"),
+        Err(TransferError::Blocked { registry, .. }) if registry == "one.example/team/secret/b"
+    ));
+    assert_eq!(shown(&settings, "b.wide.example/a/c"), ["https://narrow.example/v2/c"]);
+    assert_eq!(shown(&settings, "b.wide.example/c"), ["https://b.wide.example/v2"]);
+    let mirrors = settings.servers("one.example", "team/app").unwrap();
+    assert!(mirrors[0].serves(true) && !mirrors[0].serves(false));
+    write(root.path().join("registries.conf"), "[[registry]]\nprefix = \"a.example/b:c\"\n");
+    assert!(matches!(settings.servers("x.example", ""), Err(TransferError::Settings { .. })));
 }
