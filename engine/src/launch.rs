@@ -430,15 +430,30 @@ fn write_for_container(container: &Container, name: &str, text: &str) -> Result<
     let failed = |errno: rustix::io::Errno| {
         EngineError::io("write", container.path().join(name))(errno.into())
     };
-    let flags =
-        OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = openat(container.dir(), name, flags, Mode::from_raw_mode(0o644)).map_err(failed)?;
-    rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644)).map_err(failed)?;
+    let mode = Mode::from_raw_mode(0o644);
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(container.dir(), name, flags, mode).map_err(failed)?;
+    let found = rustix::fs::fstat(&file).map_err(failed)?;
+    if Mode::from_raw_mode(found.st_mode) != mode {
+        rustix::fs::fchmod(&file, mode).map_err(failed)?;
+    }
+    let size = u64::try_from(found.st_size).unwrap_or(0);
+    let mut bytes = vec![0; text.len()];
+    // To write the same again would take the disk longer than to see that it is the same.
+    if size == text.len() as u64
+        && rustix::io::pread(&file, &mut bytes, 0) == Ok(text.len())
+        && bytes == text.as_bytes()
+    {
+        return Ok(());
+    }
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
         rest = &rest[rustix::io::write(&file, rest).map_err(failed)?..];
     }
-    Ok(())
+    match size > text.len() as u64 {
+        true => rustix::fs::ftruncate(&file, text.len() as u64).map_err(failed),
+        false => Ok(()),
+    }
 }
 
 #[derive(Default)]
@@ -512,13 +527,12 @@ pub(crate) fn host_facts(
     let weight = !v1(Controller::Io)
         || file(Controller::Io, "blkio.weight")
         || file(Controller::Io, "blkio.bfq.weight");
-    let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let exists = |path: &str| Path::new(path).exists();
     HostFacts {
         hostname: own_hostname(),
         cpu_count: rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count()),
-        cpus: text("/sys/devices/system/cpu/online"),
-        mems: text("/sys/devices/system/node/online"),
+        cpus: || text("/sys/devices/system/cpu/online"),
+        mems: || text("/sys/devices/system/node/online"),
         thermal_cpus: thermal_cpus(),
         cgroup: match hierarchy.mode() {
             cgroups::Mode::V1 => CgroupMode::V1,
@@ -591,13 +605,18 @@ pub(crate) fn kernel_version() -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
+fn text(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+}
+
+/// Processors are of one kind: virtual ones, which the first tells, have no thermometer.
 fn thermal_cpus() -> Vec<u32> {
-    (0..)
-        .take_while(|cpu| Path::new(&format!("/sys/devices/system/cpu/cpu{cpu}")).exists())
-        .filter(|cpu| {
-            Path::new(&format!("/sys/devices/system/cpu/cpu{cpu}/thermal_throttle")).exists()
-        })
-        .collect()
+    let folder = |cpu: &u32| format!("/sys/devices/system/cpu/cpu{cpu}");
+    let has = |cpu: &u32| Path::new(&folder(cpu)).join("thermal_throttle").exists();
+    if !has(&0) {
+        return Vec::new();
+    }
+    (0..).take_while(|cpu| Path::new(&folder(cpu)).exists()).filter(has).collect()
 }
 
 fn rlimits() -> Vec<(String, u64)> {

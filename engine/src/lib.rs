@@ -99,6 +99,7 @@ pub struct Engine {
     hierarchy: OnceCell<Hierarchy>,
     delegation: OnceCell<Delegation>,
     facts: OnceCell<bundle::HostFacts>,
+    is_rootless: OnceCell<bool>,
     /// An ordinary user's network of bridges.
     shared: OnceCell<rootless::SharedNetwork>,
     /// Whether our thread is in that.
@@ -127,6 +128,7 @@ impl Engine {
             hierarchy: OnceCell::new(),
             delegation: OnceCell::new(),
             facts: OnceCell::new(),
+            is_rootless: OnceCell::new(),
             shared: OnceCell::new(),
             is_in_shared: Cell::new(false),
             has_trash: Cell::new(false),
@@ -135,7 +137,7 @@ impl Engine {
 
     /// Whether this is an engine without the rights of the host's root.
     pub fn is_rootless(&self) -> bool {
-        !sys::namespace::is_initial_user()
+        *self.is_rootless.get_or_init(|| !sys::namespace::is_initial_user())
     }
 
     /// Whether containers have control groups, and so can be limited and paused.

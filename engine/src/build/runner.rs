@@ -246,13 +246,13 @@ impl Runner for StepRunner {
         engine.set_facts(self.facts.clone());
         let id = names::new_id();
         let mode = self.network_of(request.network);
-        let early = Early {
-            network: mode == "none",
-            cgroup: Some(engine.cgroup_path(&id, &self.host.cgroup_parent).map_err(other)?)
-                .filter(|path| !path.is_empty()),
-        };
+        let cgroup = engine.cgroup_path(&id, &self.host.cgroup_parent).map_err(other)?;
+        let early = Early { network: mode == "none" };
         // They get ready beside our own work.
         let shim = shim::client::spawn_early(&early).map_err(|error| other(error.into()))?;
+        if !cgroup.is_empty() {
+            shim.make_cgroup(&cgroup).map_err(|error| other(error.into()))?;
+        }
         let network = (mode == "bridge").then(EarlyNamespace::begin_one);
         let directory = FreshDirectory::create(self.folder.as_fd()).map_err(|error| {
             other(EngineError::io("create a directory in", "build/runs")(error))

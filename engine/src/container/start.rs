@@ -38,18 +38,14 @@ impl Engine {
     ) -> Result<RunningContainer, EngineError> {
         // The shim's exec goes on beside our own work, on another processor if there is one.
         let id = names::new_id();
-        let early = match runtimes::find(&request.host.runtime)? {
-            None => Early {
-                // A parent that is none is refused further down.
-                cgroup: self
-                    .cgroup_path(&id, &request.host.cgroup_parent)
-                    .ok()
-                    .filter(|path| !path.is_empty()),
-                ..early(&request.host.network_mode)
-            },
-            Some(_) => Early::default(),
-        };
+        let is_ours = runtimes::find(&request.host.runtime)?.is_none();
+        let early = if is_ours { early(&request.host.network_mode) } else { Early::default() };
         let shim = shim::client::spawn_early(&early)?;
+        // A parent that is none is refused further down.
+        let cgroup = self.cgroup_path(&id, &request.host.cgroup_parent);
+        if let Some(path) = cgroup.ok().filter(|path| is_ours && !path.is_empty()) {
+            shim.make_cgroup(&path)?;
+        }
         let network = EarlyNamespace::begin(&request.host);
         let Fresh { container, operation, mut record, status, created } =
             self.make_container(request, id, true)?;
@@ -106,13 +102,16 @@ impl Engine {
                 message: "container is marked for removal and cannot be started".into(),
             });
         }
-        let mut record: Record = found.record()?;
-        // The shim's from here on.
-        drop(life);
         let shim = match shim {
             Some(shim) => shim,
             None => shim::client::spawn_early(&early(&status.network))?,
         };
+        let mut record: Record = found.record()?;
+        if runtimes::find(&record.host.runtime)?.is_none() && !now.cgroup.is_empty() {
+            shim.make_cgroup(&now.cgroup)?;
+        }
+        // The shim's from here on.
+        drop(life);
         operation.mark_as_launch()?;
         match self.launch(shim, &found, &mut record, &now, attach, None) {
             Ok((session, warnings)) => {
@@ -251,7 +250,7 @@ impl Engine {
 fn early(network_mode: &str) -> Early {
     // Those of networks are made by us, who connect them.
     let network = network_mode == "none";
-    Early { network, cgroup: None }
+    Early { network }
 }
 
 /// What a shim says of a launch that failed.

@@ -127,16 +127,16 @@ pub enum CgroupMode {
 }
 
 /// What the host is and can do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct HostFacts {
     /// The host's name, for `--uts host` and `--network host`.
     pub hostname: String,
     /// How many processors are online.
     pub cpu_count: u32,
-    /// The processors that may be used, as a list such as `0-3,7`.
-    pub cpus: String,
+    /// Tells the processors that may be used, as a list such as `0-3,7`; few containers ask.
+    pub cpus: fn() -> String,
     /// The memory nodes that may be used, likewise.
-    pub mems: String,
+    pub mems: fn() -> String,
     /// Processors for which `/sys/devices/system/cpu/cpuN/thermal_throttle` exists.
     pub thermal_cpus: Vec<u32>,
     /// Where cgroups are.

@@ -6,8 +6,8 @@ pub(crate) fn facts() -> HostFacts {
     HostFacts {
         hostname: "host".into(),
         cpu_count: 4,
-        cpus: "0-3".into(),
-        mems: "0".into(),
+        cpus: || "0-3".into(),
+        mems: || "0".into(),
         thermal_cpus: vec![0, 1],
         cgroup: CgroupMode::V2,
         limits: LimitFacts::ALL,

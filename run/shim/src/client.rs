@@ -72,7 +72,9 @@ fn spawn_from(executable: BorrowedFd<'_>, early: &Early) -> Result<Pending, Shim
         program: Program::Fd(executable),
         args: &args,
         env: &[],
-        fds: &[(null, 0), (null, 1), (null, 2), (theirs.as_fd(), 3)],
+        // The last so that the mount which is entered ends with the shim, and not here: to end one
+        // the kernel waits for all processors.
+        fds: &[(null, 0), (null, 1), (null, 2), (theirs.as_fd(), 3), (executable, 4)],
         new_session: true,
         death_signal: None,
     })
@@ -81,6 +83,19 @@ fn spawn_from(executable: BorrowedFd<'_>, early: &Early) -> Result<Pending, Shim
 }
 
 impl Pending {
+    /// Has the shim make a cgroup, below the root of each hierarchy, while the launch is worked
+    /// out. It goes if the launch does not come, or wants another.
+    ///
+    /// Nobody else may be about to make it: either its name is new, or the caller holds what its
+    /// container is locked by until [`Pending::launch`]. One that is there already is left alone,
+    /// and made by the launch, by the rules for that.
+    pub fn make_cgroup(&self, path: &str) -> Result<(), ShimError> {
+        if path.len() > crate::frame::MAX_CGROUP_BYTES {
+            return Ok(()); // what is wrong with it the launch will say
+        }
+        send(self.socket.as_fd(), &header(kind::CGROUP, path.len()), path.as_bytes())
+    }
+
     /// Tells the shim what to launch. [`Session::started`] tells how that went.
     pub fn launch(self, launch: &Launch) -> Result<Session, ShimError> {
         self.send(launch, None)
@@ -321,25 +336,28 @@ impl Session {
         self.send(&bytes, &[])
     }
 
-    /// A shim that is gone is no error here: the reading side tells.
     fn send(&self, head: &[u8], body: &[u8]) -> Result<(), ShimError> {
-        let mut sent = 0;
-        while sent < head.len() + body.len() {
-            let parts = [
-                IoSlice::new(head.get(sent..).unwrap_or_default()),
-                IoSlice::new(&body[sent.saturating_sub(head.len())..]),
-            ];
-            let mut control = SendAncillaryBuffer::default();
-            let flags = SendFlags::NOSIGNAL;
-            match rustix::net::sendmsg(&self.socket, &parts, &mut control, flags) {
-                Ok(count) => sent += count,
-                Err(Errno::INTR) => {}
-                Err(Errno::PIPE | Errno::CONNRESET) => return Ok(()),
-                Err(errno) => return Err(socket_error("write to")(errno.into())),
-            }
-        }
-        Ok(())
+        send(self.socket.as_fd(), head, body)
     }
+}
+
+/// A shim that is gone is no error here: the reading side tells.
+fn send(socket: BorrowedFd<'_>, head: &[u8], body: &[u8]) -> Result<(), ShimError> {
+    let mut sent = 0;
+    while sent < head.len() + body.len() {
+        let parts = [
+            IoSlice::new(head.get(sent..).unwrap_or_default()),
+            IoSlice::new(&body[sent.saturating_sub(head.len())..]),
+        ];
+        let mut control = SendAncillaryBuffer::default();
+        match rustix::net::sendmsg(socket, &parts, &mut control, SendFlags::NOSIGNAL) {
+            Ok(count) => sent += count,
+            Err(Errno::INTR) => {}
+            Err(Errno::PIPE | Errno::CONNRESET) => return Ok(()),
+            Err(errno) => return Err(socket_error("write to")(errno.into())),
+        }
+    }
+    Ok(())
 }
 
 impl AsFd for Session {

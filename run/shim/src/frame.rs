@@ -18,6 +18,8 @@ pub const MAX_DATA_BYTES: usize = 64 * 1024;
 pub const STDIN_WINDOW_BYTES: u32 = 64 * 1024;
 /// The most bytes in a launch.
 pub const MAX_LAUNCH_BYTES: usize = 16 * 1024 * 1024;
+/// The most bytes in the path of a cgroup: PATH_MAX.
+pub(crate) const MAX_CGROUP_BYTES: usize = 4096;
 /// The most bytes in a failure's message; longer ones are cut.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 /// Kind and length.
@@ -111,6 +113,8 @@ pub(crate) mod kind {
     pub(crate) const SIGNAL: u8 = 0x06;
     pub(crate) const DETACH: u8 = 0x07;
     pub(crate) const RESOLVE: u8 = 0x0a;
+    /// Read by the stage alone.
+    pub(crate) const CGROUP: u8 = 0x0b;
     pub(crate) const STARTED: u8 = 0x81;
     pub(crate) const FAILED: u8 = 0x82;
     pub(crate) const STDOUT: u8 = 0x83;

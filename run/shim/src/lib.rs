@@ -22,6 +22,7 @@
 //!
 //! ```text
 //! client -> shim
+//!   0b Cgroup    the path of a cgroup to make already               control socket, before Launch
 //!   01 Launch    two lines of JSON, then the seccomp program's bytes   control socket, first
 //!   02 Attach    1 byte: bits 0 stdin, 1 stdout, 2 stderr              attach socket, first
 //!   03 Stdin     bytes, never more than the window allows

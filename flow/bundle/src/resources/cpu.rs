@@ -127,8 +127,8 @@ fn cpuset(
         return Ok(());
     }
     let rows = [
-        (&host.cpuset_cpus, &facts.cpus, "cpuset cpus", "CPUs", &mut cpu.cpus),
-        (&host.cpuset_mems, &facts.mems, "cpuset mems", "memory nodes", &mut cpu.mems),
+        (&host.cpuset_cpus, facts.cpus, "cpuset cpus", "CPUs", &mut cpu.cpus),
+        (&host.cpuset_mems, facts.mems, "cpuset mems", "memory nodes", &mut cpu.mems),
     ];
     for (requested, available, name, what, out) in rows {
         if requested.is_empty() {
@@ -137,8 +137,9 @@ fn cpuset(
         let list = NumberList::parse(requested).map_err(|reason| {
             BundleError::invalid(format!("Invalid value {requested} for {name}: {reason}"))
         })?;
+        let available = available();
         // If the host's own list cannot be read, the kernel decides.
-        let there = NumberList::parse(available).map_or(true, |all| list.is_subset(&all));
+        let there = NumberList::parse(&available).map_or(true, |all| list.is_subset(&all));
         if !there {
             return Err(BundleError::invalid(format!(
                 "Requested {what} are not available - requested {requested}, available: {available}"

@@ -36,7 +36,8 @@ use network::Network;
 pub(crate) use stage::start_time;
 use watch::{Doors, Watch};
 
-/// The whole of a process that was called as [`crate::NAME`]: descriptor 3 is its control socket.
+/// The whole of a process that was called as [`crate::NAME`]: descriptor 3 is its control socket, 4
+/// the file that it was started from.
 ///
 /// Returns when the process that it was told to launch has ended, all clients know, and
 /// [`Hooks::finished`] has returned. Nothing is printed: there is nobody to read it.
@@ -49,6 +50,7 @@ pub fn main(hooks: &mut dyn Hooks) -> ExitCode {
 
 fn supervise(hooks: &mut dyn Hooks) -> io::Result<()> {
     let control = sys::inherit::take(3)?;
+    let _program = sys::inherit::take(4)?;
     leave_caller();
     let early = Early::from_words(std::env::args_os().skip(1));
     let (channel, theirs) = Channel::pair()?;
@@ -57,7 +59,7 @@ fn supervise(hooks: &mut dyn Hooks) -> io::Result<()> {
     // signals are blocked and the umask changes, which the container is not to inherit.
     let stage = sys::process::fork(|| {
         drop(channel.take()); // in the copy: it must see the end of the stream when we die
-        stage::run(control.as_fd(), &theirs, early.cgroup.as_deref())
+        stage::run(control.as_fd(), &theirs)
     })?;
     drop(theirs);
     sys::signals::block_all()?;

@@ -2,7 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cgroups::{Cgroup, CgroupError, CgroupPath, Controller, Hierarchy, Options, Version};
 use oci::runtime::{IdMapping, Namespace, NamespaceKind, Process, Resources, Spec};
@@ -17,22 +18,24 @@ use super::channel::{Channel, Go, Started, receive_exactly};
 use super::foreign;
 use super::joined::Joined;
 use super::standard::Standard;
-use crate::frame::{HEADER_BYTES, MAX_LAUNCH_BYTES, kind};
+use crate::frame::{HEADER_BYTES, MAX_CGROUP_BYTES, MAX_LAUNCH_BYTES, kind};
 use crate::launch::{Body, SeccompSource, split};
 use crate::{CgroupPlan, Failure, Foreign, Kind, ShimError, Target};
 
 /// Reads a launch from `control` and carries it out, as a copy of the shim with one thread.
-/// Answers the exit code, which says nothing: the channel does. `early` is the path of a cgroup
-/// to make at once.
-pub(super) fn run(control: BorrowedFd<'_>, channel: &Channel, early: Option<&str>) -> i32 {
+/// Answers the exit code, which says nothing: the channel does.
+pub(super) fn run(control: BorrowedFd<'_>, channel: &Channel) -> i32 {
     // Signals are as the spawning left them, and the runtime sets them right once more.
     rustix::process::umask(Mode::from_raw_mode(0o022));
     // A shim that is killed now takes the launch along; if it died before, the channel tells.
     let _ = sys::process::set_pdeathsig(Some(Signal::KILL));
-    let early = early.and_then(EarlyCgroup::make);
-    let (payload, namespace) = match receive_launch(control) {
-        Ok(Some(launch)) => launch,
-        Ok(None) | Err(_) => return 1,
+    let mut early = None;
+    let (payload, namespace) = loop {
+        match receive(control) {
+            Ok(Some(Wish::Cgroup(path))) => early = EarlyCgroup::make(&path),
+            Ok(Some(Wish::Launch(payload, namespace))) => break (payload, namespace),
+            Ok(None) | Err(_) => return 1,
+        }
     };
     let client = Client { control, namespace };
     match carry_out(&payload, &client, channel, early) {
@@ -49,24 +52,41 @@ struct Client<'a> {
     namespace: Option<OwnedFd>,
 }
 
-/// The launch's payload and not a byte more: what follows is for the shim. `None` if the client
+/// What a client sends to a stage.
+enum Wish {
+    /// The path of a cgroup to make at once.
+    Cgroup(String),
+    /// The launch's payload, and the network namespace that came with it.
+    Launch(Vec<u8>, Option<OwnedFd>),
+}
+
+/// One wish and not a byte more: what follows the launch is for the shim. `None` if the client
 /// has gone.
-fn receive_launch(control: BorrowedFd<'_>) -> io::Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
+fn receive(control: BorrowedFd<'_>) -> io::Result<Option<Wish>> {
     let mut head = [0; HEADER_BYTES];
     let (count, mut fds) = sys::socket::receive(control, &mut head, 1, RecvFlags::WAITALL)?;
     if count < HEADER_BYTES {
         return Ok(None);
     }
-    let [kind::LAUNCH, a, b, c, d] = head else {
-        return Err(io::ErrorKind::InvalidData.into());
+    let [kind, a, b, c, d] = head;
+    let most = match kind {
+        kind::LAUNCH => MAX_LAUNCH_BYTES,
+        kind::CGROUP => MAX_CGROUP_BYTES,
+        _ => return Err(io::ErrorKind::InvalidData.into()),
     };
     let mut bytes = Vec::new();
     let length = u32::from_le_bytes([a, b, c, d]) as usize;
-    if length > MAX_LAUNCH_BYTES {
+    if length > most {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    let is_whole = receive_exactly(control, &mut bytes, length)?;
-    Ok(is_whole.then(|| (bytes, fds.pop())))
+    if !receive_exactly(control, &mut bytes, length)? {
+        return Ok(None);
+    }
+    if kind == kind::LAUNCH {
+        return Ok(Some(Wish::Launch(bytes, fds.pop())));
+    }
+    let path = String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData)?;
+    Ok(Some(Wish::Cgroup(path)))
 }
 
 /// `None` if the shim does not want it.
@@ -77,11 +97,12 @@ fn carry_out(
     early: Option<EarlyCgroup>,
 ) -> Result<Option<Started>, Failure> {
     let (head, body, tail) = split(payload).ok_or_else(|| internal("the launch is not whole"))?;
-    // The shim claims the container while the rest is parsed here.
+    // The shim claims the container while the rest is parsed here, and what is ours is limited.
     channel.head(head).map_err(|error| Failure::internal(&error))?;
-    let work = Work::parse(body, tail, client.namespace.as_ref());
+    let work = Work::parse(body, tail, client.namespace.as_ref())
+        .and_then(|work| Ok((work.limit(early)?, work)));
     let Ok(Some(Go { network })) = channel.wait() else { return Ok(None) };
-    let mut work = work?;
+    let (early, mut work) = work?;
     work.use_network(network.as_ref());
     let joined = work.join_others()?;
     let started = work.perform(client, channel, early, joined.as_ref());
@@ -144,6 +165,18 @@ impl Work {
         }
     }
 
+    /// Sets the limits of a cgroup that was made early, if it is the one that is wanted.
+    fn limit(&self, early: Option<EarlyCgroup>) -> Result<Option<EarlyCgroup>, Failure> {
+        let Some(CgroupPlan { path, resources: Some(resources) }) = &self.body.cgroup else {
+            return Ok(None);
+        };
+        // Another runtime makes its own.
+        let is_wanted = |early: &EarlyCgroup| early.path == *path && self.body.foreign.is_none();
+        let Some(mut early) = early.filter(is_wanted) else { return Ok(None) };
+        early.limit(resources).map_err(|error| Failure::internal(&error))?;
+        Ok(Some(early))
+    }
+
     fn perform(
         &self,
         client: &Client<'_>,
@@ -152,8 +185,6 @@ impl Work {
         joined: Option<&Joined>,
     ) -> Result<Started, Failure> {
         if let Some(foreign) = &self.body.foreign {
-            // It makes its own.
-            drop(early);
             return self.make_by(foreign, client, channel);
         }
         let cgroup_failed = |error: CgroupError| Failure::internal(&error);
@@ -164,11 +195,10 @@ impl Work {
             let group = open_cgroup(path).map_err(cgroup_failed)?;
             return self.make_and_start(Some(&group), client, channel, joined);
         };
-        let group = match early.filter(|early| early.path == *path) {
-            Some(early) => early.limited(resources),
-            None => make_cgroup(path, resources),
+        let group = match early {
+            Some(early) => early.take(),
+            None => make_cgroup(path, resources).map_err(cgroup_failed)?,
         };
-        let group = group.map_err(cgroup_failed)?;
         let outcome = self.make_and_start(Some(&group), client, channel, joined);
         if outcome.is_err() {
             super::end::remove_cgroup(path);
@@ -356,6 +386,13 @@ struct EarlyCgroup {
     path: String,
     hierarchy: Hierarchy,
     group: Option<Cgroup>,
+    /// One of its directories, and which that is: device and inode.
+    made: Option<(PathBuf, (u64, u64))>,
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let status = rustix::fs::lstat(path)?;
+    Ok((status.st_dev, status.st_ino))
 }
 
 impl EarlyCgroup {
@@ -364,28 +401,30 @@ impl EarlyCgroup {
         let hierarchy = Hierarchy::detect().ok()?;
         let parsed = CgroupPath::new(path).ok()?;
         let group = hierarchy.create(&parsed, &Resources::default(), &Options::default()).ok()?;
-        Some(Self { path: path.to_owned(), hierarchy, group: Some(group) })
+        let (first, _) = group.directories().next()?;
+        let made = identity(first).ok().map(|identity| (first.to_owned(), identity));
+        Some(Self { path: path.to_owned(), hierarchy, group: Some(group), made })
     }
 
-    /// Sets its limits, and hands it over.
-    fn limited(mut self, resources: &Resources) -> Result<Cgroup, CgroupError> {
-        let mut group = self.group.take().expect("is taken here and when dropped");
-        let limited =
-            self.hierarchy.extend(&mut group, resources).and_then(|()| group.apply(resources));
-        match limited {
-            Ok(()) => Ok(group),
-            Err(error) => {
-                self.group = Some(group);
-                Err(error)
-            }
-        }
+    fn limit(&mut self, resources: &Resources) -> Result<(), CgroupError> {
+        let group = self.group.as_mut().expect("is only taken with the whole");
+        self.hierarchy.extend(group, resources)?;
+        group.apply(resources)
+    }
+
+    /// It is the container's from now on.
+    fn take(mut self) -> Cgroup {
+        self.group.take().expect("is only taken with the whole")
     }
 }
 
 impl Drop for EarlyCgroup {
     fn drop(&mut self) {
-        if self.group.take().is_some() {
-            super::end::remove_cgroup(&self.path);
+        let (Some(group), Some((path, made))) = (self.group.take(), &self.made) else { return };
+        // Nothing has been in it. If whoever wanted it was killed, another may have taken it for
+        // litter and made his own meanwhile: that stays.
+        if identity(path).is_ok_and(|found| found == *made) {
+            let _ = group.remove(Duration::ZERO);
         }
     }
 }
@@ -476,6 +515,23 @@ mod tests {
         open_target(Target { pid, start_time: None }).unwrap();
         open_target(Target { pid, start_time: Some(started + 1) }).unwrap_err();
         open_target(Target { pid: u32::MAX, start_time: None }).unwrap_err();
+    }
+
+    #[test]
+    fn an_early_cgroup_takes_nothing_from_one_that_was_made_since() {
+        testkit::needs!(Root);
+        let early = EarlyCgroup::make(&format!("kista-early-{}", std::process::id())).unwrap();
+        let group = early.group.as_ref().unwrap();
+        let made: Vec<PathBuf> = group.directories().map(|(path, _)| path.to_owned()).collect();
+        assert!(!made.is_empty());
+        for directory in &made {
+            std::fs::remove_dir(directory).unwrap();
+            std::fs::create_dir(directory).unwrap();
+        }
+        drop(early);
+        for directory in &made {
+            std::fs::remove_dir(directory).unwrap();
+        }
     }
 
     #[test]

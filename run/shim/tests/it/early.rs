@@ -1,23 +1,22 @@
 //! What a shim makes before it knows what it is for.
 
-use shim::client::{self, Session};
-use shim::{Early, Launch};
+use shim::Early;
+use shim::client::{self, Pending};
 use testkit::needs;
 
 use crate::support::{
     Container, collect, converse, failure_of, read_until, shim_program, wait_until,
 };
 
-fn launch(early: &Early, launch: &Launch) -> Session {
-    client::spawn_early_as(&shim_program(), early).unwrap().launch(launch).unwrap()
+fn pending(network: bool) -> Pending {
+    client::spawn_early_as(&shim_program(), &Early { network }).unwrap()
 }
 
 #[test]
 fn an_early_network_is_the_containers_own_with_loopback_up() {
     needs!(Root, Busybox);
     let container = Container::shell("readlink /proc/self/ns/net; ip addr show up");
-    let early = Early { network: true, cgroup: None };
-    let outcome = collect(&mut launch(&early, &container.launch));
+    let outcome = collect(&mut pending(true).launch(&container.launch).unwrap());
     let text = String::from_utf8(outcome.stdout).unwrap();
     let own = std::fs::read_link("/proc/self/ns/net").unwrap();
     assert_ne!(text.lines().next(), own.to_str(), "{text}");
@@ -31,8 +30,7 @@ fn an_early_network_that_is_not_wanted_is_thrown_away() {
     let mut container = Container::shell("readlink /proc/self/ns/net");
     let linux = container.spec().linux.as_mut().unwrap();
     linux.namespaces.retain(|namespace| namespace.kind != Network);
-    let early = Early { network: true, cgroup: None };
-    let outcome = collect(&mut launch(&early, &container.launch));
+    let outcome = collect(&mut pending(true).launch(&container.launch).unwrap());
     let own = std::fs::read_link("/proc/self/ns/net").unwrap();
     assert_eq!(String::from_utf8(outcome.stdout).unwrap().trim(), own.to_str().unwrap());
 }
@@ -45,11 +43,8 @@ fn an_early_cgroup_is_limited_used_and_removed() {
     let pids = oci::runtime::Pids { limit: Some(12_345) };
     plan.resources.as_mut().unwrap().pids = Some(pids);
     let path = plan.path.clone();
-    let pending = client::spawn_early_as(
-        &shim_program(),
-        &Early { network: false, cgroup: Some(path.clone()) },
-    );
-    let pending = pending.unwrap();
+    let pending = pending(false);
+    pending.make_cgroup(&path).unwrap();
     wait_until("the cgroup is there", || !container.cgroups().is_empty());
     let mut container = container.with_stdin();
     if let shim::Kind::Init { spec, .. } = &mut container.launch.kind {
@@ -74,8 +69,8 @@ fn an_early_cgroup_goes_with_a_client_that_changes_its_mind() {
     needs!(Root, Busybox);
     let container = Container::shell("true");
     let path = container.launch.cgroup.as_ref().unwrap().path.clone();
-    let early = Early { network: true, cgroup: Some(path) };
-    let pending = client::spawn_early_as(&shim_program(), &early).unwrap();
+    let pending = pending(true);
+    pending.make_cgroup(&path).unwrap();
     wait_until("the cgroup is there", || !container.cgroups().is_empty());
     drop(pending);
     wait_until("the cgroup is gone", || container.cgroups().is_empty());
@@ -87,11 +82,9 @@ fn an_early_cgroup_takes_nothing_from_one_that_is_there() {
     let container = Container::shell("echo ready; cat").with_stdin();
     let (mut session, _) = container.started();
     read_until(&mut session, "ready");
-    let early = Early {
-        network: false,
-        cgroup: Some(container.launch.cgroup.as_ref().unwrap().path.clone()),
-    };
-    let mut second = launch(&early, &container.launch);
+    let pending = pending(false);
+    pending.make_cgroup(&container.launch.cgroup.as_ref().unwrap().path).unwrap();
+    let mut second = pending.launch(&container.launch).unwrap();
     assert_eq!(failure_of(&mut second).0, 125, "it runs already");
     assert!(!container.cgroups().is_empty());
     assert_eq!(converse(&mut session, b"still here").stdout, b"still here");
