@@ -17,6 +17,7 @@ pub mod namespace;
 pub mod netlink;
 pub mod notify;
 pub mod overlay;
+pub mod parallel;
 pub mod process;
 pub mod procstat;
 pub mod schedule;

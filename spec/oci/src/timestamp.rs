@@ -145,6 +145,9 @@ impl FromStr for Timestamp {
 }
 
 fn parse(text: &str) -> Option<Timestamp> {
+    if text == "0001-01-01T00:00:00Z" {
+        return Some(Timestamp::NEVER); // which every container's status has, and most have twice
+    }
     let bytes = text.as_bytes();
     let number = |from: usize, to: usize| -> Option<u32> {
         let part = bytes.get(from..to)?;
@@ -171,8 +174,9 @@ fn parse(text: &str) -> Option<Timestamp> {
     let mut at = 19;
     let mut nanos = 0;
     if is(at, b".") {
-        let digits: Vec<u8> =
-            bytes[at + 1..].iter().copied().take_while(u8::is_ascii_digit).collect();
+        let rest = &bytes[at + 1..];
+        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = &rest[..count];
         if digits.is_empty() {
             return None;
         }

@@ -24,10 +24,6 @@ use crate::{Container, MetadataError, OperationLock, Record, Status};
 const NEW: &str = ".new-";
 /// How long a directory without a lock file is taken to be in the making.
 pub const UNBORN_GRACE: Duration = Duration::from_secs(10);
-/// From how many containers on a listing is read by several threads: one costs as much as ten.
-const WORTH_A_THREAD: usize = 200;
-/// How many at most: they meet in one directory.
-const MAX_WORKERS: usize = 8;
 /// The file in `names` that guards the taking over of a dead container's name.
 const NAMES_LOCK: &str = ".lock";
 
@@ -199,19 +195,12 @@ impl Containers {
 
     /// The statuses of all containers by id, in no order; a single open each.
     pub fn statuses(&self) -> Result<Vec<(String, Status)>, MetadataError> {
-        let ids = self.ids()?;
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = if ids.len() < WORTH_A_THREAD { 1 } else { cores().min(MAX_WORKERS) };
-        let mut parts = ids.chunks(ids.len().div_ceil(workers).max(1));
-        let own = parts.next().unwrap_or_default();
-        std::thread::scope(|scope| {
-            let others: Vec<_> = parts.map(|part| scope.spawn(|| self.statuses_of(part))).collect();
-            let mut all = self.statuses_of(own)?;
-            for other in others {
-                all.extend(other.join().expect("a reader does not panic")?);
-            }
-            Ok(all)
-        })
+        let parts = sys::parallel::in_parts(&self.ids()?, |part| self.statuses_of(part));
+        let mut all = Vec::new();
+        for part in parts {
+            all.append(&mut part?);
+        }
+        Ok(all)
     }
 
     /// Those of `ids` that are still there.

@@ -113,8 +113,7 @@ impl Command for ListArgs {
         let all = uses_whole(&format);
         let names = HEADS.iter().map(|(name, _)| *name).chain([LABEL]);
         let used: Vec<&str> = names.filter(|name| all || uses_field(&format, name)).collect();
-        let wanted = |name: &str| used.contains(&name);
-        let rows = containers.iter().map(|container| row(container, cut, now, &wanted)).collect();
+        let rows = sys::parallel::map(&containers, |container| row(container, cut, now, &used));
         let printed = print_rows(&format, TYPE_NAME, &HEADS, rows, &mut ui.out())?;
         match printed {
             Ok(()) => Ok(Exit::Success),
@@ -123,13 +122,9 @@ impl Command for ListArgs {
     }
 }
 
-/// The placeholders of one line, those that are `wanted`.
-fn row(
-    container: &ContainerSummary,
-    cut: bool,
-    now: Timestamp,
-    wanted: &dyn Fn(&str) -> bool,
-) -> Row {
+/// The placeholders of one line, those that are `used`: some of [`HEADS`] and perhaps [`LABEL`], in
+/// this order.
+fn row(container: &ContainerSummary, cut: bool, now: Timestamp, used: &[&str]) -> Row {
     let id = if cut { short_id(&container.id) } else { &container.id };
     let shorten = |text: &str, width: usize| match cut {
         true => ellipsis(text, width),
@@ -147,9 +142,10 @@ fn row(
             format!("{} (virtual {})", human_size(written, 3), human_size(all, 3))
         }
     };
-    let mut row = Row::new();
+    let mut row = Row::with_capacity(used.len());
+    let mut wanted = used.iter().copied().peekable();
     let mut put = |name: &str, text: &dyn Fn() -> String| {
-        if wanted(name) {
+        if wanted.next_if_eq(&name).is_some() {
             row.insert(name.to_owned(), Value::from(text()));
         }
     };
@@ -170,10 +166,10 @@ fn row(
     put("State", &|| state(container.state).to_owned());
     put("Status", &|| status(container, now));
     // A container of any platform but the host's does not run, so that there is none to tell.
-    if wanted("Platform") {
-        row.insert("Platform".into(), Value::Null);
+    if let Some(platform) = row.get_mut("Platform") {
+        *platform = Value::Null;
     }
-    if wanted(LABEL) {
+    if used.last() == Some(&LABEL) {
         let labels = serde_json::to_value(&container.labels).unwrap_or_default();
         row.insert(crate::render::LABELS_BY_KEY.into(), labels);
     }
@@ -190,6 +186,15 @@ fn image(container: &ContainerSummary, cut: bool) -> String {
     let id = short_id(&container.image_id);
     if short_id(&container.image) == id {
         return id.to_owned();
+    }
+    // As nearly all are: a name of Docker's own registry, and a tag.
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if let Some((name, tag)) = container.image.split_once(':')
+        && name.bytes().all(is_plain)
+        && name != "localhost"
+        && tag.bytes().all(is_plain)
+    {
+        return container.image.clone();
     }
     match container.image.parse::<oci::Reference>() {
         Ok(name) => match name.tag() {
@@ -253,12 +258,16 @@ mod tests {
         }
     }
 
+    fn all() -> Vec<&'static str> {
+        HEADS.iter().map(|(name, _)| *name).chain([LABEL]).collect()
+    }
+
     #[test]
     fn a_line_looks_as_dockers() {
         let now = Timestamp::from_unix(1140, 0);
         let format = Format::parse("", &format!("{TABLE}\t{{{{.Size}}}}"));
         let mut out = Vec::new();
-        let rows = vec![row(&summary(), true, now, &|_| true)];
+        let rows = vec![row(&summary(), true, now, &all())];
         print_rows(&format, "", &HEADS, rows, &mut out).unwrap().unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
@@ -284,7 +293,7 @@ mod tests {
 
     #[test]
     fn placeholders_are_all_there() {
-        let row = row(&summary(), true, Timestamp::now(), &|_| true);
+        let row = row(&summary(), true, Timestamp::now(), &all());
         for (name, _) in HEADS {
             assert!(row.contains_key(name), "{name}");
         }

@@ -70,14 +70,19 @@ pub(crate) fn print_rows(
         }
     }
     let missing = Missing::NoField { type_name };
-    let mut lines = Vec::with_capacity(rows.len() + 1);
-    for mut row in rows {
-        row.remove(LABELS_BY_KEY);
-        match template.execute_with(&Value::Object(row), &Options { missing, header: false }) {
-            Ok(line) => lines.push(line),
-            Err(error) => return Ok(Err(format!("template parsing error: {error}"))),
-        }
-    }
+    let rows: Vec<Value> = rows
+        .into_iter()
+        .map(|mut row| {
+            row.remove(LABELS_BY_KEY);
+            Value::Object(row)
+        })
+        .collect();
+    let options = Options { missing, header: false };
+    let lines = sys::parallel::map(&rows, |row| template.execute_with(row, &options));
+    let lines: Vec<String> = match lines.into_iter().collect() {
+        Ok(lines) => lines,
+        Err(error) => return Ok(Err(format!("template parsing error: {error}"))),
+    };
     if let Format::Table(_) = format {
         let mut table = Table::new(10, 3);
         let options = Options { missing, header: true };
