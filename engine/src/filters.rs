@@ -49,6 +49,11 @@ impl Filters {
         values.is_empty() || values.iter().any(|value| test(value))
     }
 
+    /// Whether a name is one that `name` asks for, as Docker's commands do.
+    pub(crate) fn allow_name(&self, name: &str) -> bool {
+        self.any("name", |wanted| matches_name(wanted, name))
+    }
+
     /// Whether `labels` satisfies `label` (all of its values) and `label!` (none of them).
     pub(crate) fn labels_match(&self, labels: &BTreeMap<String, String>) -> bool {
         let has = |wanted: &String| match wanted.split_once('=') {
@@ -132,6 +137,21 @@ fn parse_go_duration(text: &str) -> Option<u64> {
     (!text.is_empty()).then_some(seconds as u64)
 }
 
+/// Docker matches names by regular expression; what people write is a part of the name, with `^`
+/// and `$` for its ends. Everything else stands for itself.
+fn matches_name(wanted: &str, name: &str) -> bool {
+    let (wanted, at_start) = match wanted.strip_prefix('^') {
+        Some(rest) => (rest.strip_prefix('/').unwrap_or(rest), true),
+        None => (wanted.strip_prefix('/').unwrap_or(wanted), false),
+    };
+    match (at_start, wanted.strip_suffix('$')) {
+        (true, Some(whole)) => name == whole,
+        (true, None) => name.starts_with(wanted),
+        (false, Some(end)) => name.ends_with(end),
+        (false, None) => name.contains(wanted),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +185,20 @@ mod tests {
             ("1d", None),
         ] {
             assert_eq!(parse_go_duration(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_match_by_part_and_by_ends() {
+        for (wanted, want) in [
+            ("web", true),
+            ("^web$", false),
+            ("^/web1$", true),
+            ("1$", true),
+            ("^eb", false),
+            ("", true),
+        ] {
+            assert_eq!(matches_name(wanted, "web1"), want, "{wanted}");
         }
     }
 }

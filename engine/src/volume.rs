@@ -61,7 +61,7 @@ impl Engine {
             let fits = dangling
                 .is_none_or(|dangling| dangling != used.contains_key(volume.name.as_str()))
                 && filters.any("driver", |wanted| wanted == "local")
-                && filters.any("name", |wanted| volume.name.as_str().contains(wanted))
+                && filters.allow_name(volume.name.as_str())
                 && filters.labels_match(&volume.labels);
             if fits {
                 found.push(self.describe(&volume)?);

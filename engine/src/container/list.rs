@@ -38,6 +38,12 @@ impl Engine {
             if (only_up && !is_up(&status)) || !filters.allow(&id, &status) {
                 continue;
             }
+            if !filters.networks.is_empty() {
+                let (_, networks) = self.shown_network(&id, &status)?;
+                if !networks.iter().any(|name| filters.networks.contains(name)) {
+                    continue;
+                }
+            }
             found.push((id, status));
         }
         if found.iter().any(|(_, status)| is_up(status) && is_networked(&status.network)) {
@@ -89,6 +95,8 @@ struct Criteria<'a> {
     since: Option<Timestamp>,
     /// Ids of the images that `ancestor` names.
     ancestors: BTreeMap<&'a str, Option<String>>,
+    /// The names of the networks that `network` names, by name or by id.
+    networks: Vec<String>,
 }
 
 impl<'a> Criteria<'a> {
@@ -127,6 +135,11 @@ impl<'a> Criteria<'a> {
             before: created("before")?,
             since: created("since")?,
             ancestors: filters.values("ancestor").iter().map(ancestor).collect(),
+            networks: filters
+                .values("network")
+                .iter()
+                .map(|text| engine.network_named(text))
+                .collect(),
             filters,
         })
     }
@@ -142,7 +155,6 @@ impl<'a> Criteria<'a> {
             state == ContainerState::Exited
                 && code.parse::<i32>().is_ok_and(|code| code == status.exit_code)
         };
-        let name = |wanted: &str| matches_name(wanted, &status.name);
         let volume = |wanted: &str| status.mounts.iter().any(|mount| mount == wanted);
         let ancestor = |wanted: &str| {
             status.image == wanted
@@ -152,11 +164,10 @@ impl<'a> Criteria<'a> {
                     .is_some_and(|id| id.as_deref() == Some(status.image_id.as_str()))
         };
         self.filters.any("id", |wanted| id.starts_with(wanted))
-            && self.filters.any("name", name)
+            && self.filters.allow_name(&status.name)
             && self.filters.any("status", |wanted| wanted == state.as_str())
             && self.filters.any("exited", exited)
             && self.filters.any("volume", volume)
-            && self.filters.any("network", |wanted| status.network == wanted)
             && self.filters.any("ancestor", ancestor)
             // There are no health checks and no tasks.
             && self.filters.any("health", |wanted| wanted == "none")
@@ -164,39 +175,5 @@ impl<'a> Criteria<'a> {
             && self.filters.labels_match(&status.labels)
             && self.before.is_none_or(|before| status.created < before)
             && self.since.is_none_or(|since| status.created > since)
-    }
-}
-
-/// Docker matches names by regular expression; what people write is a part of the name, with `^`
-/// and `$` for its ends. Everything else stands for itself.
-fn matches_name(wanted: &str, name: &str) -> bool {
-    let (wanted, at_start) = match wanted.strip_prefix('^') {
-        Some(rest) => (rest.strip_prefix('/').unwrap_or(rest), true),
-        None => (wanted.strip_prefix('/').unwrap_or(wanted), false),
-    };
-    match (at_start, wanted.strip_suffix('$')) {
-        (true, Some(whole)) => name == whole,
-        (true, None) => name.starts_with(wanted),
-        (false, Some(end)) => name.ends_with(end),
-        (false, None) => name.contains(wanted),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_match_by_part_and_by_ends() {
-        for (wanted, want) in [
-            ("web", true),
-            ("^web$", false),
-            ("^/web1$", true),
-            ("1$", true),
-            ("^eb", false),
-            ("", true),
-        ] {
-            assert_eq!(matches_name(wanted, "web1"), want, "{wanted}");
-        }
     }
 }

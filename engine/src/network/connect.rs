@@ -219,11 +219,16 @@ impl Engine {
 
 fn refuse_predefined(network: &str) -> Result<(), EngineError> {
     match network {
-        "host" | "none" => Err(EngineError::Conflict {
-            message: format!(
-                "container cannot be connected to or disconnected from network {network:?} while \
-                 it exists: choose it with `run --network {network}`"
-            ),
+        // Docker's words, and what to do.
+        "host" => Err(EngineError::Conflict {
+            message: "container cannot be disconnected from host network or connected to host \
+                      network: choose it with `run --network host`"
+                .into(),
+        }),
+        "none" => Err(EngineError::Conflict {
+            message: "container cannot be connected to multiple networks with one of the networks \
+                      in private (none) mode: choose it with `run --network none`"
+                .into(),
         }),
         _ => Ok(()),
     }

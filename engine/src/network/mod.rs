@@ -109,6 +109,13 @@ impl Engine {
         }
     }
 
+    /// The name of the network that this is the name, the id or the beginning of the id of; the text
+    /// itself if there is none.
+    pub(crate) fn network_named(&self, text: &str) -> String {
+        let found = self.networks().ok().and_then(|networks| networks.find(text).ok());
+        found.map_or_else(|| text.to_owned(), |network| network.name)
+    }
+
     /// The networks that this host can reach, which no new one may hide.
     fn occupied(&self) -> Result<Vec<ip::Prefix>, EngineError> {
         let mut routes = network::Routes::open()?;

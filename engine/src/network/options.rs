@@ -104,6 +104,8 @@ pub(crate) struct BridgeOptions {
     gateway_modes: [GatewayMode; 2],
     /// Whether the bridge's IPv4 address is somebody else's to give.
     inhibits_ipv4: bool,
+    /// Links of the host by which published ports are reached at the containers' own addresses.
+    trusted: Vec<String>,
 }
 
 /// How containers are reached from outside.
@@ -137,6 +139,7 @@ impl BridgeOptions {
             host_binding: None,
             gateway_modes: [GatewayMode::Nat; 2],
             inhibits_ipv4: false,
+            trusted: Vec::new(),
         };
         for (key, value) in options {
             let bad = || bad_value(name, key, value);
@@ -167,6 +170,13 @@ impl BridgeOptions {
                 Some("bridge.gateway_mode_ipv4") => parsed.gateway_modes[0] = mode()?,
                 Some("bridge.gateway_mode_ipv6") => parsed.gateway_modes[1] = mode()?,
                 Some("bridge.inhibit_ipv4") => parsed.inhibits_ipv4 = flag()?,
+                Some("bridge.trusted_host_interfaces") => {
+                    let names = value.split(':').filter(|name| !name.is_empty());
+                    parsed.trusted = names.map(str::to_owned).collect();
+                    if !parsed.trusted.iter().all(|name| could_be_link(name)) {
+                        return Err(bad());
+                    }
+                }
                 Some("container_iface_prefix") => check_prefix(name, value)?,
                 Some("driver.mtu") => parsed.mtu = parse_mtu(name, key, value)?,
                 Some("bridge.default_bridge") if name == DEFAULT => {}
@@ -197,7 +207,13 @@ impl BridgeOptions {
             apart: !self.icc,
             open: is(GatewayMode::Unprotected),
             routed: [routed4, routed6],
+            trusted: self.trusted.clone(),
         }
+    }
+
+    /// Whether published ports are reached at the containers' own addresses by some links.
+    pub(crate) fn trusts_links(&self) -> bool {
+        !self.trusted.is_empty()
     }
 
     /// In which families containers are reached at their own addresses.
@@ -255,6 +271,13 @@ pub(crate) fn is_link_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
 
+/// Whether the kernel could have a link of this name, whoever makes it.
+fn could_be_link(name: &str) -> bool {
+    (1..=15).contains(&name.len())
+        && !matches!(name, "." | "..")
+        && !name.chars().any(|letter| letter == '/' || letter.is_whitespace())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,6 +297,10 @@ mod tests {
         let inhibited = parse("bridge.inhibit_ipv4", "true").unwrap();
         assert!(!inhibited.has_address(true) && inhibited.has_gateway(true));
         assert!(parse("container_iface_prefix", "lan").is_ok());
+        let trusting = parse("bridge.trusted_host_interfaces", "eth1:wg-0:").unwrap();
+        assert_eq!(trusting.trusted, ["eth1", "wg-0"]);
+        assert!(trusting.trusts_links());
+        assert!(!parse("bridge.trusted_host_interfaces", "").unwrap().trusts_links());
         for (key, value) in [
             ("driver.mtu", "x"),
             ("driver.mtu", "1"),
@@ -283,6 +310,8 @@ mod tests {
             ("bridge.host_binding_ipv4", "here"),
             ("bridge.gateway_mode_ipv4", "isolated"),
             ("bridge.gateway_mode_ipv4", "x"),
+            ("bridge.trusted_host_interfaces", "eth0:a/b"),
+            ("bridge.trusted_host_interfaces", "eth0,eth1,eth2,eth3"),
             ("bridge.unheard_of", "x"),
             ("container_iface_prefix", "a/b"),
             ("container_iface_prefix", "a-name-that-is-too-long"),

@@ -166,6 +166,7 @@ fn take_one(
             protocol: wanted.protocol.as_str().to_owned(),
             host: reservation.address,
             target: SocketAddr::new(target, wanted.port),
+            is_near: false,
         },
         protocol: wanted.protocol,
         reservation,
@@ -247,14 +248,24 @@ pub(crate) fn published(state: &NetworkState, owner: &str) -> Vec<Published> {
         return Vec::new();
     }
     let of = |port: &PortState| {
-        (port.host.is_ipv4() == port.target.is_ipv4()).then(|| Published {
+        let redirected = Published {
             protocol: Protocol::parse(&port.protocol).unwrap_or(Protocol::Tcp),
             host: port.host,
             target: port.target,
+            trusted_only: false,
             owner: owner.get(..12).unwrap_or(owner).to_owned(),
-        })
+        };
+        let none = match port.target.is_ipv4() {
+            true => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            false => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let near =
+            Published { host: SocketAddr::new(none, 0), trusted_only: true, ..redirected.clone() };
+        let is_redirected = port.host.is_ipv4() == port.target.is_ipv4();
+        let is_near = port.is_near && port.host.port() != 0;
+        [is_redirected.then_some(redirected), is_near.then_some(near)]
     };
-    state.ports.iter().filter_map(of).collect()
+    state.ports.iter().flat_map(of).flatten().collect()
 }
 
 #[cfg(test)]

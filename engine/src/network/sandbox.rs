@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use dockerapi::HostConfig;
 use ip::Prefix;
-use metadata::{Container, EndpointState, NetworkState};
+use metadata::{Container, EndpointState, NetworkState, PortState};
 use network::{Link, MacAddress, Routes};
 use networks::{Guard, NetworksError};
 use shim::client::Session;
@@ -305,7 +305,9 @@ impl Engine {
         let targets = [target(true), target(false)];
         let ports = port::take(&wanted, targets, options.routed(), name)?;
         self.check_unkept(&ports, &record.id, name)?;
-        state.ports = ports.iter().map(|port| port.state.clone()).collect();
+        let is_near = options.trusts_links();
+        let states = ports.iter().map(|port| PortState { is_near, ..port.state.clone() });
+        state.ports = states.collect();
         Ok(ports)
     }
 

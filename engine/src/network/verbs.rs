@@ -239,7 +239,7 @@ impl Engine {
                     });
                 }
             }
-            let is_wanted = filters.any("name", |wanted| network.name.contains(wanted))
+            let is_wanted = filters.allow_name(&network.name)
                 && filters.any("id", |wanted| network.id.starts_with(wanted))
                 && filters.any("driver", |wanted| network.driver == wanted)
                 && filters.any("scope", |wanted| wanted == "local")
@@ -296,20 +296,21 @@ impl Engine {
     }
 
     /// Removes a network that no running container uses; with `force`, one that is not there is
-    /// fine. Answers the name.
-    pub fn remove_network(&self, text: &str, force: bool) -> Result<String, EngineError> {
+    /// fine. Answers the name as it was given; `None` if there was none.
+    pub fn remove_network(&self, text: &str, force: bool) -> Result<Option<String>, EngineError> {
         if PREDEFINED.contains(&text) || matches!(text, DEFAULT | "default") {
             return Err(EngineError::Conflict {
                 message: format!("{text} is a pre-defined network and cannot be removed"),
             });
         }
         let network = match self.networks()?.find(text) {
-            Err(networks::NetworksError::NotFound { .. }) if force => return Ok(text.to_owned()),
+            Err(networks::NetworksError::NotFound { .. }) if force => return Ok(None),
             found => found?,
         };
         if network.name == DEFAULT {
             return self.remove_network(DEFAULT, false);
         }
+        self.restore_table();
         let guard = self.networks()?.lock()?;
         let active = self.live_users(&network, &guard)?;
         if !active.is_empty() {
@@ -324,13 +325,14 @@ impl Engine {
         }
         self.where_bridges_may_be(|there| there.take_network_down(&network, &guard))?;
         self.networks()?.remove(&network.name, &guard)?;
-        Ok(text.to_owned())
+        Ok(Some(text.to_owned()))
     }
 
     /// Removes all networks that no container uses; answers their names.
     pub fn prune_networks(&self, filters: &Filters) -> Result<Vec<String>, EngineError> {
         filters.only(&["label", "label!", "until"])?;
         let until = filters.until()?;
+        self.restore_table();
         let mut removed = Vec::new();
         for network in self.networks()?.list()? {
             if network.name == DEFAULT

@@ -108,6 +108,9 @@ pub struct PortState {
     pub host: SocketAddr,
     /// The address and port of the container.
     pub target: SocketAddr,
+    /// Whether it is reached there, too, by links of the host that the network trusts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_near: bool,
 }
 
 impl Container {

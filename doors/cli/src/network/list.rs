@@ -73,8 +73,10 @@ fn row(network: &NetworkInspect, whole: bool) -> Row {
     let id = if whole { &network.id[..] } else { network.id.get(..12).unwrap_or(&network.id) };
     let flag = |is: bool| if is { "true" } else { "false" };
     let labels = labels.join(",");
+    // As Go shows a time, of which the answer has the ISO form.
+    let created = network.created.replace('T', " ").replace('Z', " +0000 UTC");
     let texts: [(&str, &str); 9] = [
-        ("CreatedAt", &network.created),
+        ("CreatedAt", &created),
         ("Driver", &network.driver),
         ("ID", id),
         ("IPv4", flag(network.enable_ipv4)),

@@ -27,7 +27,9 @@ impl Command for RemoveArgs {
         let mut exit = Exit::Success;
         for name in &args {
             match engine.remove_network(name, self.force.is_on()) {
-                Ok(name) => writeln!(ui.out(), "{name}")?,
+                Ok(Some(name)) => writeln!(ui.out(), "{name}")?,
+                // Nothing was there, and nothing was done.
+                Ok(None) => {}
                 Err(error) => exit = ui.report(&error)?,
             }
         }

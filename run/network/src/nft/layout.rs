@@ -9,6 +9,8 @@
 //!   set open4, open6     { ifname }      those whose containers are reached from outside at any port
 //!   set routed4, routed6 { ifname }      those whose containers are reached at their own addresses
 //!   set direct4, direct6 { protocol . address . port }   where, in these
+//!   set trusted  { ifname . ifname }     links of the host with the bridges that trust them
+//!   set near4, near6 { protocol . address . port }   where, for those that come by such a link
 //!   set masked4, masked6 { ifname }      those whose containers go out under the host's address
 //!   set own4, own6 { address . address } each container that publishes ports, with itself
 //!   map any4, any6 { protocol . port : address . port }             published at every address
@@ -27,7 +29,7 @@ use super::expression::{FIRST, Rule};
 use super::{Chain, Hook, IPV4, IPV6, Set, Type};
 
 /// The layout above. Another number makes the next command build the table anew.
-pub(super) const VERSION: &str = "kista 4";
+pub(super) const VERSION: &str = "kista 5";
 
 pub(super) const ICMP: u8 = 1;
 pub(super) const ICMP6: u8 = 58;
@@ -43,7 +45,7 @@ pub(super) const PAIR6: Type = Type { number: 8 << 6 | 8, bytes: 32, shown_in: N
 pub(super) const TARGET4: Type = Type { number: 7 << 6 | 13, bytes: 8, shown_in: None };
 pub(super) const TARGET6: Type = Type { number: 8 << 6 | 13, bytes: 20, shown_in: None };
 
-pub(super) const SETS: [Set; 18] = [
+pub(super) const SETS: [Set; 21] = [
     Set { name: "bridges", key: LINK, data: None },
     Set { name: "pairs", key: LINKS, data: None },
     Set { name: "apart", key: LINK, data: None },
@@ -58,6 +60,9 @@ pub(super) const SETS: [Set; 18] = [
     Set { name: "own6", key: PAIR6, data: None },
     Set { name: "direct4", key: PORT4, data: None },
     Set { name: "direct6", key: PORT6, data: None },
+    Set { name: "trusted", key: LINKS, data: None },
+    Set { name: "near4", key: PORT4, data: None },
+    Set { name: "near6", key: PORT6, data: None },
     Set { name: "any4", key: PORT, data: Some(TARGET4) },
     Set { name: "any6", key: PORT, data: Some(TARGET6) },
     Set { name: "one4", key: PORT4, data: Some(TARGET4) },
@@ -99,16 +104,16 @@ pub(super) fn rules() -> Vec<(&'static str, Rule)> {
             .map(map)
             .redirect_to_loaded(is_ipv4)
     };
-    let direct = |set: &'static str, is_ipv4: bool| {
+    let direct = |rule: Rule, set: &'static str, is_ipv4: bool| {
         let (family, words) = if is_ipv4 { (IPV4, 1) } else { (IPV6, 4) };
-        rule()
-            .family(family)
+        rule.family(family)
             .load_protocol(FIRST)
             .load_destination(is_ipv4, FIRST + 1)
             .load_port(FIRST + 1 + words)
             .among(set)
             .accept()
     };
+    let trusted = || rule().between_links_in("trusted", true);
     let own = |set: &'static str, is_ipv4: bool| {
         let (family, words) = if is_ipv4 { (IPV4, 1) } else { (IPV6, 4) };
         rule()
@@ -144,8 +149,10 @@ pub(super) fn rules() -> Vec<(&'static str, Rule)> {
         ("forward", rule().entered_by("inner").drop()),
         ("forward", rule().leaving_by("inner", true).drop()),
         ("forward", rule().leaving_by("bridges", true).redirected(true).accept()),
-        ("forward", direct("direct4", true)),
-        ("forward", direct("direct6", false)),
+        ("forward", direct(rule(), "direct4", true)),
+        ("forward", direct(rule(), "direct6", false)),
+        ("forward", direct(trusted(), "near4", true)),
+        ("forward", direct(trusted(), "near6", false)),
         ("forward", rule().entered_by("bridges").leaving_by("bridges", true).drop()),
         ("forward", leaving("open4", IPV4).accept()),
         ("forward", leaving("open6", IPV6).accept()),

@@ -38,6 +38,8 @@ pub struct NetworkRules {
     pub open: [bool; 2],
     /// Whether they can at those that are published.
     pub routed: [bool; 2],
+    /// Links of the host by which they can at those that are published and `trusted_only`.
+    pub trusted: Vec<String>,
 }
 
 /// A published port.
@@ -50,6 +52,8 @@ pub struct Published {
     pub host: SocketAddr,
     /// The address and port of the container, of the same family.
     pub target: SocketAddr,
+    /// With port 0: whether that holds for those alone that come by a link which the network trusts.
+    pub trusted_only: bool,
     /// Whose it is; shown as a comment.
     pub owner: String,
 }
@@ -154,6 +158,8 @@ impl Table {
     /// Takes a network's bridge out of all sets.
     pub fn remove_network(&mut self, bridge: &str) -> Result<(), NetworkError> {
         guard::remove_network(&mut self.socket, &self.name, bridge)?;
+        let mut trusted = self.elements("trusted")?;
+        trusted.retain(|element| element.key.ends_with(&link_key(bridge)));
         let mut transaction = Transaction::new(INET, &self.name);
         let mut is_empty = true;
         for set in SETS.iter() {
@@ -168,9 +174,10 @@ impl Table {
                 transaction.delete_elements(set.name, &[element]);
             }
         }
-        if is_empty {
+        if is_empty && trusted.is_empty() {
             return Ok(());
         }
+        transaction.delete_elements("trusted", &trusted);
         let action = || format!("take bridge {bridge} out of table {}", self.name);
         transaction.commit(&mut self.socket, &action)
     }
@@ -331,6 +338,10 @@ fn elements_of(network: &NetworkRules) -> Vec<(&'static str, Element)> {
         ("masked6", masked6),
     ];
     elements.extend(sets.into_iter().filter(|(_, is)| *is).map(|(set, _)| (set, link())));
+    elements.extend(network.trusted.iter().map(|link| {
+        let pair = [link_key(link), link_key(&network.bridge)].concat();
+        ("trusted", element(pair))
+    }));
     elements
 }
 
@@ -349,7 +360,13 @@ fn by_map(published: &[Published]) -> Vec<(&'static str, Vec<Element>)> {
                 data: Vec::new(),
                 comment: port.owner.clone(),
             };
-            add(if port.target.is_ipv4() { "direct4" } else { "direct6" }, element);
+            let set = match (port.trusted_only, port.target.is_ipv4()) {
+                (false, true) => "direct4",
+                (false, false) => "direct6",
+                (true, true) => "near4",
+                (true, false) => "near6",
+            };
+            add(set, element);
             continue;
         }
         let map = match (port.host.ip(), port.host.ip().is_unspecified()) {
@@ -394,13 +411,14 @@ fn read_published(map: &str, element: &Element) -> Option<Published> {
     let (head, host_port) = element.key.split_last_chunk::<4>()?;
     let protocols = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
     let protocol = protocols.into_iter().find(|it| Some(&it.number()) == head.first())?;
-    if map.starts_with("direct") {
+    if map.starts_with("direct") || map.starts_with("near") {
         let target = address(head.get(4..)?)?;
         let none = if target.is_ipv4() { IpAddr::from([0u8; 4]) } else { IpAddr::from([0u8; 16]) };
         return Some(Published {
             protocol,
             host: SocketAddr::new(none, 0),
             target: SocketAddr::new(target, port(host_port)?),
+            trusted_only: map.starts_with("near"),
             owner: element.comment.clone(),
         });
     }
@@ -414,6 +432,7 @@ fn read_published(map: &str, element: &Element) -> Option<Published> {
         protocol,
         host: SocketAddr::new(host, port(host_port)?),
         target: SocketAddr::new(address(target)?, port(target_port)?),
+        trusted_only: false,
         owner: element.comment.clone(),
     })
 }
@@ -424,18 +443,21 @@ mod tests {
 
     #[test]
     fn ports_survive_the_way_into_the_table() {
-        for (host, target) in [
-            ("0.0.0.0:8080", "172.17.0.2:80"),
-            ("192.0.2.1:53", "172.17.0.2:5353"),
-            ("[::]:8080", "[fd00::2]:80"),
-            ("[2001:db8::1]:1", "[fd00::2]:65535"),
-            ("0.0.0.0:0", "172.17.0.2:80"),
-            ("[::]:0", "[fd00::2]:80"),
+        for (host, target, trusted_only) in [
+            ("0.0.0.0:8080", "172.17.0.2:80", false),
+            ("192.0.2.1:53", "172.17.0.2:5353", false),
+            ("[::]:8080", "[fd00::2]:80", false),
+            ("[2001:db8::1]:1", "[fd00::2]:65535", false),
+            ("0.0.0.0:0", "172.17.0.2:80", false),
+            ("[::]:0", "[fd00::2]:80", false),
+            ("0.0.0.0:0", "172.17.0.2:80", true),
+            ("[::]:0", "[fd00::2]:80", true),
         ] {
             let port = Published {
                 protocol: Protocol::Udp,
                 host: host.parse().unwrap(),
                 target: target.parse().unwrap(),
+                trusted_only,
                 owner: "somebody".into(),
             };
             let maps = by_map(std::slice::from_ref(&port));

@@ -14,6 +14,7 @@ fn network(bridge: &str) -> NetworkRules {
         apart: true,
         open: [false, false],
         routed: [true, false],
+        trusted: vec!["eth7".into(), "eth8".into()],
     }
 }
 
@@ -22,6 +23,7 @@ fn port(host: &str, target: &str) -> Published {
         protocol: Protocol::Tcp,
         host: host.parse().unwrap(),
         target: target.parse().unwrap(),
+        trusted_only: false,
         owner: "0123456789ab".into(),
     }
 }
@@ -34,6 +36,7 @@ fn the_table_is_whole_after_it_was_built_and_damage_is_seen() {
         assert_eq!(table.state().unwrap(), TableState::Missing);
         let ports = [
             port("0.0.0.0:0", "172.17.0.2:8080"),
+            Published { trusted_only: true, ..port("0.0.0.0:0", "172.17.0.2:80") },
             port("0.0.0.0:80", "172.17.0.2:8080"),
             port("[::1]:80", "[fd00::2]:80"),
         ];
@@ -43,7 +46,7 @@ fn the_table_is_whole_after_it_was_built_and_damage_is_seen() {
         assert_eq!(table.networks().unwrap(), ["br0"]);
         // As others see it: it can be listed, and loaded again.
         let listed = output("nft", &["list", "table", "inet", "kista"]);
-        for part in ["tcp . 80", "elements = { \"br0\" }"] {
+        for part in ["tcp . 80", "elements = { \"br0\" }", "\"eth7\" . \"br0\""] {
             assert!(listed.contains(part), "{part}: {listed}");
         }
         for damage in
@@ -83,7 +86,7 @@ fn a_port_is_published_over_a_dead_ones_and_withdrawn_by_its_owner_only() {
 
 #[test]
 fn networks_come_and_go() {
-    needs!(Root);
+    needs!(Root, Nftables);
     on_a_host(|| {
         let mut table = Table::open("kista").unwrap();
         table.rebuild(&[], &[]).unwrap();
@@ -93,6 +96,8 @@ fn networks_come_and_go() {
         table.remove_network("br0").unwrap();
         table.remove_network("br0").unwrap();
         assert_eq!(table.networks().unwrap(), ["br1"]);
+        let listed = output("nft", &["list", "set", "inet", "kista", "trusted"]);
+        assert!(!listed.contains("br0") && listed.matches("br1").count() == 2, "{listed}");
         let many: Vec<Published> =
             (1..2000).map(|n| port(&format!("0.0.0.0:{n}"), "172.17.0.2:80")).collect();
         table.publish(&many).unwrap();

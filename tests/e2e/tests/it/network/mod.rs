@@ -4,6 +4,7 @@
 //! second one at the other end of a wire.
 
 mod dns;
+mod flushed;
 mod hostile;
 mod names;
 mod outside;

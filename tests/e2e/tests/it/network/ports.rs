@@ -169,27 +169,6 @@ fn a_port_that_is_taken_is_told_before_anything_starts() {
 }
 
 #[test]
-fn what_is_flushed_comes_back_with_the_next_command() {
-    needs!(Root, Busybox, Nftables);
-    let kista = Kista::with_busybox();
-    let outside = outside(&kista);
-    serve(&kista, "web", &["-p", "192.0.2.1:8080:80"]);
-    assert_eq!(fetch(&outside, "192.0.2.1:8080"), "hello");
-    // Another's table stays as it is.
-    kista.host().output(&["nft", "add", "table", "inet", "theirs"]);
-    for damage in ["delete table inet", "flush table inet"] {
-        let table = kista.host().output(&["nft", "list", "tables"]);
-        let own = table.lines().find_map(|line| line.strip_prefix("table inet kista_")).unwrap();
-        kista.host().output(&["nft", &format!("{damage} kista_{own}")]);
-        kista.ok(&["ps"]);
-        let tables = kista.host().output(&["nft", "list", "ruleset"]);
-        assert!(tables.contains("8080") && tables.contains("masquerade"), "{damage}: {tables}");
-        assert_eq!(fetch(&outside, "192.0.2.1:8080"), "hello", "{damage}");
-    }
-    assert!(kista.host().output(&["nft", "list", "tables"]).contains("theirs"));
-}
-
-#[test]
 fn the_configuration_says_where_ports_are_published() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
@@ -283,6 +262,50 @@ fn routed_networks_are_reached_at_published_ports_of_their_own_addresses() {
     // Unprotected: every port, published or not.
     kista.ok(&["run", "-d", "--name", "bare", "--network", "open", "busybox", "sh", "-c", script]);
     assert_eq!(fetch(&outside, "172.18.0.2:81"), "hello");
+}
+
+#[test]
+fn a_trusted_link_leads_to_published_ports_at_the_containers_own_address() {
+    needs!(Root, Busybox, Nftables);
+    let kista = Kista::with_busybox();
+    let outside = outside(&kista);
+    let stranger = Host::new().unwrap();
+    kista.host().wire(&stranger, "strange0", &["198.51.100.1/24"], &["198.51.100.9/24"]);
+    let trusted = "com.docker.network.bridge.trusted_host_interfaces=absent0:up0";
+    let create = ["network", "create", "--ipv6", "--subnet", "10.6.0.0/24", "--subnet"];
+    kista.ok(&[&create[..], &["fd00:6::/64", "-o", trusted, "near"]].concat());
+    outside.output(&["ip", "route", "add", "10.6.0.0/24", "via", "192.0.2.1"]);
+    outside.output(&["ip", "route", "add", "fd00:6::/64", "via", "2001:db8::1"]);
+    stranger.output(&["ip", "route", "add", "10.6.0.0/24", "via", "198.51.100.1"]);
+    let script = "mkdir /www && echo hello >/www/index.html && \
+        httpd -p 80 -h /www && httpd -p 81 -h /www && exec sleep 100000";
+    // One port is published twice, and once for this host alone.
+    let run = ["run", "-d", "--name", "web", "--network", "near", "-p", "8080:80"];
+    let more = ["-p", "127.0.0.1:8081:80", "busybox", "sh", "-c", script];
+    kista.ok(&[&run[..], &more].concat());
+    let own = ["10.6.0.2:80", "[fd00:6::2]:80"];
+    for address in own {
+        assert_eq!(fetch(&outside, address), "hello", "{address}");
+    }
+    for closed in ["10.6.0.2:81", "[fd00:6::2]:81"] {
+        assert_eq!(try_fetch(&outside, closed), None, "{closed}");
+    }
+    assert_eq!(try_fetch(&stranger, own[0]), None, "by another link");
+    assert_eq!(fetch(&stranger, "198.51.100.1:8080"), "hello");
+    // Nor from another network of this host.
+    assert_ne!(fetch_inside(&kista, &[], "http://10.6.0.2/").code, 0);
+    kista.host().output(&["nft", "flush", "ruleset"]);
+    kista.ok(&["ps"]);
+    assert_eq!(fetch(&outside, own[0]), "hello");
+    let check = kista.ok(&["system", "check"]);
+    assert!(check.ends_with("0 left"), "{check}");
+    kista.ok(&["rm", "-f", "web"]);
+    assert_eq!(try_fetch(&outside, own[0]), None);
+    let check = kista.ok(&["system", "check"]);
+    assert!(check.ends_with("0 left"), "{check}");
+    kista.ok(&["network", "rm", "near"]);
+    let listed = kista.host().output(&["nft", "list", "ruleset"]);
+    assert!(!listed.contains("absent0"), "{listed}");
 }
 
 #[test]
