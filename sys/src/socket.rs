@@ -1,8 +1,9 @@
-//! Descriptors that travel with a message over a unix socket.
+//! Descriptors that travel with a message over a unix socket; an option of sockets of IP.
+#![allow(unsafe_code)]
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{
@@ -12,6 +13,33 @@ use rustix::net::{
 
 /// The most descriptors that go with one message: the kernel's own bound.
 pub const MAX_FDS: usize = 253;
+
+/// Lets a socket of IP be bound to an address that is not this host's.
+///
+/// Needs CAP_NET_RAW or CAP_NET_ADMIN over its network namespace. ip(7), `IP_TRANSPARENT`; its twin
+/// of IPv6 is `IPV6_TRANSPARENT`.
+pub fn set_transparent(socket: BorrowedFd<'_>, is_ipv4: bool) -> io::Result<()> {
+    let (level, option) = match is_ipv4 {
+        true => (libc::SOL_IP, libc::IP_TRANSPARENT),
+        false => (libc::SOL_IPV6, libc::IPV6_TRANSPARENT),
+    };
+    let on: libc::c_int = 1;
+    // SAFETY: the socket is open because it is borrowed, and the option takes an int, which
+    // outlives the call and whose true size is given.
+    let ret = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    match ret {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
 
 /// Two connected sockets, closed on exec.
 ///

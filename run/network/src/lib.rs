@@ -33,6 +33,7 @@ mod port;
 pub mod proxy;
 mod route;
 mod sysctl;
+mod transparent;
 
 pub use conntrack::forget_datagrams;
 pub use error::NetworkError;

@@ -74,6 +74,12 @@ pub enum RootlessError {
         /// What the kernel says.
         source: io::Error,
     },
+    /// The kernel's module is not there.
+    #[error(
+        "there is no /dev/net/tun, by which pasta connects containers: load the kernel's module \
+         tun (modprobe tun), or choose --network none or host"
+    )]
+    AbsentTun,
     /// It ended.
     #[error("pasta could not connect the container: {said}")]
     Pasta {

@@ -89,6 +89,7 @@ pub(crate) fn program() -> Result<&'static str, RootlessError> {
     let may = Access::READ_OK | Access::WRITE_OK;
     match rustix::fs::access(c"/dev/net/tun", may) {
         Ok(()) => Ok(program),
+        Err(Errno::NOENT | Errno::NODEV | Errno::NXIO) => Err(RootlessError::AbsentTun),
         Err(errno) => Err(RootlessError::NoTun { source: errno.into() }),
     }
 }

@@ -84,6 +84,14 @@ impl User {
         self
     }
 
+    /// Takes /dev/net/tun from it, which only root may open then.
+    #[must_use]
+    pub fn without_tun(self) -> Self {
+        let (path, mode) = (self.folder.path().join("tun"), Mode::from_raw_mode(0o600));
+        rustix::fs::chmodat(CWD, path, mode, AtFlags::empty()).unwrap();
+        self
+    }
+
     /// Its home directory.
     pub fn home(&self) -> PathBuf {
         self.folder.path().join("home")

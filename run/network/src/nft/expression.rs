@@ -40,6 +40,10 @@ enum Expression {
     Constant { register: u32, value: Vec<u8> },
     /// The source address of the link that it leaves by.
     Masquerade,
+    /// Whether it is for a socket that is bound to a foreign address, as one byte.
+    IsTransparent { register: u32 },
+    /// The packet's mark, from a register.
+    SetMark { register: u32 },
 }
 
 /// Where in a packet bytes are counted from.
@@ -217,6 +221,17 @@ impl Rule {
         self.with(Expression::Masquerade)
     }
 
+    /// Only what is for a socket that is bound to an address of somebody else's.
+    pub(super) fn for_transparent_sockets(self) -> Self {
+        self.with(Expression::IsTransparent { register: FIRST }).compare(FIRST, true, &[1])
+    }
+
+    /// Gives the packet a mark.
+    pub(super) fn set_mark(self, mark: u32) -> Self {
+        self.with(Expression::Constant { register: FIRST, value: mark.to_ne_bytes().to_vec() })
+            .with(Expression::SetMark { register: FIRST })
+    }
+
     pub(super) fn accept(self) -> Self {
         self.with(Expression::Verdict { code: 1, chain: None })
     }
@@ -254,7 +269,7 @@ impl Rule {
 impl Expression {
     fn name(&self) -> &'static str {
         match self {
-            Self::Meta { .. } => "meta",
+            Self::Meta { .. } | Self::SetMark { .. } => "meta",
             Self::Connection { .. } => "ct",
             Self::Payload { .. } => "payload",
             Self::AddressType { .. } => "fib",
@@ -264,6 +279,7 @@ impl Expression {
             Self::Verdict { .. } | Self::Constant { .. } => "immediate",
             Self::Destination { .. } => "nat",
             Self::Masquerade => "masq",
+            Self::IsTransparent { .. } => "socket",
         }
     }
 
@@ -283,6 +299,16 @@ impl Expression {
                 request.be32(2, *base);
                 request.be32(3, *offset);
                 request.be32(4, *length);
+            }
+            Self::IsTransparent { register } => {
+                const TRANSPARENT: u32 = 0;
+                request.be32(1, TRANSPARENT);
+                request.be32(2, *register);
+            }
+            Self::SetMark { register } => {
+                const MARK: u32 = 3;
+                request.be32(2, MARK);
+                request.be32(3, *register);
             }
             Self::AddressType { register } => {
                 const ADDRESS_TYPE: u32 = 3;

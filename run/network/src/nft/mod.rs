@@ -6,6 +6,7 @@ mod guard;
 mod layout;
 pub(crate) mod redirect;
 pub(crate) mod table;
+pub(crate) mod transparent;
 
 use crate::NetworkError;
 use crate::netlink::{CREATE, Request, Socket};

@@ -35,11 +35,12 @@ impl Datagrams {
         self.sessions.is_empty()
     }
 
-    /// Passes on what has come; `open` makes the socket of a new session by its number.
+    /// Passes on what has come; `open` makes the socket of a new session by its number, for
+    /// this sender.
     pub(super) fn pass(
         &mut self,
         socket: BorrowedFd<'_>,
-        open: &mut dyn FnMut(usize) -> Result<OwnedFd, Errno>,
+        open: &mut dyn FnMut(usize, SocketAddr) -> Result<OwnedFd, Errno>,
     ) {
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
@@ -52,7 +53,7 @@ impl Datagrams {
                 }
                 let number = self.next;
                 self.next = self.next.wrapping_add(1) & 0x7fff_ffff;
-                let Ok(server) = open(number) else { continue };
+                let Ok(server) = open(number, sender) else { continue };
                 self.senders.insert(number, sender);
                 self.sessions.insert(sender, Session { number, server, last: Instant::now() });
             }

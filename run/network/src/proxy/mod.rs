@@ -4,8 +4,10 @@
 //! A process of its own, which the shim starts when something arrives at a socket that keeps a
 //! port, and which ends when nothing has passed for a while: so an idle container costs a
 //! descriptor for it and no memory. The container sees the host as the source of what it gets
-//! this way.
+//! this way; in an ordinary user's own network, where all ports are published so, the client
+//! itself ([`client`]).
 
+mod client;
 mod datagram;
 mod stream;
 
@@ -17,10 +19,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{SocketFlags, SocketType};
 use rustix::thread::LinkNameSpaceType;
 
 use crate::Protocol;
+use client::Caller;
 use datagram::Datagrams;
 use stream::{Stream, Turn};
 
@@ -86,11 +89,13 @@ pub fn main(arguments: &[String]) -> ExitCode {
 
 fn run(arguments: &[String]) -> io::Result<()> {
     let mut doors = Vec::new();
+    let mut caller = Caller::default();
     for (argument, fd) in arguments.iter().zip(FIRST_FD..) {
         let socket = sys::inherit::take(fd)?;
         if argument == IN_NETWORK {
             let kind = Some(LinkNameSpaceType::Network);
             rustix::thread::move_into_link_name_space(socket.as_fd(), kind)?;
+            caller = Caller::among_bridges();
             continue;
         }
         let (protocol, target) = argument
@@ -100,7 +105,7 @@ fn run(arguments: &[String]) -> io::Result<()> {
         let datagrams = (protocol == Protocol::Udp).then(Datagrams::default);
         doors.push(Door { socket, target, datagrams });
     }
-    Proxy::new(doors)?.serve()
+    Proxy::new(doors, caller)?.serve()
 }
 
 /// All that is open.
@@ -108,6 +113,7 @@ fn run(arguments: &[String]) -> io::Result<()> {
 struct Proxy {
     poll: OwnedFd,
     doors: Vec<Door>,
+    caller: Caller,
     /// Connections by their numbers; a number is given anew when its connection has ended.
     streams: Vec<Option<Stream>>,
     open: usize,
@@ -117,7 +123,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    fn new(doors: Vec<Door>) -> io::Result<Self> {
+    fn new(doors: Vec<Door>, caller: Caller) -> io::Result<Self> {
         let poll = epoll::create(CreateFlags::CLOEXEC)?;
         for (index, door) in doors.iter().enumerate() {
             epoll::add(&poll, &door.socket, Source::Door(index).encode(), EventFlags::IN)?;
@@ -125,6 +131,7 @@ impl Proxy {
         Ok(Self {
             poll,
             doors,
+            caller,
             streams: Vec::new(),
             open: 0,
             ready: Vec::new(),
@@ -200,10 +207,12 @@ impl Proxy {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         // One that is too many waits in the kernel's queue.
         while self.open < MAX_STREAMS {
-            let Ok(client) = rustix::net::accept_with(&self.doors[index].socket, flags) else {
+            let Door { socket, target, .. } = &self.doors[index];
+            let Ok((client, from)) = rustix::net::acceptfrom_with(socket, flags) else {
                 return;
             };
-            let Ok(server) = connect(SocketType::STREAM, self.doors[index].target) else {
+            let Some(Ok(from)) = from.map(SocketAddr::try_from) else { continue };
+            let Ok(server) = self.caller.connect(SocketType::STREAM, *target, from) else {
                 continue;
             };
             let number = match self.streams.iter().position(Option::is_none) {
@@ -226,23 +235,13 @@ impl Proxy {
         let Some(datagrams) = datagrams else { return };
         let target = *target;
         let poll = self.poll.as_fd();
-        datagrams.pass(socket.as_fd(), &mut |session| {
-            let server = connect(SocketType::DGRAM, target)?;
+        let caller = &mut self.caller;
+        datagrams.pass(socket.as_fd(), &mut |session, from| {
+            let server = caller.connect(SocketType::DGRAM, target, from)?;
             let source = Source::Session(index, session).encode();
             epoll::add(poll, &server, source, EventFlags::IN)?;
             Ok(server)
         });
-    }
-}
-
-/// A socket that is connected, or about to be.
-fn connect(kind: SocketType, target: SocketAddr) -> Result<OwnedFd, Errno> {
-    let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(family, kind, flags, None)?;
-    match rustix::net::connect(&socket, &target) {
-        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
-        Err(errno) => Err(errno),
     }
 }
 

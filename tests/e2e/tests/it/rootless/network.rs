@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 
 use testkit::{Host, Image, Kista, User, audit, needs, wait_until};
@@ -176,6 +177,33 @@ fn without_pasta_or_a_way_out() {
     out.run().fails(125, "install the package passt");
 }
 
+#[test]
+fn who_may_not_open_tun_has_containers_all_the_same() {
+    needs!(Root, Busybox, Uidmap, Pasta);
+    let kista = Kista::of(User::new().without_tun());
+    kista.load(&Image::busybox("busybox"));
+    let outside = Host::new().unwrap();
+    kista.host().wire(&outside, "out0", &["10.9.0.1/24"], &["10.9.0.2/24"]);
+    kista.host().output(&["ip", "route", "add", "default", "via", "10.9.0.2"]);
+    // It is what a user's containers have that name no network.
+    let run = ["run", "--rm", "--name", "one", "busybox", "true"];
+    let out = kista.command(&run).env("KISTA_CONFIG", "/nonexistent").run();
+    out.fails(125, "this user may not open /dev/net/tun");
+    for part in ["chmod 666", "--network none or host", "Permission denied"] {
+        assert!(out.stderr.contains(part), "{part}: {}", out.stderr);
+    }
+    kista.run(&["network", "create", "front"]).fails(1, "this user may not open /dev/net/tun");
+    assert_eq!(kista.ok(&["network", "ls", "-q", "--filter", "type=custom"]), "");
+    for (network, links) in [("none", 1), ("host", 2)] {
+        let run = ["run", "--rm", "--network", network, "busybox", "ip", "-o", "link"];
+        let shown = kista.ok(&run);
+        assert_eq!(shown.lines().count(), links, "{network}: {shown}");
+    }
+    // Nothing is left of the one that did not come to be.
+    assert_eq!(kista.ok(&["ps", "-aq"]), "");
+    assert_eq!(kista.ok(&["system", "check"]).split(' ').nth(4), Some("0"));
+}
+
 /// What a container is told by a server at this address.
 fn get(kista: &Kista, name: &str, address: &str) -> Option<String> {
     use std::io::{Read, Write};
@@ -238,6 +266,106 @@ fn networks_of_ones_own() {
     kista.ok(&["network", "rm", "front", "back"]);
     wait_until("the network's end", || holders_of_networks(&kista).is_empty().then_some(()));
     kista.host().enter(|| TcpListener::bind("0.0.0.0:8080").map(drop).unwrap());
+}
+
+#[test]
+fn a_container_in_a_network_sees_who_comes() {
+    needs!(Root, Busybox, Uidmap, Pasta);
+    let (kista, outside) = connected();
+    kista.ok(&[
+        "network",
+        "create",
+        "--ipv6",
+        "--subnet",
+        "10.7.0.0/24",
+        "--subnet",
+        "fd07::/64",
+        "n",
+    ]);
+    let run =
+        ["run", "-d", "--name", "web", "--network", "n", "-p", "8080:80", "-p", "5353:53/udp"];
+    kista.ok(&idle(&[&run[..], &["busybox"]].concat()));
+    let inside = Host::of(&kista.format("{{.State.Pid}}", "web"));
+    let listener = inside.enter(|| TcpListener::bind("[::]:80").unwrap());
+    let peer_of = |from: &Host, own: &str, to: &str| {
+        let (own, to): (SocketAddr, SocketAddr) = (own.parse().unwrap(), to.parse().unwrap());
+        let mut near = from.enter(|| {
+            let socket = bound(own);
+            rustix::net::connect(&socket, &to).unwrap();
+            TcpStream::from(socket)
+        });
+        let (mut far, peer) = listener.accept().unwrap();
+        // More than one piece, in both directions.
+        let bytes = vec![7; 300_000];
+        exchange(&mut near, &mut far, &bytes);
+        exchange(&mut far, &mut near, &bytes);
+        SocketAddr::new(peer.ip().to_canonical(), peer.port())
+    };
+    // Its port as well.
+    for (own, to) in [("10.9.0.2:4001", "10.9.0.1:8080"), ("[fd09::2]:4002", "[fd09::1]:8080")] {
+        assert_eq!(peer_of(&outside, own, to), own.parse().unwrap());
+    }
+    // A connection that has just ended keeps that from the next one, and nothing else.
+    let again = peer_of(&outside, "10.9.0.2:4001", "10.9.0.1:8080");
+    assert_eq!(again.ip().to_string(), "10.9.0.2");
+    // The host itself, by its address; and by its loopback, where there is nobody to be seen.
+    let own = peer_of(kista.host(), "10.9.0.1:4003", "10.9.0.1:8080");
+    assert_eq!(own.ip().to_string(), "10.9.0.1");
+    let own = peer_of(kista.host(), "127.0.0.1:4004", "127.0.0.1:8080");
+    assert_eq!(own.ip().to_string(), "10.7.0.1");
+    // One whom the container would look for on its own wire.
+    outside.output(&["ip", "address", "add", "10.7.0.9/32", "dev", "out0"]);
+    kista.host().output(&["ip", "route", "add", "10.7.0.9/32", "via", "10.9.0.2"]);
+    let own = peer_of(&outside, "10.7.0.9:4005", "10.9.0.1:8080");
+    assert_eq!(own.ip().to_string(), "10.7.0.1");
+    // Datagrams.
+    let server = inside.enter(|| UdpSocket::bind("[::]:53").unwrap());
+    let moment = Some(std::time::Duration::from_millis(200));
+    server.set_read_timeout(moment).unwrap();
+    for (own, to) in [("10.9.0.2:4006", "10.9.0.1:5353"), ("[fd09::2]:4007", "[fd09::1]:5353")] {
+        let socket = outside.enter(|| UdpSocket::bind(own).unwrap());
+        socket.set_read_timeout(moment).unwrap();
+        let mut buffer = [0; 16];
+        let from = wait_until("a datagram", || {
+            socket.send_to(b"ping", to).unwrap();
+            server.recv_from(&mut buffer).ok().map(|(_, from)| from)
+        });
+        let canonical = SocketAddr::new(from.ip().to_canonical(), from.port());
+        assert_eq!(canonical, own.parse().unwrap());
+        wait_until("an answer", || {
+            server.send_to(b"pong", from).unwrap();
+            socket.recv_from(&mut buffer).ok()
+        });
+    }
+    // What the container asks for itself goes out, to the same host.
+    let server = outside.enter(|| TcpListener::bind("10.9.0.2:7000").unwrap());
+    let asked = std::thread::spawn(move || answer(&server));
+    assert_eq!(get(&kista, "web", "10.9.0.2:7000").as_deref(), Some("from outside"));
+    assert_eq!(asked.join().unwrap(), "10.9.0.1");
+    kista.ok(&["rm", "-f", "web"]);
+    kista.ok(&["network", "rm", "n"]);
+}
+
+/// A socket of TCP with an address and a port of its own.
+fn bound(own: SocketAddr) -> OwnedFd {
+    use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt::set_socket_reuseaddr};
+    let family = if own.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket(family, SocketType::STREAM, None).unwrap();
+    set_socket_reuseaddr(&socket, true).unwrap();
+    bind(&socket, &own).unwrap();
+    socket
+}
+
+/// Sends bytes from one end, and has the other get them.
+fn exchange(from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) {
+    use std::io::{Read, Write};
+    to.set_read_timeout(Some(testkit::PATIENCE)).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| from.write_all(bytes).unwrap());
+        let mut got = vec![0; bytes.len()];
+        to.read_exact(&mut got).unwrap();
+        assert_eq!(got, bytes);
+    });
 }
 
 #[test]
