@@ -14,6 +14,8 @@ use crate::bench::measure::{Samples, Table};
 
 /// How long one stream runs.
 const SPAN: Duration = Duration::from_millis(700);
+/// How long an end may wait for the other one: what stands still is an error and not a figure.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// What is written at once.
 const PIECE_BYTES: usize = 128 * 1024;
 /// Where a container listens, and the port of the host that leads there.
@@ -116,9 +118,9 @@ fn stream(way: &Way<'_>) -> Result<f64, std::io::Error> {
     let listener = way.listener.enter(|| TcpListener::bind(any))?;
     std::thread::scope(|scope| {
         let sender = scope.spawn(|| -> Result<(), std::io::Error> {
-            let patience = Duration::from_secs(5);
             let mut stream =
-                way.sender.enter(|| TcpStream::connect_timeout(&way.target, patience))?;
+                way.sender.enter(|| TcpStream::connect_timeout(&way.target, PATIENCE))?;
+            stream.set_write_timeout(Some(PATIENCE))?;
             let piece = vec![7; PIECE_BYTES];
             let start = Instant::now();
             while start.elapsed() < SPAN {
@@ -128,7 +130,7 @@ fn stream(way: &Way<'_>) -> Result<f64, std::io::Error> {
         });
         // One that cannot be reached must not leave us waiting for ever.
         listener.set_nonblocking(true)?;
-        let deadline = Instant::now() + Duration::from_secs(6);
+        let deadline = Instant::now() + PATIENCE + Duration::from_secs(1);
         let mut stream = loop {
             match listener.accept() {
                 Ok((stream, _)) => break stream,
@@ -142,6 +144,7 @@ fn stream(way: &Way<'_>) -> Result<f64, std::io::Error> {
             }
         };
         stream.set_nonblocking(false)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         let mut buffer = vec![0; PIECE_BYTES];
         let (mut bytes, start) = (0u64, Instant::now());
         loop {
