@@ -30,6 +30,7 @@ mod supervise;
 mod system;
 mod usage;
 mod volume;
+mod working;
 
 use std::cell::{Cell, OnceCell};
 use std::path::{Path, PathBuf};
@@ -49,11 +50,12 @@ pub use ::network::proxy::{NAME as PROXY, main as proxy};
 pub use ::rootless::{
     HOLDER, NETWORK, UPLINK, hold, hold_network, look_after as look_after_uplink,
 };
+pub use archive::apply_changes;
 pub use build::{
     Annotation, AnnotationOf, ArchiveOutput, ArchiveTo, BuildAgent, BuildContext, BuildError,
     BuildEvent, BuildEvents, BuildFailure, BuildImage, BuildOutcome, BuildOutput, BuildRequest,
     BuildSecret, BuildWarning, BuiltDescriptor, BuiltImage, CacheExport, CachePlace, Compression,
-    Difference, DockerfileSource, Exported, FetchImage, FileDifference, FoundContext,
+    Difference, DockerfileSource, Exported, FailedStep, FetchImage, FileDifference, FoundContext,
     FoundDockerfile, GitKeys, ImageOutput, ImportedCache, OutputFile, Place, PlannedBuild,
     PrunedCache, SecretSource, StoredImage, Wrapping, open_context, open_named_context,
     read_dockerfile,
@@ -84,6 +86,7 @@ pub use system::{CheckReport, Finding};
 pub use transfer::{FoundRepository, LayerState, Platforms, Progress, Silent, StoredIn};
 pub use usage::{ContainerUsage, DiskUsage, ImageUsage, VolumeUsage};
 pub use volume::CreateVolume;
+pub use working::{CreateWorking, Growth, WorkingImage};
 
 /// Everything below one data directory.
 #[derive(Debug)]

@@ -90,6 +90,7 @@ impl Engine {
             }
         };
         self.check_images(&mut report)?;
+        self.check_working(&mut report)?;
         Ok(report)
     }
 
@@ -330,6 +331,29 @@ impl Engine {
                         None,
                     );
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Layers that working containers have grown by and that are not there.
+    fn check_working(&self, report: &mut CheckReport) -> Result<(), EngineError> {
+        let _store = self.store_lock()?;
+        for id in self.containers().ids()? {
+            let Ok(container) = self.containers().get(&id) else { continue };
+            let layers = match crate::working::layers(&container) {
+                // Removed while we looked.
+                Err(_) if !container.is_there() => continue,
+                layers => layers?,
+            };
+            for layer in self.snapshots()?.missing(&layers)? {
+                let name = container.status().map_or_else(|_| id.clone(), |status| status.name);
+                report.add(
+                    "container",
+                    name,
+                    format!("layer {layer} of what it has become is lost; remove it"),
+                    None,
+                );
             }
         }
         Ok(())

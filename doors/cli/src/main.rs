@@ -31,6 +31,7 @@ mod text;
 mod tree;
 mod ui;
 mod volume;
+mod working;
 
 use std::ffi::{OsStr, OsString};
 use std::io;

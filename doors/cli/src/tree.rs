@@ -1,8 +1,11 @@
 //! The tree of commands: what there is, and what is known and not there yet.
 
-use crate::command::{Leaf, leaf};
+use std::io;
+
+use crate::command::{Call, Leaf, leaf};
 use crate::registries;
-use crate::{build, container, image, inspect, network, system, volume};
+use crate::ui::{Exit, Ui};
+use crate::{build, container, image, inspect, network, system, volume, working};
 
 /// A command or a group of them.
 #[derive(Debug)]
@@ -85,7 +88,7 @@ const COMMIT: Leaf = leaf::<container::CommitArgs>();
 const RENAME: Leaf = leaf::<container::RenameArgs>();
 const RESTART: Leaf = leaf::<container::RestartArgs>();
 const RM: Leaf = leaf::<container::RemoveArgs>();
-const RUN: Leaf = leaf::<container::RunArgs>();
+const RUN: Leaf = Leaf { enter: run, ..leaf::<container::RunArgs>() };
 const START: Leaf = leaf::<container::StartArgs>();
 const STOP: Leaf = leaf::<container::StopArgs>();
 const TOP: Leaf = leaf::<container::TopArgs>();
@@ -100,6 +103,15 @@ const RMI: Leaf = leaf::<image::RemoveArgs>();
 const SAVE: Leaf = leaf::<image::SaveArgs>();
 const TAG: Leaf = leaf::<image::TagArgs>();
 const INFO: Leaf = leaf::<system::InfoArgs>();
+
+/// A working container's commands have flags of their own.
+fn run(words: Vec<String>, call: &Call<'_>, ui: &mut Ui) -> io::Result<Exit> {
+    let leaf = match working::is_working_run(&words) {
+        true => leaf::<working::WorkingRunArgs>(),
+        false => leaf::<container::RunArgs>(),
+    };
+    (leaf.enter)(words, call, ui)
+}
 
 const ABOUT_BUILD: &str = "Make an image of a Dockerfile and a directory";
 const ABOUT_BUILD_PRUNE: &str = "Forget what builds have done";
@@ -167,7 +179,14 @@ pub(crate) static ROOT: &[Node] = &[
     group("volume", VOLUME, "Manage volumes"),
     command("attach", ATTACH, ABOUT_ATTACH),
     command("commit", COMMIT, ABOUT_COMMIT),
+    command(
+        "config",
+        leaf::<working::ConfigArgs>(),
+        "Change what a working container's image says",
+    ),
+    command("copy", leaf::<working::CopyArgs>(), "Copy files into a working container"),
     command("create", CREATE, ABOUT_CREATE),
+    command("from", leaf::<working::FromArgs>(), "Make a working container of an image"),
     command("import", IMPORT, ABOUT_IMPORT),
     command(
         "inspect",
@@ -198,7 +217,6 @@ pub(crate) static ROOT: &[Node] = &[
     later("bake", BAKE),
     later("checkpoint", CHECKPOINTS),
     later("compose", COMPOSE),
-    later("config", SWARM),
     later("context", CONTEXTS),
     later("cp", FILES),
     later("diff", FILES),

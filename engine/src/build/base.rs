@@ -11,12 +11,12 @@ use crate::{Engine, EngineError};
 pub type FetchImage<'a> = dyn Fn(&str, &Platform) -> Result<(), EngineError> + 'a;
 
 /// Finds images for a build.
-pub(super) struct Base<'a> {
-    pub(super) engine: &'a Engine,
+pub(crate) struct Base<'a> {
+    pub(crate) engine: &'a Engine,
     /// Fetches what is not here.
-    pub(super) fetch: &'a FetchImage<'a>,
+    pub(crate) fetch: &'a FetchImage<'a>,
     /// Fetches all anew.
-    pub(super) always: bool,
+    pub(crate) always: bool,
 }
 
 impl BaseImages for Base<'_> {

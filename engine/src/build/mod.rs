@@ -4,9 +4,10 @@
 //! containers (`runner`), holds the store's lock for as long as it takes, and keeps the layers of
 //! the build cache from being collected.
 
-mod base;
+pub(crate) mod base;
 mod caches;
 mod context;
+mod debug;
 mod export;
 mod layout;
 mod output;
@@ -23,7 +24,7 @@ use oci::Digest;
 
 pub use builder::{
     Agent as BuildAgent, BuildError, Context as BuildContext, Event as BuildEvent,
-    EventSink as BuildEvents, Located as BuildFailure, Outcome as BuildOutcome,
+    EventSink as BuildEvents, FailedStep, Located as BuildFailure, Outcome as BuildOutcome,
     Request as BuildRequest, Secret as BuildSecret, SecretSource,
 };
 
@@ -44,6 +45,7 @@ pub use output::{
     Wrapping,
 };
 pub use remote::{FoundContext, GitKeys};
+pub(crate) use runner::StepRunner;
 
 use crate::{Engine, EngineError, Filters, Registries};
 
@@ -269,6 +271,6 @@ fn warning(found: &dockerfile::lint::Warning) -> BuildWarning {
 }
 
 /// An error of the engine's within a build.
-fn foreign(name: &str, error: EngineError) -> BuildError {
+pub(crate) fn foreign(name: &str, error: EngineError) -> BuildError {
     BuildError::Image { name: name.to_owned(), source: Box::new(error) }
 }

@@ -33,7 +33,7 @@ const KILL: u8 = 9;
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Runs commands for builds below one data directory.
-pub(super) struct StepRunner {
+pub(crate) struct StepRunner {
     root: PathBuf,
     /// Directories of running steps: what is mounted over `/etc/hosts` and the like.
     folder: OwnedFd,
@@ -42,7 +42,7 @@ pub(super) struct StepRunner {
 }
 
 impl StepRunner {
-    pub(super) fn new(engine: &Engine, build: &BuildImage) -> Result<Self, EngineError> {
+    pub(crate) fn new(engine: &Engine, build: &BuildImage) -> Result<Self, EngineError> {
         use std::os::unix::fs::DirBuilderExt;
         let path = engine.root().join(STEPS);
         let failed = |error| EngineError::io("create", &path)(error);
@@ -90,6 +90,7 @@ impl StepRunner {
         request: &RunRequest<'_>,
         directory: &FreshDirectory,
         network: Option<&StepNetwork<'_>>,
+        tty: bool,
     ) -> Result<Launch, EngineError> {
         let mut host = self.host.clone();
         self.network_of(request.network).clone_into(&mut host.network_mode);
@@ -103,6 +104,8 @@ impl StepRunner {
             env: request.environment.to_vec(),
             cmd: request.arguments.to_vec(),
             working_dir: request.directory.to_owned(),
+            tty,
+            open_stdin: tty,
             ..ContainerConfig::default()
         };
         let path = self.root.join(STEPS).join(directory.name());
@@ -153,10 +156,10 @@ impl StepRunner {
             plan: Plan {
                 id,
                 container_dir: path,
-                tty: false,
-                open_stdin: false,
+                tty,
+                open_stdin: tty,
                 stdin_once: false,
-                attach: Streams { stdin: false, stdout: true, stderr: true },
+                attach: Streams { stdin: tty, stdout: true, stderr: true },
                 log: LogPlan::none(),
                 listen: false,
                 ends_with_client: true,
@@ -227,6 +230,57 @@ impl StepRunner {
     }
 }
 
+/// A command of a step that is about to run.
+pub(super) struct Begun<'a> {
+    pub(super) session: Session,
+    /// What it has besides, for as long as it runs.
+    _network: Option<StepNetwork<'a>>,
+    _directory: FreshDirectory,
+}
+
+impl StepRunner {
+    /// An engine for one command, whoever else runs one at the same time.
+    pub(super) fn engine(&self) -> Result<Engine, EngineError> {
+        let engine = Engine::open(&self.root)?;
+        engine.set_facts(self.facts.clone());
+        Ok(engine)
+    }
+
+    /// Has a command launched, with a terminal or with nothing to read from.
+    pub(super) fn begin<'a>(
+        &self,
+        engine: &'a Engine,
+        request: &RunRequest<'_>,
+        tty: bool,
+    ) -> Result<Begun<'a>, EngineError> {
+        if !is_runnable(request.platform, Path::new(BINFMT)) {
+            return Err(EngineError::Unsupported {
+                message: format!(
+                    "this machine runs no programs for {}: register an interpreter for them \
+                     (qemu-user-static), or run the command in a stage with \
+                     --platform=$BUILDPLATFORM",
+                    request.platform
+                ),
+            });
+        }
+        let id = names::new_id();
+        let mode = self.network_of(request.network);
+        let cgroup = engine.cgroup_path(&id, &self.host.cgroup_parent)?;
+        // They get ready beside our own work.
+        let shim = shim::client::spawn_early(&Early { network: mode == "none" })?;
+        if !cgroup.is_empty() {
+            shim.make_cgroup(&cgroup)?;
+        }
+        let network = (mode == "bridge").then(EarlyNamespace::begin_one);
+        let directory = FreshDirectory::create(self.folder.as_fd())
+            .map_err(|error| EngineError::io("create a directory in", STEPS)(error))?;
+        let network = network.map(|early| engine.prepare_step(&directory, early)).transpose()?;
+        let launch = self.launch(engine, id, request, &directory, network.as_ref(), tty)?;
+        let session = start(engine, shim, &launch, network.as_ref())?;
+        Ok(Begun { session, _network: network, _directory: directory })
+    }
+}
+
 impl Runner for StepRunner {
     fn run(
         &self,
@@ -235,36 +289,9 @@ impl Runner for StepRunner {
         output: &mut dyn FnMut(Stream, &[u8]),
     ) -> Result<(), RunFailure> {
         let other = |error: EngineError| RunFailure::Other(with_causes(&error));
-        if !is_runnable(request.platform, Path::new(BINFMT)) {
-            return Err(RunFailure::Other(format!(
-                "this machine runs no programs for {}: register an interpreter for them \
-                 (qemu-user-static), or run the command in a stage with --platform=$BUILDPLATFORM",
-                request.platform
-            )));
-        }
-        let engine = Engine::open(&self.root).map_err(other)?;
-        engine.set_facts(self.facts.clone());
-        let id = names::new_id();
-        let mode = self.network_of(request.network);
-        let cgroup = engine.cgroup_path(&id, &self.host.cgroup_parent).map_err(other)?;
-        let early = Early { network: mode == "none" };
-        // They get ready beside our own work.
-        let shim = shim::client::spawn_early(&early).map_err(|error| other(error.into()))?;
-        if !cgroup.is_empty() {
-            shim.make_cgroup(&cgroup).map_err(|error| other(error.into()))?;
-        }
-        let network = (mode == "bridge").then(EarlyNamespace::begin_one);
-        let directory = FreshDirectory::create(self.folder.as_fd()).map_err(|error| {
-            other(EngineError::io("create a directory in", "build/runs")(error))
-        })?;
-        let network = network
-            .map(|early| engine.prepare_step(&directory, early))
-            .transpose()
-            .map_err(other)?;
-        let launch =
-            self.launch(&engine, id, request, &directory, network.as_ref()).map_err(other)?;
-        let mut session = start(&engine, shim, &launch, network.as_ref()).map_err(other)?;
-        match session.started() {
+        let engine = self.engine().map_err(other)?;
+        let mut begun = self.begin(&engine, request, false).map_err(other)?;
+        match begun.session.started() {
             Ok(_) => {}
             Err(ShimError::Failed { exit_code, message }) => {
                 // As a shell would have it: the step's command is what failed.
@@ -273,7 +300,7 @@ impl Runner for StepRunner {
             }
             Err(error) => return Err(other(error.into())),
         }
-        follow(&mut session, stop, output)
+        follow(&mut begun.session, stop, output)
     }
 }
 

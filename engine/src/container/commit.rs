@@ -27,6 +27,12 @@ pub struct CommitContainer {
     pub changes: Vec<String>,
     /// Whether a running container is paused meanwhile.
     pub pause: bool,
+    /// One layer of all, those of the image it was made of too.
+    pub squash: bool,
+    /// `SOURCE_DATE_EPOCH`: nothing that the container made is younger.
+    pub epoch: Option<Timestamp>,
+    /// Told when another command works on the container.
+    pub waiting: Option<fn(&str)>,
 }
 
 /// The largest configuration of an image.
@@ -42,6 +48,9 @@ impl Engine {
             name => Some(plain_name(name)?),
         };
         let (container, _) = self.look_up(&request.container)?;
+        if container.is_working() {
+            return self.commit_working(request, name);
+        }
         let record: Record = container.record()?;
         let mut config = defaults(&record.config);
         // Before anything is paused or copied: what is wrong with them.
@@ -51,7 +60,7 @@ impl Engine {
         // Held until the files are copied: nobody starts, stops or pauses it meanwhile.
         let Held { operation, status, .. } = self.hold(&container)?;
         let paused = self.pause_for(&container, &status, request.pause, &operation)?;
-        let layer = self.container_layer(&container, &record, &stores);
+        let layer = self.container_layer(&container, &record, &stores, request.epoch);
         if paused {
             self.thaw(&container, &status)?;
         }
@@ -59,7 +68,7 @@ impl Engine {
         let layer = layer?;
         let mut image = self.base_config(&record);
         image.config = config;
-        image.created = Some(Timestamp::now());
+        image.created = Some(request.epoch.unwrap_or_else(Timestamp::now));
         image.author = Some(request.author.clone()).filter(|author| !author.is_empty());
         image.platform = record.platform.clone();
         image.history.push(History {
@@ -71,6 +80,9 @@ impl Engine {
         });
         image.rootfs = RootFs { diff_ids: record.diff_ids.clone(), ..RootFs::default() };
         image.rootfs.diff_ids.extend(layer);
+        if request.squash {
+            squash(&mut image, &stores, request.epoch)?;
+        }
         let options = ImageOptions::default();
         let names: Vec<Reference> = name.into_iter().collect();
         Ok(builder::write_config(&image, &stores, &options, &names)?.id)
@@ -96,6 +108,7 @@ impl Engine {
         container: &Container,
         record: &Record,
         stores: &builder::Stores,
+        epoch: Option<Timestamp>,
     ) -> Result<Option<Digest>, EngineError> {
         let path = container.path().join("upper");
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -105,7 +118,7 @@ impl Engine {
             Err(rustix::io::Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(EngineError::io("open", path)(errno.into())),
         };
-        Ok(builder::commit_layer(stores, upper.as_fd(), &record.diff_ids)?)
+        Ok(builder::commit_layer(stores, upper.as_fd(), &record.diff_ids, epoch)?)
     }
 
     /// The configuration of the image that the container was made of, for its history; one that
@@ -118,6 +131,27 @@ impl Engine {
         };
         read().unwrap_or_default()
     }
+}
+
+/// Makes one layer of all. The entries of the history stay, and say that they have none.
+pub(crate) fn squash(
+    image: &mut ImageConfig,
+    stores: &builder::Stores,
+    epoch: Option<Timestamp>,
+) -> Result<(), EngineError> {
+    let layer = builder::squash_layers(stores, &image.rootfs.diff_ids, epoch)?;
+    for entry in &mut image.history {
+        entry.empty_layer = true;
+    }
+    if let Some(layer) = &layer {
+        let created_by = format!("squashed {} layers", image.rootfs.diff_ids.len());
+        let created = image.created;
+        image.history.push(History { created, created_by, ..History::default() });
+        image.rootfs.diff_ids = vec![layer.clone()];
+    } else {
+        image.rootfs.diff_ids.clear();
+    }
+    Ok(())
 }
 
 /// A name to give: without a digest.

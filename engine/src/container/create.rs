@@ -125,7 +125,7 @@ impl Engine {
     }
 
     /// Claims the name that was asked for, or the first made-up one that is free.
-    fn claim_name(
+    pub(crate) fn claim_name(
         &self,
         new: &mut NewContainer<'_>,
         asked: bool,
@@ -195,7 +195,7 @@ impl Engine {
     }
 
     /// The wishes with this engine's defaults, as `inspect` shows them.
-    fn completed_host(&self, host: &HostConfig) -> Result<HostConfig, EngineError> {
+    pub(crate) fn completed_host(&self, host: &HostConfig) -> Result<HostConfig, EngineError> {
         let mut host = host.clone();
         if matches!(host.network_mode.as_str(), "" | "default") {
             let default = self.settings()?.default_network.as_deref();

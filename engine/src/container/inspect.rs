@@ -18,7 +18,12 @@ impl Engine {
         size: bool,
     ) -> Result<ContainerInspect, EngineError> {
         let (found, status) = self.look_up(container)?;
-        let record: Record = found.record()?;
+        let mut record: Record = found.record()?;
+        if let Some(working) = crate::working::read(&found)? {
+            record.config = bundle::merge(&working.image.config, &Default::default())?;
+            record.diff_ids = working.image.rootfs.diff_ids;
+            record.platform = working.image.platform;
+        }
         let sizes = if size { Some(self.container_size(&found)?) } else { None };
         let file = |name: &str| {
             let path = found.path().join(name);

@@ -18,6 +18,7 @@ use dockerapi::{ContainerConfig, HostConfig, NetworkingConfig};
 use oci::{Platform, Timestamp};
 
 pub use commit::CommitContainer;
+pub(crate) use commit::squash;
 pub use logs::Logs;
 pub(crate) use start::not_launched;
 pub(crate) use state::{Held, is_up, state_of};

@@ -14,6 +14,9 @@ impl Engine {
     /// by whoever comes by if that is killed.
     pub fn remove_container(&self, request: &RemoveContainer) -> Result<String, EngineError> {
         let (container, mut status) = self.look_up(&request.container)?;
+        if container.is_working() && container.try_lock_operation()?.is_none() {
+            return Err(crate::working::busy(&request.container));
+        }
         let gone = || Ok(container.id().to_owned());
         let held = loop {
             if is_up(&status) {
@@ -106,6 +109,10 @@ impl Engine {
             let Ok(status) = self.settled(&container) else { continue };
             let young = until.is_some_and(|until| status.created > until);
             if is_up(&status) || young || !filters.labels_match(&status.labels) {
+                continue;
+            }
+            // Nobody starts it, and a script may be between two commands.
+            if container.is_working() {
                 continue;
             }
             // Somebody else is starting or removing it, or has.

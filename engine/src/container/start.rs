@@ -76,6 +76,9 @@ impl Engine {
         attach: Option<Streams>,
     ) -> Result<RunningContainer, EngineError> {
         let (found, status) = self.look_up(container)?;
+        if found.is_working() {
+            return Err(crate::working::never_runs(container));
+        }
         let shim = match status.phase {
             // Most likely there is nothing to start.
             Phase::Running | Phase::Paused => None,

@@ -267,6 +267,7 @@ impl Engine {
                 record => record?,
             };
             live.layers.extend(record.diff_ids);
+            live.layers.extend(crate::working::layers(&container)?);
         }
         live.layers.extend(self.build_layers()?);
         Ok(live)

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use dockerfile::Lines;
 
+use crate::FailedStep;
+
 /// What went wrong, and where in the Dockerfile.
 #[derive(Debug)]
 pub struct Located {
@@ -12,17 +14,19 @@ pub struct Located {
     pub error: Box<BuildError>,
     /// The instruction; `None` if it is about no line.
     pub lines: Option<Lines>,
+    /// The step's place, if it was one and the request asks to keep it.
+    pub step: Option<Box<FailedStep>>,
 }
 
 impl Located {
     pub(crate) fn at(lines: Lines) -> impl FnOnce(BuildError) -> Self {
-        move |error| Self { error: Box::new(error), lines: Some(lines) }
+        move |error| Self { error: Box::new(error), lines: Some(lines), step: None }
     }
 }
 
 impl From<BuildError> for Located {
     fn from(error: BuildError) -> Self {
-        Self { error: Box::new(error), lines: None }
+        Self { error: Box::new(error), lines: None, step: None }
     }
 }
 

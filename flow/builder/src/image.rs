@@ -187,7 +187,7 @@ fn same_again(
 }
 
 /// The image's configuration with its layers and its history.
-fn config(plan: &Plan, solved: &Solved) -> ImageConfig {
+pub(crate) fn config(plan: &Plan, solved: &Solved) -> ImageConfig {
     let layers = solved.layers(plan.target).to_vec();
     let mut config = plan.config.clone();
     let mut last: Option<Timestamp> = None;

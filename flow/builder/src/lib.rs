@@ -40,6 +40,8 @@ mod copy;
 mod digests;
 mod error;
 mod events;
+mod failed;
+mod grow;
 mod image;
 mod key;
 mod mounts;
@@ -57,9 +59,11 @@ mod tree;
 mod verify;
 
 pub use cache::{BuildCache, CacheEntry, Pruned};
-pub use commit::commit_layer;
+pub use commit::{commit_layer, squash_layers};
 pub use error::{BuildError, Located};
 pub use events::{Event, EventSink, Outcome, StepId};
+pub use failed::FailedStep;
+pub use grow::{Growth, grow};
 pub use image::{
     Built, ImageOptions, assemble as assemble_image, write as write_image, write_config,
 };

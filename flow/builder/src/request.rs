@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use dockerfile::ignore::Patterns;
 use dockerfile::lint::LintOptions;
-use oci::{Digest, ImageConfig, Platform, Timestamp};
+use oci::{Digest, ImageConfig, Mount, Platform, Timestamp};
 
 use crate::BuildError;
 use crate::portable::ImportedCache;
@@ -113,6 +113,9 @@ pub struct Request {
     pub secrets: Vec<Secret>,
     /// `--ssh`.
     pub agents: Vec<Agent>,
+    /// Mounted into every command: directories of the host that whoever builds gives away. Such a
+    /// command is not remembered.
+    pub binds: Vec<Mount>,
     /// Caches from elsewhere.
     pub imported: Vec<ImportedCache>,
     /// What fetches files of web servers; none are fetched if `None`.
@@ -121,6 +124,8 @@ pub struct Request {
     pub epoch: Option<Timestamp>,
     /// What the linter looks for; the file's own directive if `None`.
     pub lint: Option<LintOptions>,
+    /// The place of a step that fails is kept, for [`FailedStep`](crate::FailedStep).
+    pub keep_failed: bool,
     /// All stages are planned, for a check; nothing may be solved then.
     pub all_stages: bool,
 }

@@ -2,7 +2,7 @@
 //! all.
 
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,10 +14,11 @@ use oci::{Digest, Timestamp};
 
 use crate::cache::BuildCache;
 use crate::events::{Event, EventSink, Outcome};
+use crate::mounts::StepMounts;
 use crate::plan::{Action, Plan};
 use crate::request::{Request, Stores};
 use crate::run::Runner;
-use crate::{BuildError, Located, StepId};
+use crate::{BuildError, FailedStep, Located, StepId};
 
 mod files;
 mod layer;
@@ -25,7 +26,7 @@ mod remotes;
 mod runs;
 mod stubs;
 
-pub(crate) use layer::seal_layer;
+pub(crate) use layer::{Filling, seal_layer};
 pub(crate) use stubs::Stubs;
 
 /// How many steps go on at once where there are few processors: most of them wait.
@@ -96,7 +97,9 @@ struct State {
     results: Vec<Option<StepResult>>,
     /// How many are not done yet.
     left: usize,
-    failed: Option<Located>,
+    failed: Option<(StepId, Located)>,
+    /// Where steps failed, if the request asks for it.
+    kept: HashMap<StepId, FailedStep>,
 }
 
 impl Shared {
@@ -132,6 +135,7 @@ pub fn solve(
             results: vec![None; plan.steps.len()],
             left: needed.iter().filter(|needed| **needed).count(),
             failed: None,
+            kept: HashMap::new(),
         }),
         changed: Condvar::new(),
     };
@@ -176,8 +180,9 @@ pub fn solve(
                         let first = state
                             .failed
                             .take()
-                            .filter(|first| !matches!(*first.error, BuildError::Canceled));
-                        state.failed = first.or(Some(Located { error: Box::new(error), lines }));
+                            .filter(|(_, first)| !matches!(*first.error, BuildError::Canceled));
+                        let error = Located { error: Box::new(error), lines, step: None };
+                        state.failed = first.or(Some((step, error)));
                     }
                 }
             }
@@ -195,9 +200,11 @@ pub fn solve(
         work();
     });
     digests.save();
-    let state = shared.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut state = shared.state.into_inner().unwrap_or_else(PoisonError::into_inner);
     match state.failed {
-        Some(error) => Err(error),
+        Some((step, error)) => {
+            Err(Located { step: state.kept.remove(&step).map(Box::new), ..error })
+        }
         None => Ok(Solved { results: state.results }),
     }
 }
@@ -246,6 +253,9 @@ impl Tools<'_> {
             true => Err(BuildError::Canceled),
             false => self.act(id),
         };
+        if matches!(&result, Err(error) if !matches!(error, BuildError::Canceled)) {
+            self.keep_what_was_before(id);
+        }
         let outcome = match &result {
             Ok(result) if result.cached => Outcome::Cached,
             Ok(_) => Outcome::Done,
@@ -255,6 +265,35 @@ impl Tools<'_> {
         let (name, took) = (step.name.clone(), began.elapsed());
         self.events.event(Event::Ended { step: id, name, outcome, took });
         result
+    }
+
+    /// Keeps what a step that failed started from, unless it has kept more.
+    fn keep_what_was_before(&self, id: StepId) {
+        let step = &self.plan.steps[id];
+        let Some(setting) = &step.setting else { return };
+        if self.shared.lock().kept.contains_key(&id) {
+            return;
+        }
+        // Whoever cannot make a layer now has another failure to look at.
+        let Ok(filling) = self.begin() else { return };
+        self.keep(
+            id,
+            FailedStep {
+                name: step.name.clone(),
+                setting: setting.clone(),
+                variables: Vec::new(),
+                below: self.layers_of(step.below),
+                filling,
+                mounts: StepMounts::default(),
+                network: dockerfile::NetworkMode::Default,
+                security: dockerfile::SecurityMode::Sandbox,
+            },
+        );
+    }
+
+    /// Keeps where a step failed.
+    fn keep(&self, id: StepId, failed: FailedStep) {
+        self.shared.lock().kept.insert(id, failed);
     }
 
     fn act(&self, id: StepId) -> Result<StepResult, BuildError> {

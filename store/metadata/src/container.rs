@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, openat};
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use sys::fs::Lock;
@@ -19,6 +19,9 @@ const OPERATION: u64 = 1;
 const STATUS: u64 = 2;
 /// Held, with [`OPERATION`], by whoever waits for a launch and for nothing else.
 const LAUNCH: u64 = 3;
+
+/// Of working containers alone.
+const WORKING: &str = "working.json";
 
 /// A document is at most so large: far more than one with a thousand mounts.
 const MAX_DOCUMENT_BYTES: usize = 16 << 20;
@@ -105,6 +108,21 @@ impl Container {
     /// Reads `status.json`; never waits.
     pub fn status(&self) -> Result<Status, MetadataError> {
         self.read("status.json")
+    }
+
+    /// Reads `working.json`, what a working container has become; `None` if it is none.
+    pub fn working<T: DeserializeOwned>(&self) -> Result<Option<T>, MetadataError> {
+        self.read_if_there(WORKING)
+    }
+
+    /// Writes `working.json`: the caller is its maker, or has the operation lock.
+    pub fn set_working<T: serde::Serialize>(&self, document: &T) -> Result<(), MetadataError> {
+        self.write(WORKING, document)
+    }
+
+    /// Whether it is a working container: one that grows by instructions and never runs.
+    pub fn is_working(&self) -> bool {
+        rustix::fs::accessat(&self.dir, WORKING, Access::EXISTS, AtFlags::empty()).is_ok()
     }
 
     /// Changes `status.json`, against every other process that does; returns what it is now.

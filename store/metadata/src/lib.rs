@@ -9,6 +9,7 @@
 //!                                      byte 3: held with byte 1 while a launch is waited for
 //!                       /network.json  what it has of networks while it runs
 //!                       /networking.json  which networks it is to have, if that was changed
+//!                       /working.json  what a working container has become; others have none
 //!                       /upper /work   what the container wrote over its image
 //! <root>/names/<name>                  a symbolic link whose text stands for the id ([`sys::names::link_text`])
 //! <root>/trash/<id>                    a removed container, until somebody deletes it

@@ -32,6 +32,11 @@ impl DetachKeys {
         keys.collect::<Result<_, _>>().map(Self)
     }
 
+    /// No keys: there is no leaving.
+    pub(crate) fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// Starts to look for the sequence.
     pub(crate) fn matcher(&self) -> Matcher<'_> {
         Matcher { keys: &self.0, held: VecDeque::new() }
@@ -55,6 +60,10 @@ impl Matcher<'_> {
     /// Passes on what is no part of the sequence; `true` when the sequence is complete, and then
     /// what follows it is dropped.
     pub(crate) fn feed(&mut self, bytes: &[u8], passed: &mut Vec<u8>) -> bool {
+        if self.keys.is_empty() {
+            passed.extend_from_slice(bytes);
+            return false;
+        }
         for byte in bytes {
             self.held.push_back(*byte);
             while !self.keys.iter().zip(&self.held).all(|(key, held)| key == held) {
@@ -87,6 +96,13 @@ mod tests {
             let want = want.map(DetachKeys).map_err(str::to_owned);
             assert_eq!(DetachKeys::parse(text), want, "{text}");
         }
+    }
+
+    #[test]
+    fn without_keys_all_passes_through() {
+        let (keys, mut passed) = (DetachKeys::none(), Vec::new());
+        assert!(!keys.matcher().feed(b"\x10\x11", &mut passed));
+        assert_eq!(passed, b"\x10\x11");
     }
 
     #[test]

@@ -9,11 +9,11 @@ use engine::{BuiltImage, Engine, Exported, Registries};
 
 use super::failure::{self, Failed};
 use super::progress::{Kind, Printer};
-use super::{check, report, verify, wishes};
+use super::{check, debug, report, verify, wishes};
 use crate::command::{Arity, Call, Command};
 use crate::flags::{
-    Bytes, Integer, List, Refused, RefusedSwitch, SwapBytes, Switch, Text, Ulimits, Words, flags,
-    long,
+    Bytes, Choice, Integer, List, Refused, RefusedSwitch, SwapBytes, Switch, Text, Ulimits, Words,
+    flags, long,
 };
 use crate::image::{Board, Stream, Way, pull};
 use crate::ui::{Exit, Ui};
@@ -65,6 +65,8 @@ flags! {
         file: Text = long("file").short('f'),
         /// Without effect: steps leave no containers behind
         force_rm: Switch = long("force-rm").hidden(),
+        /// Open a shell where a step failed, in this terminal (=PROGRAM for another than its own)
+        debug_shell: Choice = long("debug-shell"),
         /// Write the image's id to this file
         iidfile: Text = long("iidfile"),
         /// Isolation of commands
@@ -152,6 +154,10 @@ impl Command for BuildArgs {
         };
         let files = (self.iidfile.clone(), self.metadata_file.clone());
         let (pull, verify) = (self.pull.is_on(), self.verify.is_on());
+        let shell = self.debug_shell.clone();
+        if let Some(why) = debug::refusal(&shell, only_check || verify) {
+            return ui.fail(format_args!("ERROR: {why}"));
+        }
         let mut printer = Printer::new(kind, ui);
         let registries = call.registries();
         let engine = match call.engine() {
@@ -165,29 +171,43 @@ impl Command for BuildArgs {
                 return failure::show(failed, printer.into_ui());
             }
         };
+        wanted.build.request.keep_failed = shell.is_on();
         if only_check {
             return check::run(wanted, &engine, call, printer.into_ui());
         }
         if verify {
             return verify::run(wanted, pull, &engine, call, printer);
         }
+        let lock = match engine.lock_for_build() {
+            Ok(lock) => lock,
+            Err(error) => return printer.into_ui().report(&error),
+        };
         let built = build_it(&mut wanted, pull, (&engine, &registries), call, &mut printer);
-        engine.tidy_after_build(&wanted.build);
         let built = match built {
             Ok(built) => built,
-            Err(error) => {
+            Err(mut error) => {
+                let step = error.step.take();
                 let output = printer.last_failure();
                 let failed = Failed { error, file: Some(wanted.file), output };
-                return failure::show(failed, printer.into_ui());
+                let ui = printer.into_ui();
+                let exit = failure::show(failed, ui)?;
+                if let Some(step) = step {
+                    debug::open(&step, &shell, (&engine, &wanted.build), ui)?;
+                }
+                drop(lock);
+                engine.tidy_after_build(&wanted.build);
+                return Ok(exit);
             }
         };
+        drop(lock);
+        engine.tidy_after_build(&wanted.build);
         printer.warnings(&built.warnings);
         let ui = printer.into_ui();
         report::write(&built.images, &files.0, &files.1, kind, ui)
     }
 }
 
-/// Plans and builds, and shows it. With `pull` all base images are fetched anew.
+/// Plans and builds, and shows it, under the lock for that. With `pull` all base images are fetched anew.
 fn build_it(
     wanted: &mut wishes::Wanted,
     pull: bool,
@@ -195,15 +215,7 @@ fn build_it(
     call: &Call<'_>,
     printer: &mut Printer<'_>,
 ) -> Result<BuiltImage, engine::BuildFailure> {
-    let internal = |error: engine::EngineError| engine::BuildFailure {
-        error: Box::new(engine::BuildError::Image {
-            name: "cannot open the data directory".into(),
-            source: Box::new(error),
-        }),
-        lines: None,
-    };
     let wishes::Wanted { build, platforms, file } = wanted;
-    let _lock = engine.lock_for_build().map_err(internal)?;
     let definition = format!("[internal] load build definition from {}", file.name);
     printer
         .internal(&definition, &format!("transferring dockerfile: {}B done", file.content.len()));

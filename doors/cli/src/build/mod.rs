@@ -4,6 +4,7 @@ mod args;
 mod caches;
 mod check;
 mod contexts;
+mod debug;
 mod failure;
 mod outputs;
 mod progress;
@@ -14,3 +15,4 @@ mod wishes;
 
 pub(crate) use args::BuildArgs;
 pub(crate) use prune::PruneArgs;
+pub(crate) use wishes::{agent, epoch_argument, secret};

@@ -33,6 +33,7 @@ pub(super) fn run(
                 source: Box::new(error),
             }),
             lines: None,
+            step: None,
         })?;
         let fetch = fetcher(engine, call, &printer);
         let first = engine.plan_build(&build.request, &fetch, pull)?;

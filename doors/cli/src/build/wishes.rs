@@ -46,8 +46,8 @@ pub(super) fn read(
         }
     }
     // As buildx does: the variable of the caller counts, unless it is given as an argument.
-    if let Ok(epoch) = std::env::var("SOURCE_DATE_EPOCH") {
-        request.arguments.entry("SOURCE_DATE_EPOCH".into()).or_insert(epoch);
+    if let Some((name, epoch)) = epoch_argument() {
+        request.arguments.entry(name).or_insert(epoch);
     }
     if let Some(text) = request.arguments.get("BUILDKIT_DOCKERFILE_CHECK") {
         let options = dockerfile::lint::LintOptions::parse(text).map_err(BuildError::Invalid)?;
@@ -123,6 +123,12 @@ pub(super) fn read(
     Ok(Wanted { build: BuildImage { request, host, outputs, caches }, platforms, file })
 }
 
+/// `SOURCE_DATE_EPOCH` of the caller's environment, as a build argument.
+pub(crate) fn epoch_argument() -> Option<(String, String)> {
+    const NAME: &str = "SOURCE_DATE_EPOCH";
+    std::env::var(NAME).ok().map(|epoch| (NAME.to_owned(), epoch))
+}
+
 /// `--platform`; `DOCKER_DEFAULT_PLATFORM` if it is not given, else this machine's.
 fn platforms(given: &[String]) -> Result<Vec<Platform>, BuildError> {
     let default = std::env::var("DOCKER_DEFAULT_PLATFORM").unwrap_or_default();
@@ -151,7 +157,7 @@ fn platforms(given: &[String]) -> Result<Vec<Platform>, BuildError> {
 }
 
 /// `--secret id=ID[,type=file|env][,src=FILE][,env=VARIABLE]`
-fn secret(text: &str) -> Result<BuildSecret, BuildError> {
+pub(crate) fn secret(text: &str) -> Result<BuildSecret, BuildError> {
     let invalid = |why: String| BuildError::Invalid(format!("invalid secret {text:?}: {why}"));
     let (mut id, mut file, mut variable, mut kind) = (None, None, None, None);
     for field in dockerfile::csv_fields(text).map_err(invalid)? {
@@ -188,7 +194,7 @@ fn secret(text: &str) -> Result<BuildSecret, BuildError> {
 }
 
 /// `--ssh default`, `--ssh ID=SOCKET`
-fn agent(text: &str) -> Result<BuildAgent, BuildError> {
+pub(crate) fn agent(text: &str) -> Result<BuildAgent, BuildError> {
     let (id, path) = match text.split_once('=') {
         Some((id, path)) => (id, PathBuf::from(path)),
         None => {

@@ -19,6 +19,8 @@ flags! {
         message: Text = long("message").short('m'),
         /// Let the container run meanwhile: its files may not fit together
         no_pause: Switch = long("no-pause"),
+        /// Make one layer of all, those of the base too
+        squash: Switch = long("squash"),
         /// Pause the container meanwhile, as is done unless this is false
         pause: OnByDefault = long("pause").short('p').hidden(),
     }
@@ -30,6 +32,10 @@ impl Command for CommitArgs {
     const ARGS: Arity = Arity::Between(1, 2);
 
     fn run(self, args: Vec<String>, call: &Call<'_>, ui: &mut Ui) -> io::Result<Exit> {
+        let epoch = match epoch() {
+            Ok(epoch) => epoch,
+            Err(text) => return ui.fail(text),
+        };
         let request = CommitContainer {
             container: args[0].clone(),
             name: args.get(1).cloned().unwrap_or_default(),
@@ -37,6 +43,9 @@ impl Command for CommitArgs {
             message: self.message.text().to_owned(),
             changes: self.change.0,
             pause: self.pause.is_on() && !self.no_pause.is_on(),
+            squash: self.squash.is_on(),
+            epoch,
+            waiting: Some(crate::working::waiting),
         };
         match call.engine().and_then(|engine| engine.commit_container(&request)) {
             Ok(id) => {
@@ -45,5 +54,17 @@ impl Command for CommitArgs {
             }
             Err(error) => ui.report(&error),
         }
+    }
+}
+
+/// `SOURCE_DATE_EPOCH` of the environment: seconds since 1970.
+fn epoch() -> Result<Option<oci::Timestamp>, String> {
+    match crate::build::epoch_argument() {
+        None => Ok(None),
+        Some((_, text)) if text.is_empty() => Ok(None),
+        Some((name, text)) => match text.parse() {
+            Ok(seconds) => Ok(Some(oci::Timestamp::from_unix(seconds, 0))),
+            Err(_) => Err(format!("invalid {name} {text:?}: seconds since 1970 are wanted")),
+        },
     }
 }

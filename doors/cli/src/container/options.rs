@@ -234,11 +234,13 @@ flags! {
         detach_keys: Text = long("detach-keys"),
         /// Pass signals on to the container
         sig_proxy: OnByDefault = long("sig-proxy"),
+        /// Run in this working container, by flags of its own: see run --working NAME --help
+        working: Text = long("working"),
     }
 }
 
 /// How many flags at the end of the list `create` does not have.
-const RUN_ONLY: usize = 3;
+const RUN_ONLY: usize = 4;
 
 /// Flags of `create`.
 #[derive(Debug, Default)]
@@ -261,7 +263,7 @@ mod tests {
         let names = |flags: &[Flag]| flags.iter().map(|flag| flag.long).collect::<Vec<_>>();
         assert_eq!(
             names(&RunArgs::FLAGS[CreateArgs::FLAGS.len()..]),
-            ["detach", "detach-keys", "sig-proxy"]
+            ["detach", "detach-keys", "sig-proxy", "working"]
         );
     }
 }

@@ -27,6 +27,10 @@ impl Command for RunArgs {
     const INTERSPERSED: bool = false;
 
     fn run(self, args: Vec<String>, call: &Call<'_>, ui: &mut Ui) -> io::Result<Exit> {
+        if self.working.0.is_some() {
+            let text = "--working comes first: kista run --working NAME [OPTIONS] -- COMMAND";
+            return call.fail_with_help(text, 125, ui);
+        }
         let client = call.config();
         let (detach, sig_proxy) = (self.detach.is_on(), self.sig_proxy.is_on());
         let attached = !self.attach.0.is_empty();

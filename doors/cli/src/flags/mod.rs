@@ -15,8 +15,8 @@ mod value;
 pub(crate) use parse::{FlagError, parse};
 pub(crate) use quantity::{Bytes, CpuDecimal, Rates, SwapBytes, Throttles, Ulimits, Weights};
 pub(crate) use value::{
-    Check, Checked, Filter, Integer, List, Map, OnByDefault, Refused, RefusedSwitch, Switch, Text,
-    Value, Words,
+    Check, Checked, Choice, Filter, Integer, List, Map, OnByDefault, Refused, RefusedSwitch,
+    Switch, Text, Value, Words,
 };
 
 /// How one flag is declared.

@@ -92,6 +92,34 @@ impl Value for Text {
     }
 }
 
+/// A switch that may say more behind `=`; the last one counts.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Choice(Option<String>);
+
+impl Choice {
+    /// Whether it is on.
+    pub(crate) fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What it says, if that is more than yes.
+    pub(crate) fn more(&self) -> Option<&str> {
+        self.0.as_deref().filter(|text| !text.is_empty())
+    }
+}
+
+impl Value for Choice {
+    const KIND: &'static str = "";
+
+    fn set(&mut self, text: &str) -> Result<(), String> {
+        self.0 = match parse_bool(text) {
+            Ok(is_on) => is_on.then(String::new),
+            Err(_) => Some(text.trim().to_owned()),
+        };
+        Ok(())
+    }
+}
+
 /// A flag that is refused; what it is given is forgotten.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Refused;

@@ -22,6 +22,8 @@ use crate::{BuildError, Located, StepId};
 
 pub(crate) use copy::{CopyAction, RemoteSource, SourcePath};
 pub(crate) use run::{MountFrom, PlannedMount, RunAction};
+pub(crate) use stage::set_env;
+pub(crate) use stages::evaluate;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -88,6 +90,21 @@ pub(crate) struct Step {
     pub(crate) action: Action,
     /// Whether earlier results are not used.
     pub(crate) no_cache: bool,
+    /// How a command would be run there, if the request asks to keep what fails.
+    pub(crate) setting: Option<Setting>,
+}
+
+/// How commands are run at some place of a stage.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting {
+    /// `NAME=value` each.
+    pub(crate) environment: Vec<String>,
+    pub(crate) directory: String,
+    /// `user[:group]`; root if empty.
+    pub(crate) user: String,
+    /// `SHELL`; empty for the default.
+    pub(crate) shell: Vec<String>,
+    pub(crate) platform: Platform,
 }
 
 /// Where files come from.
@@ -152,7 +169,7 @@ pub fn plan(request: &Request, images: &dyn BaseImages) -> Result<Plan, Located>
     };
     let file = dockerfile::parse(&request.dockerfile, &options).map_err(|error| {
         let lines = Some(error.lines).filter(|lines| lines.first > 0);
-        Located { error: Box::new(error.into()), lines }
+        Located { error: Box::new(error.into()), lines, step: None }
     })?;
     let mut linter = Linter::new(options);
     linter.extend(file.warnings.iter().cloned());

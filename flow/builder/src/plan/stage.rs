@@ -12,7 +12,7 @@ use oci::ImageConfig;
 use super::names::{Counter, shown};
 use super::scope::Scope;
 use super::stages::Stages;
-use super::{Action, PlannedHistory, Step};
+use super::{Action, PlannedHistory, Setting, Step};
 use crate::{BuildError, Located, StepId};
 
 /// Takes a finding.
@@ -80,6 +80,18 @@ impl Stage {
         self.history.push(PlannedHistory::Own { created_by, step });
     }
 
+    /// How a command would be run now.
+    fn setting(&self) -> Setting {
+        let config = &self.config.config;
+        Setting {
+            environment: self.scope.to_environment(),
+            directory: config.working_dir.clone(),
+            user: config.user.clone(),
+            shell: config.shell.clone(),
+            platform: self.config.platform.clone(),
+        }
+    }
+
     /// A path inside: relative ones start at the working directory. A last slash stays.
     pub(super) fn absolute(&self, path: &str) -> String {
         let joined = match path.starts_with('/') {
@@ -131,6 +143,7 @@ impl Stages<'_> {
             let instruction = parse_trigger(&trigger, written.lines).map_err(|error| Located {
                 lines: Some(written.lines),
                 error: Box::new(error.into()),
+                step: None,
             })?;
             self.instruction(index, &mut stage, &instruction, true, linter)?;
         }
@@ -337,7 +350,8 @@ impl Stages<'_> {
                 .no_cache_stages
                 .iter()
                 .any(|name| name.eq_ignore_ascii_case(&stage_name));
-        self.steps.push(Step { name, lines, below: stage.top, action, no_cache });
+        let setting = self.request.keep_failed.then(|| stage.setting());
+        self.steps.push(Step { name, lines, below: stage.top, action, no_cache, setting });
         stage.top = Some(self.steps.len() - 1);
         self.steps.len() - 1
     }
@@ -374,7 +388,7 @@ pub(super) fn with_shell(config: &ImageConfig, text: String) -> Vec<String> {
     words
 }
 
-fn set_env(env: &mut Vec<String>, key: &str, value: &str) {
+pub(crate) fn set_env(env: &mut Vec<String>, key: &str, value: &str) {
     let entry = format!("{key}={value}");
     match env.iter_mut().find(|known| known.split('=').next() == Some(key)) {
         Some(known) => *known = entry,

@@ -68,7 +68,7 @@ fn check_size(file: &Dockerfile) -> Result<(), Located> {
 }
 
 /// Evaluates the target and what it needs.
-pub(super) fn evaluate(
+pub(crate) fn evaluate(
     file: &Dockerfile,
     request: &Request,
     platform: &Platform,
@@ -251,6 +251,7 @@ impl Stages<'_> {
             below: None,
             action: Action::Base(diff_ids),
             no_cache: false,
+            setting: None,
         });
         Some(self.steps.len() - 1)
     }

@@ -11,13 +11,61 @@ use sys::overlay::USER_XATTR;
 
 use super::{StepResult, Tools};
 use crate::cache::CacheEntry;
+use crate::request::Stores;
 use crate::{BuildError, StepId, seal};
 
 /// A layer that is being filled.
+#[derive(Debug)]
 pub(crate) struct Filling {
     pub(crate) layer: NewLayer,
     /// The overlay's own directory, beside the layer's files.
     work: PathBuf,
+}
+
+impl Filling {
+    /// The overlay of the layers below with this one on top.
+    fn overlay(&self, stores: &Stores, below: &[Digest]) -> Result<Vec<Mount>, BuildError> {
+        let files = self.layer.path();
+        let parent = files.parent().unwrap_or(&files);
+        let writable = Writable { container_dir: parent, volatile: true };
+        let mut mounts = stores.snapshots.mounts(below, Some(writable), false)?;
+        for mount in &mut mounts {
+            for option in &mut mount.options {
+                if option.starts_with("upperdir=") {
+                    *option = format!("upperdir={}", files.display());
+                }
+            }
+            // Whatever the kernel's defaults are: a layer must mean the same by itself. In a user
+            // namespace the first two are so, and must not be said.
+            let own = match mount.options.iter().any(|option| option == USER_XATTR) {
+                true => &["index=off"][..],
+                false => &["redirect_dir=off", "metacopy=off", "index=off"],
+            };
+            mount.options.extend(own.iter().map(|option| (*option).to_owned()));
+        }
+        Ok(mounts)
+    }
+
+    /// The same once more, when the one before is gone: a volatile overlay marks its own directory
+    /// so that nobody takes it again.
+    pub(crate) fn overlay_again(
+        &self,
+        stores: &Stores,
+        below: &[Digest],
+    ) -> Result<Vec<Mount>, BuildError> {
+        self.remove_work()?;
+        std::fs::create_dir(&self.work).map_err(BuildError::io("create", &self.work))?;
+        self.overlay(stores, below)
+    }
+
+    fn remove_work(&self) -> Result<(), BuildError> {
+        match std::fs::remove_dir_all(&self.work) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(BuildError::io("remove", &self.work)(error))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Tools<'_> {
@@ -36,25 +84,7 @@ impl Tools<'_> {
         filling: &Filling,
         below: &[Digest],
     ) -> Result<Vec<Mount>, BuildError> {
-        let files = filling.layer.path();
-        let parent = files.parent().unwrap_or(&files);
-        let writable = Writable { container_dir: parent, volatile: true };
-        let mut mounts = self.stores.snapshots.mounts(below, Some(writable), false)?;
-        for mount in &mut mounts {
-            for option in &mut mount.options {
-                if option.starts_with("upperdir=") {
-                    *option = format!("upperdir={}", files.display());
-                }
-            }
-            // Whatever the kernel's defaults are: a layer must mean the same by itself. In a user
-            // namespace the first two are so, and must not be said.
-            let own = match mount.options.iter().any(|option| option == USER_XATTR) {
-                true => &["index=off"][..],
-                false => &["redirect_dir=off", "metacopy=off", "index=off"],
-            };
-            mount.options.extend(own.iter().map(|option| (*option).to_owned()));
-        }
-        Ok(mounts)
+        filling.overlay(self.stores, below)
     }
 
     /// Ends a layer: it gets its name, and the cache learns of it.
@@ -65,13 +95,8 @@ impl Tools<'_> {
         below: Vec<Digest>,
         filling: Filling,
     ) -> Result<StepResult, BuildError> {
-        let Filling { layer, work } = filling;
-        match std::fs::remove_dir_all(&work) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(BuildError::io("remove", work)(error)),
-        }
-        let own = seal_layer(layer, self.plan.epoch.map(Timestamp::unix_seconds))?;
+        filling.remove_work()?;
+        let own = seal_layer(filling.layer, self.plan.epoch.map(Timestamp::unix_seconds))?;
         let name = self.plan.steps[id].name.clone();
         let entry = CacheEntry {
             layer: own,

@@ -9,7 +9,7 @@ use crate::key::KeyHasher;
 use crate::mounts::Sources;
 use crate::plan::{MountFrom, Origin, RunAction};
 use crate::run::{RunFailure, RunRequest, Stream};
-use crate::{BuildError, StepId};
+use crate::{BuildError, FailedStep, StepId};
 
 impl Tools<'_> {
     /// `RUN`.
@@ -20,8 +20,12 @@ impl Tools<'_> {
         run: &RunAction,
     ) -> Result<StepResult, BuildError> {
         let key = self.run_key(&below, run)?;
-        if let Some(known) = self.known(id, &key, &below)? {
-            return Ok(known);
+        // Nobody knows what the host's directories hold.
+        let keys = if self.request.binds.is_empty() { vec![key] } else { Vec::new() };
+        for key in &keys {
+            if let Some(known) = self.known(id, key, &below)? {
+                return Ok(known);
+            }
         }
         let layers_of = |step| self.layers_of(step);
         let sources = Sources {
@@ -31,7 +35,8 @@ impl Tools<'_> {
             layers_of: &layers_of,
             stop: self.stop,
         };
-        let mounts = sources.open(run)?;
+        let mut mounts = sources.open(run)?;
+        mounts.mounts.extend(self.request.binds.iter().cloned());
         let filling = self.begin()?;
         let rootfs = self.overlay(&filling, &below)?;
         let stubs = Stubs::note(self.stores, &below, &mounts.mounts)?;
@@ -55,22 +60,40 @@ impl Tools<'_> {
             self.events.event(Event::Output { step: id, error, bytes: bytes.to_vec() });
         };
         let ended = self.runner.run(&request, self.stop, &mut output);
-        drop(mounts);
         let command = || run.arguments.join(" ");
-        match ended {
-            Ok(()) => {}
+        let error = match ended {
+            Ok(()) => None,
             Err(_) if self.stop.load(std::sync::atomic::Ordering::Relaxed) => {
                 return Err(BuildError::Canceled);
             }
-            Err(RunFailure::Exit(code)) => {
-                return Err(BuildError::Exit { command: command(), code });
-            }
+            Err(RunFailure::Exit(code)) => Some(BuildError::Exit { command: command(), code }),
             Err(RunFailure::Other(message)) => {
-                return Err(BuildError::Run { command: command(), message });
+                Some(BuildError::Run { command: command(), message })
             }
+        };
+        if let Some(error) = error {
+            let step = &self.plan.steps[id];
+            if let Some(setting) = &step.setting {
+                let variables = run.proxies.iter().chain(&mounts.variables).cloned().collect();
+                self.keep(
+                    id,
+                    FailedStep {
+                        name: step.name.clone(),
+                        setting: setting.clone(),
+                        variables,
+                        below,
+                        filling,
+                        mounts,
+                        network: run.network,
+                        security: run.security,
+                    },
+                );
+            }
+            return Err(error);
         }
+        drop(mounts);
         stubs.remove(filling.layer.dir())?;
-        self.finish(id, &[key], below, filling)
+        self.finish(id, &keys, below, filling)
     }
 
     /// The key of a command: what lies below, all that it sees, and nothing of secrets.

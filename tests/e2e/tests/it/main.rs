@@ -31,6 +31,7 @@ mod terminal;
 mod user;
 mod variants;
 mod volumes;
+mod working;
 
 /// A container that does nothing until it is told to end, and then ends at once.
 const IDLE: &[&str] = &["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"];

@@ -11,6 +11,7 @@ mod carried;
 mod contexts;
 mod copies;
 mod corpus;
+mod debug;
 mod hostile;
 mod instructions;
 mod mounts;

@@ -134,6 +134,60 @@ fn a_terminal_is_drawn_over() {
 }
 
 #[test]
+fn the_view_follows_the_size_of_the_terminal() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    let long = "x".repeat(150);
+    let dockerfile =
+        format!("FROM busybox\nRUN echo {long} && until test -e /c/go; do sleep 0.1; done\n");
+    let dockerfile = dockerfile.replace("RUN ", "RUN --mount=type=cache,target=/c ");
+    let context = Context::new(&dockerfile, &[]);
+    let path = context.path().to_str().unwrap();
+    let mut terminal = kista.command(&["build", path]).terminal();
+    terminal.expect("[2/2] RUN");
+    // Each drawing ends so; one may have been under way.
+    let mut widest = |rows, columns| {
+        terminal.resize(rows, columns);
+        terminal.expect("\x1b[J");
+        terminal.expect("\x1b[J");
+        let frame = terminal.expect("\x1b[J");
+        let lines = frame.lines().filter(|line| line.starts_with(" =>"));
+        let width = lines
+            .map(|line| line.trim_end_matches(['\r', '\n']).replace("\x1b[K", "").chars().count())
+            .max();
+        (width, frame.lines().count())
+    };
+    assert_eq!(widest(24, 80).0, Some(80));
+    assert_eq!(widest(24, 40).0, Some(40));
+    assert_eq!(widest(50, 130).0, Some(130));
+    // What has no room is left out, and not drawn over and over below itself.
+    assert!(widest(3, 60).1 <= 3);
+    Context::new("FROM busybox\nRUN --mount=type=cache,target=/c touch /c/go\n", &[])
+        .build(&kista, &[])
+        .ok();
+    let (code, rest) = terminal.wait();
+    assert_eq!(code, 0, "{rest}");
+    assert!(rest.contains("FINISHED"), "{rest}");
+}
+
+#[test]
+fn without_a_terminal_there_are_plain_lines() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    let context = Context::new("FROM busybox\nRUN echo said; echo why >&2; exit 3\n", &[]);
+    let path = context.path().to_str().unwrap();
+    let out = kista.run(&["build", path]);
+    assert_eq!((out.code, &*out.stdout), (1, ""));
+    assert!(!out.stderr.contains('\x1b'), "{}", out.stderr);
+    for line in [" [2/2] RUN echo said", " said", " why", ">>> RUN echo said", "exit code: 3"] {
+        assert!(out.stderr.contains(line), "{line}: {}", out.stderr);
+    }
+    // The step's output comes once more with the failure, and the source after it.
+    let (_, end) = out.stderr.split_once("------\n > [2/2] RUN").expect(&out.stderr);
+    assert!(end.contains(" why\n------\nDockerfile:2\n"), "{end}");
+}
+
+#[test]
 fn a_base_is_fetched_and_the_result_is_pushed() {
     needs!(Root, Busybox);
     let registry = Registry::kista(&[]);
