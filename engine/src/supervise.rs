@@ -139,6 +139,7 @@ impl Hooks for Supervisor {
             status.exit_code = i32::from(exit.code);
             status.oom_killed = exit.oom_killed;
             status.finished = exit.at;
+            status.committing = false;
             status.pid = 0;
             status.shim_pid = 0;
         });
@@ -155,6 +156,22 @@ impl Hooks for Supervisor {
             Ok(crate::network::resolver_sockets(namespace.as_fd())?.into())
         };
         sockets().map_err(io::Error::other)
+    }
+
+    fn freeze(&mut self) -> io::Result<()> {
+        let Some(container) = &self.container else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let engine = Engine::open(&self.root).map_err(io::Error::other)?;
+        let status = container.status().map_err(io::Error::other)?;
+        engine.freeze(container, &status, true).map_err(io::Error::other)
+    }
+
+    fn thaw(&mut self) {
+        // What cannot be written down can be set right by `unpause`.
+        if let (Some(container), Ok(engine)) = (&self.container, Engine::open(&self.root)) {
+            let _ = engine.thaw_committed(container);
+        }
     }
 
     fn finished(&mut self) {

@@ -7,10 +7,11 @@ use dockerapi::ContainerConfig;
 use metadata::{Container, OperationLock, Phase, Status};
 use oci::{ContainerDefaults, Digest, History, ImageConfig, Reference, RootFs, Timestamp};
 use rustix::fs::{CWD, Mode, OFlags};
+use shim::Streams;
 
 use super::Record;
 use super::state::Held;
-use crate::{Engine, EngineError};
+use crate::{Engine, EngineError, Session};
 
 /// What to commit.
 #[derive(Debug, Clone, Default)]
@@ -61,8 +62,8 @@ impl Engine {
         let Held { operation, status, .. } = self.hold(&container)?;
         let paused = self.pause_for(&container, &status, request.pause, &operation)?;
         let layer = self.container_layer(&container, &record, &stores, request.epoch);
-        if paused {
-            self.thaw(&container, &status)?;
+        if let Some(session) = paused {
+            session.thaw()?;
         }
         drop(operation);
         let layer = layer?;
@@ -88,19 +89,21 @@ impl Engine {
         Ok(builder::write_config(&image, &stores, &options, &names)?.id)
     }
 
-    /// Freezes a container that runs; whether it did.
+    /// Has a container that runs stand still, for as long as the session lives that this answers:
+    /// its shim sees to it that it goes on, however we end.
     fn pause_for(
         &self,
         container: &Container,
         status: &Status,
         wanted: bool,
         _operation: &OperationLock,
-    ) -> Result<bool, EngineError> {
+    ) -> Result<Option<Session>, EngineError> {
         if !wanted || status.phase != Phase::Running {
-            return Ok(false);
+            return Ok(None);
         }
-        self.freeze(container, status, true)?;
-        Ok(true)
+        let mut session = self.connect(container, Streams::NONE)?;
+        session.freeze()?;
+        Ok(Some(session))
     }
 
     fn container_layer(

@@ -38,7 +38,7 @@ impl Engine {
     pub(crate) fn settled(&self, container: &Container) -> Result<Status, EngineError> {
         let status = container.status()?;
         if !is_up(&status) || container.is_alive()? {
-            return self.without_dead_commit(container, status);
+            return Ok(status);
         }
         match self.bury(container) {
             // What is true can be told, even where it cannot be written down.
@@ -49,24 +49,6 @@ impl Engine {
             }
             buried => buried,
         }
-    }
-
-    /// Lets a container go on that somebody paused to copy its files, and was killed.
-    fn without_dead_commit(
-        &self,
-        container: &Container,
-        status: Status,
-    ) -> Result<Status, EngineError> {
-        if status.phase != Phase::Paused || !status.committing {
-            return Ok(status);
-        }
-        let Some(_operation) = container.try_lock_operation()? else { return Ok(status) };
-        let status = container.status()?;
-        if status.phase != Phase::Paused || !status.committing {
-            return Ok(status);
-        }
-        self.thaw(container, &status)?;
-        Ok(container.status()?)
     }
 
     /// Ends what a killed shim left running, and writes down that it ended.
@@ -162,6 +144,7 @@ fn dead(status: Status) -> Status {
         finished: Timestamp::now(),
         pid: 0,
         shim_pid: 0,
+        committing: false,
         ..status
     }
 }

@@ -152,9 +152,9 @@ impl Engine {
         self.freeze(&found, &status, false)
     }
 
-    /// Freezes a container that runs; with `committing`, until the caller thaws it or is gone. The
-    /// caller holds its operation lock.
-    pub(super) fn freeze(
+    /// Freezes a container that runs. The caller holds its operation lock; with `committing` it is
+    /// the shim, for a client that does.
+    pub(crate) fn freeze(
         &self,
         container: &Container,
         status: &Status,
@@ -261,6 +261,16 @@ impl Engine {
                 Err(EngineError::io("signal the first process of", container.path())(error))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Lets a container go on that its shim has frozen for a client, unless somebody else has
+    /// paused it since.
+    pub(crate) fn thaw_committed(&self, container: &Container) -> Result<(), EngineError> {
+        let status = container.status()?;
+        match status.phase == Phase::Paused && status.committing {
+            true => self.thaw(container, &status),
+            false => Ok(()),
         }
     }
 

@@ -311,8 +311,26 @@ impl Session {
 
     /// Has the shim give its process a resolver, if it has none, and waits until it has.
     pub fn resolve(&mut self) -> Result<(), ShimError> {
+        self.ask(Frame::Resolve)
+    }
+
+    /// Has the process stand still, and waits until it does. It goes on when this session ends,
+    /// also by the death of this process; [`Session::thaw`] waits for that.
+    pub fn freeze(&mut self) -> Result<(), ShimError> {
+        self.ask(Frame::Freeze)
+    }
+
+    /// Leaves, and waits until the process goes on.
+    pub fn thaw(mut self) -> Result<(), ShimError> {
+        self.send_frame(Frame::Detach)?;
+        while self.recv()?.is_some() {}
+        Ok(())
+    }
+
+    /// Asks for something that is answered by `Started` or `Failed`.
+    fn ask(&mut self, request: Frame<'_>) -> Result<(), ShimError> {
         self.started()?;
-        self.send_frame(Frame::Resolve)?;
+        self.send_frame(request)?;
         loop {
             match self.recv()? {
                 Some(Frame::Started { .. }) => return Ok(()),

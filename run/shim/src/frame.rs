@@ -44,6 +44,8 @@ pub enum Frame<'a> {
     Detach,
     /// The process is to have a resolver, if it has none.
     Resolve,
+    /// The process is to stand still until the client goes.
+    Freeze,
     /// The process runs.
     Started {
         /// As the host sees it.
@@ -113,8 +115,9 @@ pub(crate) mod kind {
     pub(crate) const SIGNAL: u8 = 0x06;
     pub(crate) const DETACH: u8 = 0x07;
     pub(crate) const RESOLVE: u8 = 0x0a;
+    pub(crate) const FREEZE: u8 = 0x0b;
     /// Read by the stage alone.
-    pub(crate) const CGROUP: u8 = 0x0b;
+    pub(crate) const CGROUP: u8 = 0x0c;
     pub(crate) const STARTED: u8 = 0x81;
     pub(crate) const FAILED: u8 = 0x82;
     pub(crate) const STDOUT: u8 = 0x83;
@@ -141,7 +144,7 @@ fn bounds(kind: u8) -> Option<(usize, usize)> {
     Some(match kind {
         kind::LAUNCH => (2, MAX_LAUNCH_BYTES),
         kind::STDIN | kind::STDOUT | kind::STDERR => (0, MAX_DATA_BYTES),
-        kind::STDIN_EOF | kind::DETACH | kind::RESOLVE => (0, 0),
+        kind::STDIN_EOF | kind::DETACH | kind::RESOLVE | kind::FREEZE => (0, 0),
         kind::ATTACH | kind::SIGNAL | kind::EXITED => (1, 1),
         kind::RESIZE | kind::WINDOW | kind::MADE => (4, 4),
         kind::STARTED => (5, 5),
@@ -162,6 +165,7 @@ impl<'a> Frame<'a> {
             Self::Signal(_) => kind::SIGNAL,
             Self::Detach => kind::DETACH,
             Self::Resolve => kind::RESOLVE,
+            Self::Freeze => kind::FREEZE,
             Self::Started { .. } => kind::STARTED,
             Self::Made { .. } => kind::MADE,
             Self::Failed { .. } => kind::FAILED,
@@ -184,7 +188,7 @@ impl<'a> Frame<'a> {
             | Self::Stdin(bytes)
             | Self::Stdout(bytes)
             | Self::Stderr(bytes) => put(&[bytes]),
-            Self::StdinEof | Self::Detach | Self::Resolve => put(&[]),
+            Self::StdinEof | Self::Detach | Self::Resolve | Self::Freeze => put(&[]),
             Self::Attach(streams) => put(&[&[streams.bits()]]),
             Self::Resize(size) => put(&[&size.height.to_le_bytes(), &size.width.to_le_bytes()]),
             Self::Signal(number) => put(&[&[number]]),
@@ -216,6 +220,7 @@ impl<'a> Frame<'a> {
             (kind::SIGNAL, &[number]) => Self::Signal(number),
             (kind::DETACH, _) => Self::Detach,
             (kind::RESOLVE, _) => Self::Resolve,
+            (kind::FREEZE, _) => Self::Freeze,
             (kind::STARTED, &[a, b, c, d, flags]) if flags < 4 => Self::Started {
                 pid: u32::from_le_bytes([a, b, c, d]),
                 tty: flags & 1 != 0,
@@ -388,7 +393,7 @@ enum Begun {
 mod tests {
     use super::*;
 
-    const FRAMES: [Frame<'static>; 14] = [
+    const FRAMES: [Frame<'static>; 15] = [
         Frame::Launch(b"{}\n{}\n"),
         Frame::Attach(Streams::ALL),
         Frame::Stdin(b"in"),
@@ -397,6 +402,7 @@ mod tests {
         Frame::Signal(15),
         Frame::Detach,
         Frame::Resolve,
+        Frame::Freeze,
         Frame::Started { pid: 70_000, tty: true, stdin: false },
         Frame::Failed { exit_code: 127, message: "no such file: é" },
         Frame::Stdout(&[0, 255, b'\n']),

@@ -48,6 +48,14 @@ pub trait Hooks {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// A client wants the process, and all that is with it, to stand still until it goes.
+    fn freeze(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The last such client has gone: the process goes on.
+    fn thaw(&mut self) {}
+
     /// Last, after the clients know and the cgroup is gone: slow deletions belong here. Afterwards
     /// the shim may still be delivering output to slow clients: release the life lock here.
     fn finished(&mut self);

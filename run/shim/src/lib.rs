@@ -22,7 +22,7 @@
 //!
 //! ```text
 //! client -> shim
-//!   0b Cgroup    the path of a cgroup to make already               control socket, before Launch
+//!   0c Cgroup    the path of a cgroup to make already               control socket, before Launch
 //!   01 Launch    two lines of JSON, then the seccomp program's bytes   control socket, first
 //!   02 Attach    1 byte: bits 0 stdin, 1 stdout, 2 stderr              attach socket, first
 //!   03 Stdin     bytes, never more than the window allows
@@ -33,6 +33,7 @@
 //!   08 Socket    what it is for, with one socket                         control socket, before
 //!   09 Connected                                                        `Started`: see [`network`]
 //!   0a Resolve   the process is to have a resolver                     attach socket
+//!   0b Freeze    the process is to stand still until the client goes     attach socket
 //! shim -> client
 //!   81 Started   pid u32, 1 byte: bit 0 has a terminal, bit 1 stdin is open
 //!   82 Failed    exit code u8, message; then the shim closes
@@ -44,7 +45,7 @@
 //! ```
 //!
 //! A client that sends something else, or more than a kind's maximum, is dropped. `Started` is
-//! the answer to `Launch`, to `Attach` and to `Resolve`. Payloads of the three data kinds are at most
+//! the answer to `Launch`, to `Attach`, to `Resolve` and to `Freeze`. Payloads of the three data kinds are at most
 //! [`frame::MAX_DATA_BYTES`].
 //!
 //! **Input** is paced by a window: a client may have [`frame::STDIN_WINDOW_BYTES`] on their way,
@@ -55,6 +56,9 @@
 //!
 //! **Output** is read only while every client that wants the stream has taken what came before:
 //! a slow client slows the process down, and nothing is lost. A client that goes away is dropped.
+//!
+//! **Freezing** lasts as long as the client that asked for it is there: when its connection ends,
+//! by `Detach` or by whatever death, the process goes on before the shim closes its side.
 //!
 //! **Signals to the shim itself**: `SIGTERM` is passed on to the process, everything else that can
 //! be blocked is without effect. `SIGKILL` takes the process along (`PR_SET_PDEATHSIG`).

@@ -49,8 +49,8 @@ pub struct Status {
     /// removed when it ends, is left over from a killed process.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub launching: bool,
-    /// Whether it is paused for as long as somebody copies its files, who has the operation lock
-    /// meanwhile: one that is not locked is left over from a killed process.
+    /// Whether its shim has paused it for as long as somebody copies its files. If nobody is at it,
+    /// the shim is about to let it go on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub committing: bool,
     /// The first process, as the host sees it; 0 unless running.

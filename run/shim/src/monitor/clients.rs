@@ -24,6 +24,8 @@ pub(super) struct Client {
     pub(super) is_launcher: bool,
     /// How many bytes of input it sent that the process has not taken.
     on_their_way: u32,
+    /// The process stands still for it.
+    pub(super) freezes: bool,
     /// It has closed; what it sent before is still heard.
     has_closed: bool,
     pub(super) state: State,
@@ -49,6 +51,7 @@ pub(super) enum Request<'a> {
     Resize(oci::runtime::ConsoleSize),
     Signal(u8),
     Resolve,
+    Freeze,
 }
 
 impl Client {
@@ -62,6 +65,7 @@ impl Client {
             streams: None,
             is_launcher: false,
             on_their_way: 0,
+            freezes: false,
             has_closed: false,
             state: State::Here,
         }
@@ -164,6 +168,7 @@ impl Client {
             Ok(Some(Frame::Resize(size))) => Some(Request::Resize(size)),
             Ok(Some(Frame::Signal(number))) => Some(Request::Signal(number)),
             Ok(Some(Frame::Resolve)) => Some(Request::Resolve),
+            Ok(Some(Frame::Freeze)) => Some(Request::Freeze),
             _ => None,
         }
     }
@@ -191,7 +196,8 @@ impl Client {
                 }
             }
             Frame::StdinEof if self.may_type() => {}
-            Frame::Resize(_) | Frame::Signal(_) | Frame::Resolve if self.streams.is_some() => {}
+            Frame::Resize(_) | Frame::Signal(_) | Frame::Resolve | Frame::Freeze
+                if self.streams.is_some() => {}
             Frame::Detach => {
                 self.state = State::Detached;
                 return Ok(false);
@@ -292,6 +298,8 @@ mod tests {
         };
         check(None, Frame::Attach(Streams::ALL), State::Here);
         check(None, Frame::Signal(9), State::Lost);
+        check(None, Frame::Freeze, State::Lost);
+        check(Some(Streams::NONE), Frame::Freeze, State::Here);
         check(Some(Streams::ALL), Frame::Attach(Streams::ALL), State::Lost);
         check(Some(Streams::ALL), Frame::Signal(9), State::Here);
         check(Some(Streams::NONE), Frame::Stdin(b"x"), State::Lost);

@@ -314,12 +314,13 @@ impl<'h> Watch<'h> {
         }
         client.read();
         let (id, is_launcher) = (client.id, client.is_launcher);
-        let (mut is_new, mut wants_resolver) = (false, false);
+        let (mut is_new, mut wants_resolver, mut freezes) = (false, false, false);
         while let Some(request) = client.request() {
             let mut taken = Vec::new();
             match request {
                 Request::Attached => is_new = true,
                 Request::Resolve => wants_resolver = true,
+                Request::Freeze => freezes = true,
                 Request::Stdin(bytes) => {
                     taken = self.input.push(console(&self.outputs), id, bytes);
                 }
@@ -339,13 +340,24 @@ impl<'h> Watch<'h> {
             self.greet(index);
         }
         if wants_resolver {
-            match self.network.resolve(self.pid, self.hooks) {
-                Ok(()) => self.greet(index),
-                Err(error) => {
-                    let message = error.to_string();
-                    let failed = Frame::Failed { exit_code: 125, message: &message };
-                    self.clients[index].send_frame(failed);
-                }
+            let resolved = self.network.resolve(self.pid, self.hooks);
+            self.answer(index, resolved);
+        }
+        if freezes {
+            let frozen = self.hooks.freeze();
+            // Also if it failed half way: thawing what runs does no harm.
+            self.clients[index].freezes = true;
+            self.answer(index, frozen);
+        }
+    }
+
+    fn answer(&mut self, index: usize, done: io::Result<()>) {
+        match done {
+            Ok(()) => self.greet(index),
+            Err(error) => {
+                let message = error.to_string();
+                let failed = Frame::Failed { exit_code: 125, message: &message };
+                self.clients[index].send_frame(failed);
             }
         }
     }
@@ -385,6 +397,13 @@ impl<'h> Watch<'h> {
         let gone = |client: &Client| client.state != State::Here && client.is_launcher;
         if self.ends_with_client && self.clients.iter().any(gone) {
             let _ = sys::signals::send(self.pidfd.as_fd(), Signal::KILL.as_raw());
+        }
+        // Before its connection is closed, so that it sees it done.
+        let freezes = |here: bool| {
+            move |client: &Client| client.freezes && (client.state == State::Here) == here
+        };
+        if self.clients.iter().any(freezes(false)) && !self.clients.iter().any(freezes(true)) {
+            self.hooks.thaw();
         }
         self.clients.retain(|client| client.state == State::Here);
     }

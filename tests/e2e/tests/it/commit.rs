@@ -90,8 +90,11 @@ fn a_killed_commit_leaves_nobody_paused() {
     needs!(Root, Busybox);
     let kista = Kista::with_busybox();
     // Enough to be caught at it.
-    let script = "dd if=/dev/urandom of=/big bs=1M count=300 && echo ready && exec sleep 1000";
-    kista.ok(&["run", "-d", "--name", "busy", "busybox", "sh", "-c", script]);
+    let script = "dd if=/dev/urandom of=/big bs=1M count=300 && echo ready && \
+                  while true; do echo >> /ticks; sleep 0.01; done";
+    let id = kista.ok(&["run", "-d", "--name", "busy", "busybox", "sh", "-c", script]);
+    let file = kista.root().join("containers").join(id).join("upper/ticks");
+    let ticks = || std::fs::metadata(&file).map_or(0, |facts| facts.len());
     testkit::wait_until("it is ready", || {
         kista.ok(&["logs", "busy"]).contains("ready").then_some(())
     });
@@ -100,6 +103,9 @@ fn a_killed_commit_leaves_nobody_paused() {
     testkit::wait_until("it is paused", || (state() == "paused").then_some(()));
     commit.kill().unwrap();
     commit.wait().unwrap();
+    // Without any command that would look at it: its own supervisor sees to it.
+    let before = ticks();
+    testkit::wait_until("it goes on", || (ticks() > before + 3).then_some(()));
     assert_eq!(state(), "running");
     kista.ok(&["exec", "busy", "true"]);
     // Whom somebody paused stays so.
