@@ -52,13 +52,14 @@ pub use ::rootless::{
 };
 pub use archive::apply_changes;
 pub use build::{
-    Annotation, AnnotationOf, ArchiveOutput, ArchiveTo, BuildAgent, BuildContext, BuildError,
-    BuildEvent, BuildEvents, BuildFailure, BuildImage, BuildOutcome, BuildOutput, BuildRequest,
-    BuildSecret, BuildWarning, BuiltDescriptor, BuiltImage, CacheExport, CachePlace, Compression,
-    Difference, DockerfileSource, Exported, FailedStep, FetchImage, FileDifference, FoundContext,
-    FoundDockerfile, GitKeys, ImageOutput, ImportedCache, OutputFile, Place, PlannedBuild,
-    PrunedCache, SecretSource, StoredImage, Wrapping, open_context, open_named_context,
-    read_dockerfile,
+    Annotation, AnnotationOf, ArchiveOutput, ArchiveTo, Attest, AttestationStorage, BuildAgent,
+    BuildContext, BuildError, BuildEvent, BuildEvents, BuildFailure, BuildImage, BuildOutcome,
+    BuildOutput, BuildRequest, BuildSecret, BuildWarning, BuiltDescriptor, BuiltImage, CacheExport,
+    CachePlace, Compression, Difference, DockerfileSource, Exported, FailedStep, FetchImage,
+    FileDifference, FilesOutput, FilesTo, FoundContext, FoundDockerfile, GitKeys, ImageOutput,
+    ImportedCache, Outline, OutputFile, Place, PlannedBuild, ProvenanceOptions, ProvenanceVersion,
+    PrunedCache, Sbom, SecretSource, StoredImage, Target, Wrapping, build_targets, open_context,
+    open_named_context, read_dockerfile, targets_json, warnings_json,
 };
 pub use bundle::{parse_bind, parse_mount};
 pub use container::{

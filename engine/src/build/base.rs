@@ -32,7 +32,8 @@ impl BaseImages for Base<'_> {
         let found = match here {
             // Its registry may have one for that platform.
             Ok(image) if !serves(&image) => match (self.fetch)(name, platform) {
-                Ok(()) => self.engine.resolve_image(name),
+                // Beside the one that is here, if both are of one index.
+                Ok(()) => self.engine.resolve_image_for(name, Some(platform)),
                 Err(_) => Ok(image),
             },
             Err(EngineError::NoImage { .. }) => {
@@ -66,10 +67,18 @@ impl BaseImages for Base<'_> {
                 "layer {layer} of image {name} is not unpacked: load the image again"
             )));
         }
+        let images = self.engine.images().map_err(|error| foreign(name, error))?;
+        let named = match name.parse::<Reference>() {
+            Ok(reference) => images.named(&reference)?,
+            Err(_) => None,
+        };
+        let named = named.filter(|named| named.ids().any(|id| *id == image.id));
+        let index = named.and_then(|named| named.index).map(|index| index.digest);
         Ok(BaseImage {
             name: full_name(name),
             config: image.config,
             diff_ids: image.record.diff_ids,
+            digest: Some(index.unwrap_or(image.record.manifest.digest)),
         })
     }
 }

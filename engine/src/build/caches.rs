@@ -13,6 +13,7 @@ use transfer::{Document, PushRequest, Repository};
 use super::foreign;
 use super::layout::Layout;
 use super::output::Wrapping;
+use super::sweep;
 use crate::{Engine, EngineError, Registries};
 
 /// The largest description of a cache.
@@ -166,10 +167,18 @@ pub(super) fn export(
         CachePlace::Layout { path, tag, .. } => {
             let made = std::fs::create_dir_all(path);
             made.map_err(|source| BuildError::Io { action: "create", path: path.clone(), source })?;
+            let shared = sweep::SharedLayout::lock(path)?;
+            let others = shared
+                .entries()
+                .iter()
+                .filter(|entry| entry.annotations.get(REF_NAME).is_some_and(|other| other != tag));
+            let others = others.cloned().collect();
             let annotations = BTreeMap::from([(REF_NAME.to_owned(), tag.clone())]);
             let images = [ImageToSave { record, annotations, names: Vec::new() }];
-            archive::save_directory(path, &archive_stores, &SavedLayout::new(&images, For::Oci))
-                .map_err(|error| foreign("cannot write the cache", EngineError::Archive(error)))
+            let layout = SavedLayout::new(&images, For::Oci).beside(others);
+            archive::save_directory(path, &archive_stores, &layout)
+                .map_err(|error| foreign("cannot write the cache", EngineError::Archive(error)))?;
+            shared.sweep()
         }
         CachePlace::Registry(name) => {
             let reference: Reference = crate::image::parse_reference(name)

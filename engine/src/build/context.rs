@@ -60,7 +60,7 @@ pub(super) fn context(
         Some(bytes) => patterns(Some(bytes))?,
         None => patterns(read_inside(&root, ".dockerignore")?)?,
     };
-    Ok((Context { root, name, ignore, held }, found))
+    Ok((Context { root, name, ignore, held, source: None }, found))
 }
 
 /// As [`open_named_context`], of a directory that is open.
@@ -70,7 +70,7 @@ pub(super) fn named_context(
     held: Option<Fetched>,
 ) -> Result<Context, BuildError> {
     let ignore = patterns(read_inside(&root, ".dockerignore")?)?;
-    Ok(Context { root, name, ignore, held })
+    Ok(Context { root, name, ignore, held, source: None })
 }
 
 fn patterns(file: Option<Vec<u8>>) -> Result<Patterns, BuildError> {

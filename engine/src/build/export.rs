@@ -1,19 +1,23 @@
 //! Writes the result of a build to where it shall go.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use archive::{For, ImageToSave, Layout};
-use builder::{BuildError, Built, Export, ImageOptions, Plan, Solved, Stores, portable};
-use images::ImageRecord;
-use oci::{Descriptor, Digest, Index, Reference, media_type};
+use builder::attest::{self, Invocation, ProvenanceOptions, Said};
+use builder::{BuildError, Built, Export, ImageOptions, Plan, Request, Solved, Stores, portable};
+use content::Durability;
+use images::{ImageRecord, Named};
+use oci::{Descriptor, Digest, Index, Platform, Reference, media_type};
 use transfer::{PushListRequest, PushRequest};
 
 use super::foreign;
 use super::output::{
-    AnnotationOf, ArchiveOutput, ArchiveTo, BuildOutput, ImageOutput, OutputFile, Wrapping,
+    AnnotationOf, ArchiveOutput, ArchiveTo, AttestationStorage, BuildOutput, FilesOutput, FilesTo,
+    ImageOutput, OutputFile, Wrapping,
 };
 use crate::{EngineError, Registries};
 
@@ -34,12 +38,27 @@ pub enum Exported {
     Cache,
     /// A cache could not be written, which was to be ignored.
     NoCache(String),
+    /// A registry did not take what is said about an image, for which nobody had asked.
+    NotAttested(String),
+}
+
+/// What an output is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// An image that goes to registries.
+    Push,
+    /// An image that does not.
+    Keep,
+    /// The files of an image.
+    Files,
 }
 
 /// One platform's result.
 pub(super) struct Ready {
     pub(super) plan: Plan,
     pub(super) solved: Solved,
+    /// What is in it, once that was looked at.
+    pub(super) content: OnceCell<Vec<Said>>,
 }
 
 /// What the whole of an output is.
@@ -57,6 +76,8 @@ pub struct BuiltDescriptor {
 pub(super) struct Exporter<'a> {
     pub(super) registries: &'a Registries,
     pub(super) stores: &'a Stores,
+    pub(super) request: &'a Request,
+    pub(super) invocation: &'a Invocation,
     pub(super) ready: &'a [Ready],
     /// Whether images hold their cache.
     pub(super) inline: bool,
@@ -72,38 +93,43 @@ impl Exporter<'_> {
         match output {
             BuildOutput::Image(image) => self.image(image).map(Some),
             BuildOutput::Archive(archive) => self.archive(archive).map(Some),
-            BuildOutput::Directory(path) => {
-                self.each_folder(path)?;
-                (self.told)(&Exported::Directory(path.clone()));
-                Ok(None)
-            }
-            BuildOutput::Tar(to) => {
-                let [Ready { plan, solved }] = self.ready else {
-                    return Err(BuildError::Unsupported {
-                        what: "a tar of several platforms".into(),
-                        instead: "a directory has one folder for each",
-                    });
-                };
-                write_file(to, |out| {
-                    builder::export_tree(plan, solved, self.stores, Export::Tar(out))
-                })?;
-                (self.told)(&Exported::Tar);
-                Ok(None)
-            }
+            BuildOutput::Files(files) => self.files(files).map(|()| None),
         }
     }
 
-    fn each_folder(&self, path: &Path) -> Result<(), BuildError> {
-        for Ready { plan, solved } in self.ready {
-            let path = match self.ready.len() {
-                1 => path.to_owned(),
-                _ => path.join(plan.platform().to_string().replace('/', "_")),
-            };
-            let folder = open_output(&path)?;
-            let to = Export::Directory(folder.as_fd());
-            builder::export_tree(plan, solved, self.stores, to)?;
+    fn files(&self, files: &FilesOutput) -> Result<(), BuildError> {
+        match (&files.to, self.ready) {
+            (FilesTo::Directory(path), ready) => {
+                for one in ready {
+                    let path = match ready.len() {
+                        1 => path.to_owned(),
+                        _ => path.join(one.plan.platform().to_string().replace('/', "_")),
+                    };
+                    let folder = open_output(&path)?;
+                    self.tree(files, one, Export::Directory(folder.as_fd()))?;
+                }
+                (self.told)(&Exported::Directory(path.clone()));
+            }
+            (FilesTo::Tar(to), [one]) => {
+                write_file(to, |out| self.tree(files, one, Export::Tar(out)))?;
+                (self.told)(&Exported::Tar);
+            }
+            (FilesTo::Tar(_), _) => {
+                return Err(BuildError::Unsupported {
+                    what: "a tar of several platforms".into(),
+                    instead: "a directory has one folder for each",
+                });
+            }
         }
         Ok(())
+    }
+
+    fn tree(&self, files: &FilesOutput, ready: &Ready, to: Export<'_>) -> Result<(), BuildError> {
+        let Ready { plan, solved, .. } = ready;
+        let said = self.said(ready, None, Purpose::Files, "image")?;
+        let prefix = &files.attestation_prefix;
+        let beside = attest::files_beside(plan, solved, self.stores, &said, prefix)?;
+        builder::export_tree(plan, solved, self.stores, to, &beside)
     }
 
     fn image(&self, image: &ImageOutput) -> Result<BuiltDescriptor, BuildError> {
@@ -111,50 +137,68 @@ impl Exporter<'_> {
         if image.push && names.is_empty() {
             return Err(BuildError::Invalid("tag is needed when pushing to registry".into()));
         }
-        image.wrapping.check(self.ready.len() > 1)?;
-        let [Ready { plan, solved }] = self.ready else {
-            return self.list(image, names);
-        };
-        let options = self.options(&image.wrapping, plan, solved)?;
-        let record = match image.store {
-            true => {
-                let built = builder::write_image(plan, solved, self.stores, &options, &names)?;
-                let record = self.stores.images.get(&built.id)?;
-                (self.told)(&Exported::Stored(built, names.clone()));
-                record
-            }
-            false => builder::assemble_image(plan, solved, self.stores, &options)?,
-        };
-        if image.push {
-            for name in &names {
-                let record = record.clone();
-                let request =
-                    PushRequest { name: name.clone(), record, by_digest: image.by_digest };
-                let stores = self.archive_stores();
-                let client = self.registries.client();
-                let pushed = transfer::push(client, &stores, &request, &transfer::Silent)
-                    .map_err(|error| not_pushed(name, error))?;
-                (self.told)(&Exported::Pushed(name.clone(), pushed.digest));
-            }
+        let purpose = if image.push { Purpose::Push } else { Purpose::Keep };
+        let is_list = self.is_list(image.attestations, &image.wrapping, purpose);
+        image.wrapping.check(is_list)?;
+        let mut records = Vec::new();
+        for ready in self.ready {
+            let options = self.options(&image.wrapping, &ready.plan, &ready.solved)?;
+            let (plan, solved) = (&ready.plan, &ready.solved);
+            let record = match image.store {
+                true => {
+                    let own = if is_list { &[][..] } else { &names };
+                    let built = builder::write_image(plan, solved, self.stores, &options, own)?;
+                    let record = self.stores.images.get(&built.id)?;
+                    (self.told)(&Exported::Stored(built, own.to_vec()));
+                    // What was said before is not what this build says.
+                    ImageRecord { referrers: Vec::new(), ..record }
+                }
+                false => builder::assemble_image(plan, solved, self.stores, &options)?,
+            };
+            let durability = if image.store { Durability::Power } else { Durability::Process };
+            records.push(self.attested(
+                ready,
+                record,
+                &names,
+                purpose,
+                &image.wrapping,
+                durability,
+            )?);
+        }
+        if is_list {
+            return self.list(image, names, records);
+        }
+        let record = records.swap_remove(0);
+        if image.store && !record.referrers.is_empty() {
+            self.stores.images.record(&record)?;
+        }
+        for name in names.iter().filter(|_| image.push) {
+            let request = PushRequest {
+                name: name.clone(),
+                record: record.clone(),
+                by_digest: image.by_digest,
+            };
+            let (client, stores) = (self.registries.client(), self.archive_stores());
+            let pushed = transfer::push(client, &stores, &request, &transfer::Silent)
+                .map_err(|error| not_pushed(name, error))?;
+            (self.told)(&Exported::Pushed(name.clone(), pushed.digest));
+            self.push_referrers(name, &record)?;
         }
         Ok(BuiltDescriptor { id: Some(record.id), descriptor: record.manifest, names })
     }
 
-    /// An image for several platforms: the store has no such thing.
+    /// An index of images and perhaps of what is said about them.
     fn list(
         &self,
         image: &ImageOutput,
         names: Vec<Reference>,
+        records: Vec<ImageRecord>,
     ) -> Result<BuiltDescriptor, BuildError> {
+        let (list, bytes) = index(&records, &image.wrapping, image.attestations)?;
         if image.store {
-            return Err(BuildError::Unsupported {
-                what: "an image for several platforms in the store".into(),
-                instead: "--push, or -o type=oci,dest=FILE",
-            });
+            self.store_list(&records, &list, &bytes, image.attestations, &names)?;
         }
-        let records = self.records(&image.wrapping)?;
-        let (list, bytes) = index(&records, &image.wrapping)?;
-        for name in &names {
+        for name in names.iter().filter(|_| image.push) {
             let request = PushListRequest {
                 name: name.clone(),
                 records: records.clone(),
@@ -166,14 +210,145 @@ impl Exporter<'_> {
             let pushed = transfer::push_list(client, &stores, &request, &transfer::Silent)
                 .map_err(|error| not_pushed(name, error))?;
             (self.told)(&Exported::Pushed(name.clone(), pushed.digest));
+            if image.attestations == AttestationStorage::Referrers {
+                records.iter().try_for_each(|record| self.push_referrers(name, record))?;
+            }
         }
-        Ok(BuiltDescriptor { id: None, descriptor: list, names })
+        let id = match records.as_slice() {
+            [one] => Some(one.id.clone()),
+            _ => None,
+        };
+        Ok(BuiltDescriptor { id, descriptor: list, names })
+    }
+
+    /// Gives names to an index of images that the store has.
+    fn store_list(
+        &self,
+        records: &[ImageRecord],
+        list: &Descriptor,
+        bytes: &[u8],
+        storage: AttestationStorage,
+        names: &[Reference],
+    ) -> Result<(), BuildError> {
+        let staged = self.stores.content.stage(bytes)?;
+        self.stores.content.publish([staged], Durability::Power)?;
+        let host = Platform::host();
+        let own = records.iter().position(|record| record.platform.satisfies(&host)).unwrap_or(0);
+        let others = records.iter().enumerate().filter(|(at, _)| *at != own);
+        let named = Named {
+            id: records[own].id.clone(),
+            others: others.map(|(_, record)| record.id.clone()).collect(),
+            index: Some(list.clone()),
+        };
+        let mut change = self.stores.images.change()?;
+        if storage == AttestationStorage::Referrers {
+            records.iter().try_for_each(|record| change.record(record))?;
+        }
+        for name in names {
+            change.name(name, &named)?;
+        }
+        change.finish()?;
+        let whole = Built { id: list.digest.clone(), manifest: list.clone(), previous: Vec::new() };
+        (self.told)(&Exported::Stored(whole, names.to_vec()));
+        Ok(())
+    }
+
+    /// What nobody asked for is no reason to fail.
+    fn push_referrers(&self, name: &Reference, record: &ImageRecord) -> Result<(), BuildError> {
+        let (client, stores) = (self.registries.client(), self.archive_stores());
+        let is_asked_for = self.request.attest.sbom.is_some()
+            || self.request.attest.provenance.as_ref().is_some_and(|wanted| !wanted.is_default);
+        match transfer::push_referrers(client, &stores, name, record) {
+            Err(error) if is_asked_for => Err(not_pushed(name, error)),
+            Err(error) => {
+                (self.told)(&Exported::NotAttested(error.to_string()));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Whether an output has more than one manifest.
+    fn is_list(&self, storage: AttestationStorage, wrapping: &Wrapping, purpose: Purpose) -> bool {
+        let says = self.provenance_for(purpose, wrapping.docker_types).is_some()
+            || self.request.attest.sbom.is_some();
+        self.ready.len() > 1 || (storage == AttestationStorage::Index && says)
+    }
+
+    /// The provenance that goes with an output.
+    fn provenance_for(&self, purpose: Purpose, docker_types: bool) -> Option<&ProvenanceOptions> {
+        let wanted = self.request.attest.provenance.as_ref()?;
+        let goes = match purpose {
+            Purpose::Push => !(wanted.is_default && docker_types),
+            Purpose::Keep => !wanted.is_default,
+            Purpose::Files => !wanted.only_images,
+        };
+        goes.then_some(wanted)
+    }
+
+    /// All that is said about a result.
+    fn said(
+        &self,
+        ready: &Ready,
+        record: Option<&ImageRecord>,
+        purpose: Purpose,
+        name: &str,
+    ) -> Result<Vec<Said>, BuildError> {
+        let Ready { plan, solved, content } = ready;
+        let mut said = match content.get() {
+            Some(said) => said.clone(),
+            None => {
+                let listed = attest::list_content(plan, solved, self.request, self.stores, name)?;
+                content.get_or_init(|| listed).clone()
+            }
+        };
+        if let Some(options) = self.provenance_for(purpose, false) {
+            let request = self.request;
+            said.push(attest::provenance(plan, solved, request, options, record, self.invocation));
+        }
+        Ok(said)
+    }
+
+    /// An image with what is said about it, as far as that goes with the output.
+    fn attested(
+        &self,
+        ready: &Ready,
+        record: ImageRecord,
+        names: &[Reference],
+        purpose: Purpose,
+        wrapping: &Wrapping,
+        durability: Durability,
+    ) -> Result<ImageRecord, BuildError> {
+        let attests = self.request.attest.sbom.is_some()
+            || self.provenance_for(purpose, wrapping.docker_types).is_some();
+        if !attests {
+            return Ok(record);
+        }
+        if wrapping.docker_types {
+            return Err(BuildError::Invalid(
+                "cannot export attestations with \"oci-mediatypes=false\"".into(),
+            ));
+        }
+        let name = names.first().map_or("image".to_owned(), Reference::familiar);
+        let said = self.said(ready, Some(&record), purpose, &name)?;
+        let subjects = attest::image_subjects(&record, names);
+        let referrer = attest::attach(&record, &subjects, &said, self.stores, durability)?;
+        Ok(ImageRecord { referrers: vec![referrer], ..record })
     }
 
     fn archive(&self, archive: &ArchiveOutput) -> Result<BuiltDescriptor, BuildError> {
         let names = parse_names(&archive.names)?;
-        archive.wrapping.check(self.ready.len() > 1)?;
-        let records = self.records(&archive.wrapping)?;
+        let is_list = self.is_list(archive.attestations, &archive.wrapping, Purpose::Keep);
+        archive.wrapping.check(is_list)?;
+        let mut records = Vec::new();
+        for ready in self.ready {
+            let Ready { plan, solved, .. } = ready;
+            let options = self.options(&archive.wrapping, plan, solved)?;
+            let record = builder::assemble_image(plan, solved, self.stores, &options)?;
+            let (purpose, wrapping) = (Purpose::Keep, &archive.wrapping);
+            let durability = Durability::Process;
+            records.push(self.attested(ready, record, &names, purpose, wrapping, durability)?);
+        }
         let images: Vec<ImageToSave> = records
             .iter()
             .map(|record| ImageToSave {
@@ -186,7 +361,7 @@ impl Exporter<'_> {
             .collect();
         let whole = |id, descriptor| BuiltDescriptor { id, descriptor, names: names.clone() };
         let (layout, whole) = match records.as_slice() {
-            [one] => {
+            [one] if !is_list => {
                 let who = if archive.docker { For::All } else { For::Oci };
                 let whole = whole(Some(one.id.clone()), one.manifest.clone());
                 (Layout::new(&images, who), whole)
@@ -197,7 +372,7 @@ impl Exporter<'_> {
                 ));
             }
             records => {
-                let (mut list, bytes) = index(records, &archive.wrapping)?;
+                let (mut list, bytes) = index(records, &archive.wrapping, archive.attestations)?;
                 let whole = whole(None, list.clone());
                 list.annotations =
                     archive.wrapping.annotations(AnnotationOf::IndexDescriptor, None);
@@ -217,14 +392,6 @@ impl Exporter<'_> {
         }
         (self.told)(&Exported::Archived);
         Ok(whole)
-    }
-
-    fn records(&self, wrapping: &Wrapping) -> Result<Vec<ImageRecord>, BuildError> {
-        let assemble = |Ready { plan, solved }: &Ready| {
-            let options = self.options(wrapping, plan, solved)?;
-            builder::assemble_image(plan, solved, self.stores, &options)
-        };
-        self.ready.iter().map(assemble).collect()
     }
 
     fn options(
@@ -254,10 +421,11 @@ fn not_pushed(name: &Reference, error: transfer::TransferError) -> BuildError {
     foreign(&format!("failed to push {name}"), EngineError::Transfer(error))
 }
 
-/// The index of images for several platforms, and what points at it.
+/// The index of images, and what points at it.
 fn index(
     records: &[ImageRecord],
     wrapping: &Wrapping,
+    storage: AttestationStorage,
 ) -> Result<(Descriptor, Vec<u8>), BuildError> {
     let kind = match wrapping.docker_types {
         true => media_type::DOCKER_INDEX,
@@ -268,11 +436,17 @@ fn index(
         annotations: wrapping.annotations(AnnotationOf::ManifestDescriptor, Some(&record.platform)),
         ..record.manifest.clone()
     };
+    let mut manifests: Vec<Descriptor> = records.iter().map(entry).collect();
+    if storage == AttestationStorage::Index {
+        manifests.extend(records.iter().flat_map(|record| {
+            record.referrers.iter().map(move |said| ::archive::index_entry(record, said))
+        }));
+    }
     let index = Index {
         schema_version: 2,
         media_type: Some(kind.into()),
         artifact_type: None,
-        manifests: records.iter().map(entry).collect(),
+        manifests,
         subject: None,
         annotations: wrapping.annotations(AnnotationOf::Index, None),
     };

@@ -14,13 +14,15 @@ mod output;
 mod platforms;
 mod remote;
 mod runner;
+mod sweep;
 
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
+use builder::attest::Invocation;
 use builder::{BuildCache, Plan, Stores};
 use dockerapi::HostConfig;
-use oci::Digest;
+use oci::{Digest, Timestamp};
 
 pub use builder::{
     Agent as BuildAgent, BuildError, Context as BuildContext, Event as BuildEvent,
@@ -28,8 +30,12 @@ pub use builder::{
     Request as BuildRequest, Secret as BuildSecret, SecretSource,
 };
 
+pub use builder::ProvenanceVersion;
+pub use builder::attest::{Attest, ProvenanceOptions, Sbom};
+pub use builder::outline::{Outline, Target, targets_json};
 pub use builder::portable::ImportedCache;
 pub use builder::remote::Place;
+pub use builder::targets as build_targets;
 pub use builder::{Built as StoredImage, Compression};
 pub use builder::{Difference, FileDifference};
 pub use caches::{CacheExport, CachePlace};
@@ -41,8 +47,8 @@ pub use context::{
 
 pub use export::{BuiltDescriptor, Exported};
 pub use output::{
-    Annotation, AnnotationOf, ArchiveOutput, ArchiveTo, BuildOutput, ImageOutput, OutputFile,
-    Wrapping,
+    Annotation, AnnotationOf, ArchiveOutput, ArchiveTo, AttestationStorage, BuildOutput,
+    FilesOutput, FilesTo, ImageOutput, OutputFile, Wrapping,
 };
 pub use remote::{FoundContext, GitKeys};
 pub(crate) use runner::StepRunner;
@@ -96,6 +102,11 @@ pub struct PlannedBuild {
 }
 
 impl PlannedBuild {
+    /// What the target takes of the caller's.
+    pub fn outline(&self) -> &Outline {
+        &self.plan.outline
+    }
+
     /// Whether files of the main context are needed.
     pub fn uses_context(&self) -> bool {
         self.plan.uses_context()
@@ -143,6 +154,7 @@ impl Engine {
             |error: EngineError| BuildFailure::from(foreign("the data directory", error));
         let stores = self.build_stores().map_err(internal)?;
         let runner = runner::StepRunner::new(self, build).map_err(internal)?;
+        let started = Timestamp::now();
         let mut built = BuiltImage::default();
         let several = planned.len() > 1;
         let mut ready = Vec::new();
@@ -160,11 +172,20 @@ impl Engine {
                     built.warnings.push(warning);
                 }
             }
-            ready.push(export::Ready { plan, solved });
+            ready.push(export::Ready { plan, solved, content: Default::default() });
         }
+        let invocation =
+            Invocation { id: sys::names::random_hex::<16>(), started, finished: Timestamp::now() };
         let inline = build.caches.iter().any(|cache| cache.place.is_none());
-        let exporter =
-            export::Exporter { registries, stores: &stores, ready: &ready, inline, told };
+        let exporter = export::Exporter {
+            registries,
+            stores: &stores,
+            request: &build.request,
+            invocation: &invocation,
+            ready: &ready,
+            inline,
+            told,
+        };
         for output in &build.outputs {
             built.images.extend(exporter.export(output)?);
         }
@@ -212,7 +233,7 @@ impl Engine {
         let stays = |output: &BuildOutput| match output {
             BuildOutput::Image(image) => image.store,
             BuildOutput::Archive(_) => false,
-            BuildOutput::Directory(_) | BuildOutput::Tar(_) => true,
+            BuildOutput::Files(_) => true,
         };
         let is_tidy = build.outputs.iter().all(stays)
             && build.caches.iter().all(|cache| cache.place.is_none())
@@ -258,6 +279,28 @@ impl Engine {
             snapshots: self.snapshots()?.clone(),
         })
     }
+}
+
+/// Findings of the linter as BuildKit's `frontend.lint` has them. `name` and `content` are the
+/// Dockerfile's.
+pub fn warnings_json(warnings: &[BuildWarning], name: &str, content: &[u8]) -> serde_json::Value {
+    let one = |warning: &BuildWarning| {
+        let mut one = serde_json::json!({ "ruleName": warning.rule });
+        for (key, text) in [
+            ("description", warning.description),
+            ("url", &warning.url),
+            ("detail", &warning.message),
+        ] {
+            if !text.is_empty() {
+                one[key] = text.into();
+            }
+        }
+        one["location"] = builder::outline::location(warning.lines);
+        one
+    };
+    let warnings: Vec<serde_json::Value> = warnings.iter().map(one).collect();
+    let source = builder::outline::source(name, content);
+    serde_json::json!({ "warnings": warnings, "sources": [source] })
 }
 
 fn warning(found: &dockerfile::lint::Warning) -> BuildWarning {

@@ -13,10 +13,36 @@ pub enum BuildOutput {
     Image(ImageOutput),
     /// Into an archive of images, or a directory like one.
     Archive(ArchiveOutput),
-    /// The files of the image into a directory, which is made.
+    /// The files of the image.
+    Files(FilesOutput),
+}
+
+/// The files of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilesOutput {
+    /// Where to.
+    pub to: FilesTo,
+    /// How the names of attestations beside them begin.
+    pub attestation_prefix: String,
+}
+
+/// The form of an image's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FilesTo {
+    /// In a directory, which is made.
     Directory(PathBuf),
-    /// The files of the image as a tar.
+    /// In a tar.
     Tar(OutputFile),
+}
+
+/// How an image has its attestations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AttestationStorage {
+    /// Beside it: as manifests that name it as their subject. The image is a plain one.
+    #[default]
+    Referrers,
+    /// In an index with it, as Docker's and BuildKit's are.
+    Index,
 }
 
 /// A file that is written, or standard output.
@@ -39,6 +65,8 @@ pub struct ImageOutput {
     pub push: bool,
     /// Registries get it without tags.
     pub by_digest: bool,
+    /// How it has its attestations.
+    pub attestations: AttestationStorage,
     /// How it is written.
     pub wrapping: Wrapping,
 }
@@ -52,6 +80,8 @@ pub struct ArchiveOutput {
     pub docker: bool,
     /// Where to.
     pub to: ArchiveTo,
+    /// How it has its attestations.
+    pub attestations: AttestationStorage,
     /// How it is written.
     pub wrapping: Wrapping,
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use builder::remote::{self, Fetched, GitOptions, Place, redacted};
-use builder::{BuildError, Context, Secret};
+use builder::{BuildError, Context, Material, Secret};
 use rustix::fs::{Mode, OFlags};
 
 use super::context::{DockerfileSource, FoundDockerfile, context, named_context, read_dockerfile};
@@ -52,13 +52,15 @@ impl Engine {
     ) -> Result<FoundContext, BuildError> {
         match place {
             Place::Http(url) => {
-                let mut file = self.fetch_file(registries, url)?;
-                self.context_of(&mut file.1, &redacted(url), source)
+                let (_fetched, mut file, material) = self.fetch_file(registries, url)?;
+                let (context, found) = self.context_of(&mut file, &redacted(url), source)?;
+                let context = context.map(|context| of(context, material));
+                Ok((context, found))
             }
             Place::Git(_) => {
-                let (folder, fetched) = self.clone_repository(place, keys)?;
+                let (folder, fetched, material) = self.clone_repository(place, keys)?;
                 let (context, file) = context(folder, None, Some(fetched), source)?;
-                Ok((Some(context), file))
+                Ok((Some(of(context, material)), file))
             }
         }
     }
@@ -72,13 +74,13 @@ impl Engine {
     ) -> Result<Context, BuildError> {
         match place {
             Place::Http(url) => {
-                let (_fetched, mut file) = self.fetch_file(registries, url)?;
+                let (_fetched, mut file, material) = self.fetch_file(registries, url)?;
                 let fetched = remote::unpack_archive(self.root(), &redacted(url), &mut file)?;
-                named_context(open(&fetched)?, None, Some(fetched))
+                Ok(of(named_context(open(&fetched)?, None, Some(fetched))?, material))
             }
             Place::Git(_) => {
-                let (folder, fetched) = self.clone_repository(place, keys)?;
-                named_context(folder, None, Some(fetched))
+                let (folder, fetched, material) = self.clone_repository(place, keys)?;
+                Ok(of(named_context(folder, None, Some(fetched))?, material))
             }
         }
     }
@@ -88,26 +90,27 @@ impl Engine {
         &self,
         registries: &Registries,
         url: &str,
-    ) -> Result<(Fetched, std::fs::File), BuildError> {
+    ) -> Result<(Fetched, std::fs::File, Material), BuildError> {
         let got = remote::download(registries.client(), self.root(), url, None)?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(got.fetched.directory(), &got.name, flags, Mode::empty())
             .map_err(|errno| io(&got.name, errno.into()))?;
-        Ok((got.fetched, file.into()))
+        Ok((got.fetched, file.into(), builder::http_material(url, &got.digest)))
     }
 
     fn clone_repository(
         &self,
         place: &Place,
         keys: GitKeys<'_>,
-    ) -> Result<(OwnedFd, Fetched), BuildError> {
+    ) -> Result<(OwnedFd, Fetched, Material), BuildError> {
         let Place::Git(place) = place else { unreachable!("the caller has looked") };
         let stop = AtomicBool::new(false);
         let GitKeys { agent, secrets } = keys;
         let options =
             GitOptions { keep_directory: false, checksum: "", agent, secrets, stop: &stop };
         let cloned = remote::clone(self.root(), place, &options)?;
-        Ok((cloned.folder, cloned.fetched))
+        let material = builder::git_material(&place.repository, &cloned.commit);
+        Ok((cloned.folder, cloned.fetched, material))
     }
 
     fn context_of(
@@ -135,6 +138,10 @@ impl Engine {
         }
         Ok((None, read_dockerfile(DockerfileSource::Bytes(content))?))
     }
+}
+
+fn of(context: Context, material: Material) -> Context {
+    Context { source: Some(material), ..context }
 }
 
 fn open(fetched: &Fetched) -> Result<OwnedFd, BuildError> {

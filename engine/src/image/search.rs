@@ -4,7 +4,7 @@ use oci::{Descriptor, Digest, Reference};
 use transfer::FoundRepository;
 
 use super::registry::parse;
-use crate::{EngineError, Filters, Registries};
+use crate::{Engine, EngineError, Filters, Registries};
 
 /// What to search for.
 #[derive(Debug, Clone, Default)]
@@ -76,6 +76,22 @@ impl Registries {
         };
         let found = repository.referrers(&digest, artifact_type)?;
         Ok((digest, found))
+    }
+}
+
+impl Engine {
+    /// What is said about an image that is here, as [`Registries::referrers`] has it.
+    pub fn referrers(
+        &self,
+        image: &str,
+        artifact_type: Option<&str>,
+    ) -> Result<(Digest, Vec<Descriptor>), EngineError> {
+        let record = self.image_record(image)?;
+        let found = record.referrers.into_iter().map(|said| said.manifest);
+        let fits = |said: &Descriptor| {
+            artifact_type.is_none_or(|kind| said.artifact_type.as_deref() == Some(kind))
+        };
+        Ok((record.manifest.digest, found.filter(fits).collect()))
     }
 }
 

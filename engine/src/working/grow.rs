@@ -92,6 +92,7 @@ impl BaseImages for WithWorking<'_> {
                 name: name.to_owned(),
                 diff_ids: working.image.rootfs.diff_ids.clone(),
                 config: working.image,
+                digest: None,
             }),
             None => self.images.find(name, platform),
         }

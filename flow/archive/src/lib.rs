@@ -35,7 +35,7 @@ pub use change::apply_changes;
 pub use content::Durability;
 pub use error::ArchiveError;
 pub use import::{ImportOptions, Imported, from_layer, import};
-pub use lists::{entries, is_about, list_blobs};
+pub use lists::{entries, index_entry, is_about, list_blobs};
 pub use load::{LoadOptions, Loaded, LoadedImage, load};
 pub use save::{For, ImageToSave, Layout, NamedToSave, save, save_directory, save_names};
 

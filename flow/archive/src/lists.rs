@@ -1,15 +1,13 @@
 //! Indexes that are kept whole: which blobs belong to one.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
+use attestation::{ATTESTATION_MANIFEST, REFERENCE_DIGEST, REFERENCE_TYPE};
 use content::Content;
-use images::{ImageRecord, Images, ImagesError, Named};
-use oci::{Descriptor, Digest, Index, Manifest, media_type};
+use images::{ImageRecord, Images, ImagesError, Named, Referrer};
+use oci::{Descriptor, Digest, Index, Manifest, Platform, media_type};
 
 use crate::MANIFEST_LIMIT;
-
-/// BuildKit's annotation of a manifest that says something about another one: which.
-const ABOUT: &str = "vnd.docker.reference.digest";
 
 /// How deep indexes may stand in indexes.
 const MAX_DEPTH: usize = 4;
@@ -63,7 +61,23 @@ pub(crate) fn companions(
 
 /// The manifest that an entry of an index says something about, if it is of that kind.
 pub fn is_about(entry: &Descriptor) -> Option<Digest> {
-    entry.annotations.get(ABOUT)?.parse().ok()
+    entry.annotations.get(REFERENCE_DIGEST)?.parse().ok()
+}
+
+/// The entry of an index for what is said about one of its images: BuildKit's, which is for a
+/// platform that nobody has.
+pub fn index_entry(record: &ImageRecord, said: &Referrer) -> Descriptor {
+    let unknown = || "unknown".to_owned();
+    let nobodys = Platform { os: unknown(), architecture: unknown(), ..Platform::default() };
+    Descriptor {
+        platform: Some(nobodys),
+        annotations: BTreeMap::from([
+            (REFERENCE_DIGEST.to_owned(), record.manifest.digest.to_string()),
+            (REFERENCE_TYPE.to_owned(), ATTESTATION_MANIFEST.to_owned()),
+        ]),
+        artifact_type: None,
+        ..said.manifest.clone()
+    }
 }
 
 /// All that an index lists, and the indexes in it that can be read list: each with the index that

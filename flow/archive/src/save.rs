@@ -20,7 +20,7 @@ use oci::{Descriptor, Digest, Index, Reference, media_type};
 use serde::Serialize;
 use unpack::tar::{Entry, Kind, Writer};
 
-use crate::{ArchiveError, Stores, layout, list_blobs};
+use crate::{ArchiveError, Stores, index_entry, layout, list_blobs};
 
 /// One image that shall be saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +84,8 @@ impl<'a> Layout<'a> {
             bare.annotations.extend(image.annotations.clone());
             named(bare, &image.names)
         });
-        let index = index(manifests.collect());
+        let index =
+            index(manifests.chain(said(images.iter().map(|image| &image.record))).collect());
         Self { images, index, list: None, others: Vec::new(), has_items: who == For::All }
     }
 
@@ -95,8 +96,19 @@ impl<'a> Layout<'a> {
         bytes: Vec<u8>,
         names: &[Reference],
     ) -> Self {
-        let index = index(named(list.clone(), names));
+        let listed: Vec<Digest> = serde_json::from_slice::<Index>(&bytes)
+            .map(|list| list.manifests.into_iter().map(|entry| entry.digest).collect())
+            .unwrap_or_default();
+        let said = said(images.iter().map(|image| &image.record));
+        let apart = said.filter(|entry| !listed.contains(&entry.digest));
+        let index = index(named(list.clone(), names).into_iter().chain(apart).collect());
         Self { images, index, list: Some((list, bytes)), others: Vec::new(), has_items: false }
+    }
+
+    /// The same, with entries of the index that another layout in its place had.
+    pub fn beside(mut self, others: Vec<Descriptor>) -> Self {
+        self.index.manifests.extend(others);
+        self
     }
 
     fn blobs(&self) -> impl Iterator<Item = &Digest> {
@@ -126,6 +138,7 @@ pub fn save_names(
                 named(Descriptor { platform, ..record.manifest.clone() }, names)
             })),
         }
+        manifests.extend(said(variants.iter().map(|variant| &variant.record)));
         for digest in list_blobs(&stores.content, &stores.images, wanted)? {
             // What is said about an image may not have come with it.
             if stores.content.contains(&digest)? {
@@ -171,7 +184,8 @@ pub fn save(writer: impl Write, stores: &Stores, layout: &Layout<'_>) -> Result<
 
 /// Writes images into a directory, as an OCI layout that other programs read in place.
 ///
-/// What is there of an earlier layout stays, but `index.json` is replaced.
+/// What is there of an earlier layout stays, but `index.json` is replaced. Each file takes the place
+/// of an older one when all of it is there: whoever reads meanwhile sees the one or the other.
 pub fn save_directory(
     folder: &Path,
     stores: &Stores,
@@ -184,18 +198,35 @@ pub fn save_directory(
         create(&folder.join("blobs").join(digest.algorithm().name()))?;
         if written.insert(digest) {
             let mut source = verified(stores, digest)?;
-            let mut out = File::create(folder.join(path(digest))).map_err(write_error)?;
-            io::copy(&mut source, &mut out).map_err(write_error)?;
+            replace(&folder.join(path(digest)), |out| {
+                io::copy(&mut source, out).map(drop).map_err(write_error)
+            })?;
             source.check(stores, digest)?;
         }
     }
-    let write =
-        |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).map_err(write_error);
+    let write = |name: &str, bytes: &[u8]| {
+        replace(&folder.join(name), |out| out.write_all(bytes).map_err(write_error))
+    };
     if let Some((list, bytes)) = &layout.list {
         write(&path(&list.digest), bytes)?;
     }
     write("oci-layout", LAYOUT)?;
     write("index.json", &json("index.json", &layout.index)?)
+}
+
+/// Writes a file that appears when it is whole.
+fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<(), ArchiveError>,
+) -> Result<(), ArchiveError> {
+    let temporary = path.with_extension(format!("{}.tmp", sys::names::random_hex::<8>()));
+    let mut file = File::create_new(&temporary).map_err(write_error)?;
+    let written =
+        write(&mut file).and_then(|()| std::fs::rename(&temporary, path).map_err(write_error));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
 }
 
 /// So that nothing is taken from under us, and nobody waits for us.
@@ -205,6 +236,15 @@ fn lease(stores: &Stores, layout: &Layout<'_>) -> Result<Lease, ArchiveError> {
 }
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// What is said about images.
+fn said<'a>(
+    records: impl Iterator<Item = &'a ImageRecord> + 'a,
+) -> impl Iterator<Item = Descriptor> + 'a {
+    records.flat_map(|record| {
+        record.referrers.iter().map(move |referrer| index_entry(record, referrer))
+    })
+}
 
 /// An entry for each name, or one without.
 fn named(bare: Descriptor, names: &[Reference]) -> Vec<Descriptor> {

@@ -299,5 +299,6 @@ fn record(
         stored_at: Timestamp::now(),
         layers: image.layers.clone(),
         diff_ids,
+        referrers: Vec::new(),
     })
 }

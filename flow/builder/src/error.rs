@@ -59,6 +59,9 @@ pub enum BuildError {
         /// What can be done.
         instead: &'static str,
     },
+    /// What is in an image could not be listed.
+    #[error("cannot list what is in the image")]
+    List(#[from] sbom::SbomError),
     /// There is no such image.
     #[error("{name}: not found; bring it in with `kista load` or `kista import`")]
     NoImage {

@@ -165,6 +165,7 @@ impl BaseImages for Itself<'_> {
                 name: ITSELF.into(),
                 config: self.start.clone(),
                 diff_ids: self.start.rootfs.diff_ids.clone(),
+                digest: None,
             }),
             other => self.images.find(other, platform),
         }

@@ -161,6 +161,7 @@ fn stage(
         stored_at: Timestamp::now(),
         layers: descriptors,
         diff_ids: layers,
+        referrers: Vec::new(),
     };
     Ok((record, blobs.staged))
 }

@@ -33,6 +33,7 @@
 //!
 //! What runs a step is a [`Runner`], what finds base images is [`BaseImages`]: `engine` is both.
 
+pub mod attest;
 mod blobs;
 mod cache;
 mod commit;
@@ -45,6 +46,7 @@ mod grow;
 mod image;
 mod key;
 mod mounts;
+pub mod outline;
 mod owner;
 mod permissions;
 mod plan;
@@ -58,6 +60,7 @@ mod solve;
 mod tree;
 mod verify;
 
+pub use attestation::provenance::{Material, Version as ProvenanceVersion};
 pub use cache::{BuildCache, CacheEntry, Pruned};
 pub use commit::{commit_layer, squash_layers};
 pub use error::{BuildError, Located};
@@ -67,11 +70,11 @@ pub use grow::{Growth, grow};
 pub use image::{
     Built, ImageOptions, assemble as assemble_image, write as write_image, write_config,
 };
-pub use plan::{Plan, plan};
+pub use plan::{Plan, plan, targets};
 pub use request::{
     Agent, BaseImage, BaseImages, Context, Contexts, Request, Secret, SecretSource, Stores,
 };
 pub use run::{RunFailure, RunRequest, Runner, Stream};
-pub use solve::{Export, Solved, export_tree, solve};
+pub use solve::{Export, Solved, export_tree, git_material, http_material, solve};
 pub use unpack::Compression;
 pub use verify::{Difference, FileDifference, differences};

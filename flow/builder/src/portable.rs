@@ -127,6 +127,7 @@ pub fn assemble(
         stored_at: Timestamp::now(),
         layers: descriptors,
         diff_ids: document.layers,
+        referrers: Vec::new(),
     })
 }
 

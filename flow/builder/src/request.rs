@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use attestation::provenance::Material;
+use dockerfile::NetworkMode;
 use dockerfile::ignore::Patterns;
 use dockerfile::lint::LintOptions;
 use oci::{Digest, ImageConfig, Mount, Platform, Timestamp};
 
 use crate::BuildError;
+use crate::attest::Attest;
 use crate::portable::ImportedCache;
 use crate::remote::Fetched;
 
@@ -37,6 +40,8 @@ pub struct Context {
     pub ignore: Patterns,
     /// What goes when the context does.
     pub held: Option<Fetched>,
+    /// Where it was fetched from; `None` for a directory of the machine.
+    pub source: Option<Material>,
 }
 
 /// All directories by name; the main one has the empty name.
@@ -89,6 +94,8 @@ pub struct Agent {
 pub struct Request {
     /// The Dockerfile's bytes.
     pub dockerfile: Vec<u8>,
+    /// What the Dockerfile is called.
+    pub file_name: String,
     /// The stage to build, by name or number; the last one if empty.
     pub target: String,
     /// `--build-arg`.
@@ -105,6 +112,10 @@ pub struct Request {
     pub no_cache: bool,
     /// Nor for these stages.
     pub no_cache_stages: Vec<String>,
+    /// The network of steps that ask for none in particular: default, none or the host's.
+    pub network: NetworkMode,
+    /// Names in the hosts file of steps. Their addresses may change without a step being another.
+    pub host_names: Vec<String>,
     /// Whether steps may ask for `--network=host`.
     pub allow_host_network: bool,
     /// Whether steps may ask for `--security=insecure`.
@@ -128,6 +139,8 @@ pub struct Request {
     pub keep_failed: bool,
     /// All stages are planned, for a check; nothing may be solved then.
     pub all_stages: bool,
+    /// What is said about the image beside it.
+    pub attest: Attest,
 }
 
 impl Request {
@@ -147,6 +160,8 @@ pub struct BaseImage {
     pub config: ImageConfig,
     /// Its layers, all unpacked.
     pub diff_ids: Vec<Digest>,
+    /// Of its index, if it came with one, else of its manifest; one in the making has none.
+    pub digest: Option<Digest>,
 }
 
 /// Finds images.

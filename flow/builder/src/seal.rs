@@ -9,6 +9,7 @@ use std::ffi::CString;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use oci::Timestamp;
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, major, minor, utimensat,
 };
@@ -48,12 +49,47 @@ pub(crate) fn write_changing(
     write_as(folder, None, true, true, out)
 }
 
+/// Writes a plain directory as a tar, with files beside it, which are as old as `time` says or are
+/// new.
+pub(crate) fn write_beside(
+    folder: BorrowedFd<'_>,
+    time: Option<Timestamp>,
+    beside: &[(String, Vec<u8>)],
+    out: impl Write,
+) -> Result<Sealed, BuildError> {
+    let seconds = time.unwrap_or_else(Timestamp::now).unix_seconds();
+    write_all(folder, None, false, false, out, |tar| {
+        for (name, bytes) in beside {
+            let entry = TarEntry {
+                path: name.as_bytes().to_vec(),
+                mode: 0o600,
+                size: bytes.len() as u64,
+                mtime: Time { seconds, nanoseconds: 0 },
+                ..TarEntry::default()
+            };
+            tar.append(&entry, bytes.as_slice())?;
+        }
+        Ok(())
+    })
+}
+
 fn write_as(
     folder: BorrowedFd<'_>,
     epoch: Option<i64>,
     overlay: bool,
     changing: bool,
     out: impl Write,
+) -> Result<Sealed, BuildError> {
+    write_all(folder, epoch, overlay, changing, out, |_| Ok(()))
+}
+
+fn write_all<W: Write>(
+    folder: BorrowedFd<'_>,
+    epoch: Option<i64>,
+    overlay: bool,
+    changing: bool,
+    out: W,
+    last: impl FnOnce(&mut Writer<W>) -> io::Result<()>,
 ) -> Result<Sealed, BuildError> {
     let failed = |error| BuildError::io("write", "the layer")(error);
     let top = Found {
@@ -77,6 +113,7 @@ fn write_as(
         })
     })?;
     let usage = writer.usage;
+    last(&mut writer.tar).map_err(failed)?;
     writer.tar.finish().and_then(|mut out| out.flush()).map_err(failed)?;
     Ok(Sealed { usage })
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use attestation::provenance::Material;
 use oci::{Digest, Timestamp};
 
 use crate::cache::BuildCache;
@@ -27,6 +28,7 @@ mod runs;
 mod stubs;
 
 pub(crate) use layer::{Filling, seal_layer};
+pub use remotes::{git_material, http_material};
 pub(crate) use stubs::Stubs;
 
 /// How many steps go on at once where there are few processors: most of them wait.
@@ -36,6 +38,8 @@ const LEAST_WORKERS: usize = 4;
 #[derive(Debug)]
 pub struct Solved {
     pub(crate) results: Vec<Option<StepResult>>,
+    /// Files and repositories that were added.
+    pub(crate) added: Vec<Material>,
 }
 
 impl Solved {
@@ -83,6 +87,11 @@ impl Tools<'_> {
         let state = self.shared.lock();
         state.results[step].as_ref().map(|result| result.layers.clone()).unwrap_or_default()
     }
+
+    /// Notes what a step adds from elsewhere.
+    pub(crate) fn adds(&self, material: Material) {
+        self.shared.lock().added.push(material);
+    }
 }
 
 struct Shared {
@@ -100,6 +109,7 @@ struct State {
     failed: Option<(StepId, Located)>,
     /// Where steps failed, if the request asks for it.
     kept: HashMap<StepId, FailedStep>,
+    added: Vec<Material>,
 }
 
 impl Shared {
@@ -121,7 +131,7 @@ pub fn solve(
 ) -> Result<Solved, Located> {
     let needs: Vec<Vec<StepId>> = plan.steps.iter().map(|step| step.needs()).collect();
     let mut needed = vec![false; plan.steps.len()];
-    let mut pending: Vec<StepId> = plan.target.into_iter().collect();
+    let mut pending: Vec<StepId> = plan.target.into_iter().chain(plan.scan).collect();
     while let Some(step) = pending.pop() {
         if !std::mem::replace(&mut needed[step], true) {
             pending.extend(&needs[step]);
@@ -136,6 +146,7 @@ pub fn solve(
             left: needed.iter().filter(|needed| **needed).count(),
             failed: None,
             kept: HashMap::new(),
+            added: Vec::new(),
         }),
         changed: Condvar::new(),
     };
@@ -205,7 +216,12 @@ pub fn solve(
         Some((step, error)) => {
             Err(Located { step: state.kept.remove(&step).map(Box::new), ..error })
         }
-        None => Ok(Solved { results: state.results }),
+        None => {
+            let mut added = state.added;
+            added.sort();
+            added.dedup();
+            Ok(Solved { results: state.results, added })
+        }
     }
 }
 
@@ -322,24 +338,30 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Writes the target's whole tree as a tar, or as files below a directory.
+/// Writes the target's whole tree as a tar, or as files below a directory; and `beside` it files
+/// of these names, which take the place of those that the tree has.
 pub fn export_tree(
     plan: &Plan,
     solved: &Solved,
     stores: &Stores,
     to: Export<'_>,
+    beside: &[(String, Vec<u8>)],
 ) -> Result<(), BuildError> {
     let mounts = stores.snapshots.mounts(solved.layers(plan.target), None, true)?;
     let root = runtime::mount_detached(&mounts)?;
     match to {
         Export::Tar(out) => {
             let mut out = std::io::BufWriter::new(out);
-            crate::seal::write(root.as_fd(), None, false, &mut out)?;
+            crate::seal::write_beside(root.as_fd(), plan.epoch, beside, &mut out)?;
             out.flush().map_err(BuildError::io("write", "the archive"))
         }
         Export::Directory(folder) => {
             let tree = crate::tree::Tree { root: root.as_fd(), ignore: None, owners: true };
-            files::copy_all(&tree, folder)
+            files::copy_all(&tree, folder)?;
+            beside.iter().try_for_each(|(name, bytes)| {
+                sys::fs::replace_file(folder, name, bytes, false)
+                    .map_err(BuildError::io("write", name))
+            })
         }
     }
 }

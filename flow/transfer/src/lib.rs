@@ -70,6 +70,7 @@ pub use progress::{LayerState, Progress, Silent};
 pub use pull::{Platforms, PullRequest, Pulled, pull, tags};
 pub use push::{
     PushListRequest, PushNamedRequest, PushRequest, Pushed, push, push_list, push_named,
+    push_referrers,
 };
 pub use repository::Repository;
 pub use search::FoundRepository;

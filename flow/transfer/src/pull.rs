@@ -355,5 +355,6 @@ fn record(stores: &Stores, image: Coming) -> Result<ImageRecord, TransferError> 
         stored_at: Timestamp::now(),
         layers: image.manifest.layers,
         diff_ids,
+        referrers: Vec::new(),
     })
 }

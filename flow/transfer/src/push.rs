@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use archive::Stores;
 use content::{Content, Lease, SharedLock, StoreLock};
-use images::{ImageRecord, ImagesError, Named};
+use images::{ImageRecord, ImagesError, Named, Referrer};
 use oci::{Descriptor, Digest, Reference};
 
 use crate::document::{Document, Fetched, MAX_BYTES};
@@ -91,10 +91,14 @@ pub fn push_list(
     let target = Target::new(client, &request.name, request.by_digest)?;
     let lock = StoreLock::shared(stores.content.root())?;
     let mut sent = Sent::default();
+    let list = parsed(request.bytes.clone(), &request.list)?;
     for record in &request.records {
         sent.add(stores, record)?;
+        for said in record.referrers.iter().filter(|said| is_listed(&list, &said.manifest.digest)) {
+            sent.add_referrer(stores, said)?;
+        }
     }
-    sent.documents.push(parsed(request.bytes.clone(), &request.list)?);
+    sent.documents.push(list);
     let pushed = target.bring(stores, sent, lock, progress)?;
     for record in &request.records {
         target.remember(stores, record)?;
@@ -102,7 +106,8 @@ pub fn push_list(
     Ok(pushed)
 }
 
-/// Brings what a name stands for to a repository: of an index all images, then the index.
+/// Brings what a name stands for to a repository: of an index all images, then the index; at last
+/// what is said about the images.
 pub fn push_named(
     client: &Client,
     stores: &Stores,
@@ -117,6 +122,7 @@ pub fn push_named(
         sent.add(stores, &record)?;
         let pushed = target.bring(stores, sent, lock, progress)?;
         target.remember(stores, &record)?;
+        push_referrers(client, stores, &request.name, &record)?;
         return Ok(Pushed { is_partial: request.named.index.is_some(), ..pushed });
     };
     let pushed = target.bring(stores, sent, lock, progress)?;
@@ -126,7 +132,37 @@ pub fn push_named(
         Ok(_) | Err(ImagesError::NoRecord { .. }) => change.finish()?,
         Err(error) => return Err(error.into()),
     }
+    for id in request.named.ids() {
+        if let Ok(record) = stores.images.get(id) {
+            push_referrers(client, stores, &request.name, &record)?;
+        }
+    }
     Ok(pushed)
+}
+
+/// Brings what is said about an image to the repository that has the image, after it.
+///
+/// A registry that does not list referrers by itself gets the index that lists them.
+/// distribution-spec 1.1.1, "Pushing Manifests with Subject".
+pub fn push_referrers(
+    client: &Client,
+    stores: &Stores,
+    name: &Reference,
+    record: &ImageRecord,
+) -> Result<(), TransferError> {
+    if record.referrers.is_empty() {
+        return Ok(());
+    }
+    let target = Target::new(client, name, true)?;
+    for said in &record.referrers {
+        let lock = StoreLock::shared(stores.content.root())?;
+        let mut sent = Sent::default();
+        sent.add_referrer(stores, said)?;
+        let document = sent.documents[0].clone();
+        target.bring(stores, sent, lock, &Silent)?;
+        target.repository.list_referrer(&record.manifest.digest, &document)?;
+    }
+    Ok(())
 }
 
 /// Where something is pushed to.
@@ -216,6 +252,14 @@ impl Sent {
         Ok(())
     }
 
+    /// Adds what is said about an image.
+    fn add_referrer(&mut self, stores: &Stores, said: &Referrer) -> Result<(), TransferError> {
+        let bytes = stores.content.read(&said.manifest.digest, MAX_BYTES)?;
+        self.others.extend(said.blobs.iter().cloned());
+        self.documents.push(parsed(bytes, &said.manifest)?);
+        Ok(())
+    }
+
     fn unite(&mut self) {
         let mut seen = HashSet::new();
         for list in [&mut self.layers, &mut self.others] {
@@ -223,6 +267,13 @@ impl Sent {
             // "Non-Distributable Layers".
             list.retain(|blob| !is_foreign(blob) && seen.insert(blob.digest.clone()));
         }
+    }
+}
+
+fn is_listed(list: &Fetched, digest: &Digest) -> bool {
+    match &list.document {
+        Document::Index(index) => index.manifests.iter().any(|entry| entry.digest == *digest),
+        Document::Manifest(_) => false,
     }
 }
 

@@ -229,9 +229,10 @@ pub struct Run {
 }
 
 /// `RUN --network`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum NetworkMode {
     /// What the build was told.
+    #[default]
     Default,
     /// No network but loopback.
     None,

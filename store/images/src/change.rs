@@ -39,8 +39,22 @@ impl Change {
     }
 
     /// As [`Images::record`].
+    ///
+    /// What is said about the image's manifest stays, unless the record has something newer.
     pub fn record(&mut self, record: &ImageRecord) -> Result<(), ImagesError> {
-        self.write("records", &record::file_name(&record.id), record)
+        let file = record::file_name(&record.id);
+        let before = match record.referrers.is_empty() {
+            // One that is damaged is replaced.
+            true => self.images.record_of(&record.id).ok().flatten(),
+            false => None,
+        };
+        match before.filter(|before| before.manifest.digest == record.manifest.digest) {
+            Some(before) => {
+                let referrers = before.referrers;
+                self.write("records", &file, &ImageRecord { referrers, ..record.clone() })
+            }
+            None => self.write("records", &file, record),
+        }
     }
 
     /// As [`Images::tag`].

@@ -35,7 +35,7 @@ use rustix::io::Errno;
 
 pub use change::Change;
 pub use names::Named;
-pub use record::ImageRecord;
+pub use record::{ImageRecord, Referrer};
 
 /// Why an image could not be found, named or forgotten.
 #[derive(Debug, thiserror::Error)]

@@ -26,11 +26,33 @@ pub struct ImageRecord {
     pub layers: Vec<Descriptor>,
     /// The layers by DiffID, lowest first, as in the configuration.
     pub diff_ids: Vec<Digest>,
+    /// What is said about the manifest: attestations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub referrers: Vec<Referrer>,
+}
+
+/// A manifest that is about another one, which it names as its subject, with all of its blobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Referrer {
+    /// Points at it; with the type of its artifact.
+    pub manifest: Descriptor,
+    /// Its configuration, and what it says.
+    pub blobs: Vec<Descriptor>,
 }
 
 impl ImageRecord {
-    /// The digests of all blobs that the image is made of; the roots of garbage collection.
+    /// The digests of all blobs that the image is made of, and of what is said about it; the roots
+    /// of garbage collection.
     pub fn blobs(&self) -> impl Iterator<Item = &Digest> {
+        let said = self.referrers.iter().flat_map(|referrer| {
+            std::iter::once(&referrer.manifest.digest)
+                .chain(referrer.blobs.iter().map(|blob| &blob.digest))
+        });
+        self.own_blobs().chain(said)
+    }
+
+    /// The digests of the blobs that the image itself is made of.
+    pub fn own_blobs(&self) -> impl Iterator<Item = &Digest> {
         [&self.manifest.digest, &self.id]
             .into_iter()
             .chain(self.layers.iter().map(|layer| &layer.digest))

@@ -31,6 +31,7 @@ fn image(seed: &str) -> ImageRecord {
         stored_at: Timestamp::from_unix(seed.len() as i64, 0),
         layers: vec![Descriptor::new(media_type::OCI_LAYER, layer.clone(), 9)],
         diff_ids: vec![layer],
+        referrers: Vec::new(),
     }
 }
 

@@ -7,9 +7,10 @@ use std::sync::atomic::AtomicBool;
 
 use engine::{BuiltImage, Engine, Exported, Registries};
 
+use super::call::{self, Called};
 use super::failure::{self, Failed};
 use super::progress::{Kind, Printer};
-use super::{check, debug, report, verify, wishes};
+use super::{debug, report, verify, wishes};
 use crate::command::{Arity, Call, Command};
 use crate::flags::{
     Bytes, Choice, Integer, List, Refused, RefusedSwitch, SwapBytes, Switch, Text, Ulimits, Words,
@@ -18,7 +19,6 @@ use crate::flags::{
 use crate::image::{Board, Stream, Way, pull};
 use crate::ui::{Exit, Ui};
 
-const ATTESTATIONS: &str = "attestations come with a later piece of work";
 const NOT_HERE: &str = "there are no builders to choose from: Kista builds in this process";
 const DONE: &str = "steps leave no containers behind";
 
@@ -31,8 +31,8 @@ flags! {
         allow: List = long("allow"),
         /// Annotate the image ([manifest|manifest-descriptor|index|index-descriptor[PLATFORM]:]KEY=VALUE)
         annotation: List = long("annotation"),
-        /// Attach attestations
-        attest: Refused = long("attest").later(ATTESTATIONS, &[]),
+        /// Say something about the image beside it (type=provenance|sbom[,KEY=VALUE])
+        attest: List = long("attest"),
         /// Set a build argument (NAME=VALUE, or NAME from the environment)
         build_arg: List = long("build-arg"),
         /// Add a named context (NAME=PATH, URL, docker-image://REFERENCE, oci-layout://PATH)
@@ -43,7 +43,7 @@ flags! {
         cache_from: List = long("cache-from"),
         /// Write a cache to another place (type=local,dest=PATH, type=registry,ref=REFERENCE, type=inline)
         cache_to: List = long("cache-to"),
-        /// What to do: build or check
+        /// What to do: build, check, outline or targets; with ,format=json as JSON
         call: Text = long("call"),
         /// Cgroup to put commands below
         cgroup_parent: Text = long("cgroup-parent"),
@@ -96,8 +96,8 @@ flags! {
         policy: Refused = long("policy").later("policies come with a later piece of work", &[]),
         /// How progress is shown: auto, plain, tty, rawjson, quiet
         progress: Text = long("progress"),
-        /// Attach a provenance attestation
-        provenance: Refused = long("provenance").later(ATTESTATIONS, &["", "false", "0"]),
+        /// Say how the image came to be (true, false, mode=min|max[,builder-id=URI][,version=v1|v0.2])
+        provenance: Text = long("provenance"),
         /// Fetch base images anew
         pull: Switch = long("pull"),
         /// Push the image under each of its names
@@ -108,8 +108,8 @@ flags! {
         resource: Refused = long("resource").later("the flags for single limits are there", &[]),
         /// Without effect unless false
         rm: RefusedSwitch = long("rm").refused(DONE, &["true"]).hidden(),
-        /// Attach a list of what is in the image
-        sbom: Refused = long("sbom").later(ATTESTATIONS, &["", "false", "0"]),
+        /// Say what is in the image (true, false, or generator=IMAGE)
+        sbom: Text = long("sbom"),
         /// Let commands mount a secret (id=ID[,src=FILE|,env=VARIABLE])
         secret: List = long("secret"),
         /// Security options
@@ -143,19 +143,15 @@ impl Command for BuildArgs {
             Ok(kind) => kind,
             Err(text) => return ui.fail(format_args!("ERROR: {text}")),
         };
-        let only_check = match (self.call.as_deref(), self.check.is_on()) {
-            (None | Some("build"), check) => check,
-            (Some("check" | "lint"), _) => true,
-            (Some(other), _) => {
-                return ui.fail(format_args!(
-                    "ERROR: --call={other} is not supported yet: build and check are there"
-                ));
-            }
+        let method = if self.check.is_on() { "check" } else { self.call.text() };
+        let called = match Called::parse(method) {
+            Ok(called) => called,
+            Err(text) => return ui.fail(format_args!("ERROR: {text}")),
         };
         let files = (self.iidfile.clone(), self.metadata_file.clone());
         let (pull, verify) = (self.pull.is_on(), self.verify.is_on());
         let shell = self.debug_shell.clone();
-        if let Some(why) = debug::refusal(&shell, only_check || verify) {
+        if let Some(why) = debug::refusal(&shell, called.is_some() || verify) {
             return ui.fail(format_args!("ERROR: {why}"));
         }
         let mut printer = Printer::new(kind, ui);
@@ -172,8 +168,8 @@ impl Command for BuildArgs {
             }
         };
         wanted.build.request.keep_failed = shell.is_on();
-        if only_check {
-            return check::run(wanted, &engine, call, printer.into_ui());
+        if let Some(called) = called {
+            return call::run(called, wanted, &engine, call, printer.into_ui());
         }
         if verify {
             return verify::run(wanted, pull, &engine, call, printer);

@@ -1,9 +1,10 @@
-//! `build --check`: what the linter says, and nothing is built.
+//! `build --call check`: what the linter says, and nothing is built.
 
 use std::io::{self, Write};
 
 use engine::Engine;
 
+use super::call::{Called, pretty};
 use super::failure::{self, Failed};
 use super::wishes::Wanted;
 use crate::command::Call;
@@ -12,6 +13,7 @@ use crate::ui::{Exit, Ui};
 
 /// Prints the findings; the exit code is 1 if there are any.
 pub(super) fn run(
+    called: Called,
     wanted: Wanted,
     engine: &Engine,
     call: &Call<'_>,
@@ -32,6 +34,14 @@ pub(super) fn run(
     let mut warnings = planned.warnings;
     warnings.sort_by_key(|warning| warning.lines);
     let mut out = ui.out();
+    let exit = match warnings.is_empty() || called.ignores_status {
+        true => Exit::Success,
+        false => Exit::Failure(1),
+    };
+    if called.json {
+        let found = engine::warnings_json(&warnings, &file.name, &file.content);
+        return pretty(&found, &mut out).map(|_| exit);
+    }
     match warnings.len() {
         0 => writeln!(out, "Check complete, no warnings found.")?,
         1 => writeln!(out, "Check complete, 1 warning has been found!")?,
@@ -45,5 +55,5 @@ pub(super) fn run(
         writeln!(out, "\n{}\n", warning.message)?;
         write!(out, "{}", dockerfile::show_source(&file.name, &file.content, warning.lines))?;
     }
-    Ok(if warnings.is_empty() { Exit::Success } else { Exit::Failure(1) })
+    Ok(exit)
 }

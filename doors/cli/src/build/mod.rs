@@ -1,7 +1,9 @@
 //! `kista build`, and what is around it.
 
 mod args;
+mod attests;
 mod caches;
+mod call;
 mod check;
 mod contexts;
 mod debug;

@@ -4,8 +4,8 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use engine::{
-    Annotation, AnnotationOf, ArchiveOutput, ArchiveTo, BuildError, BuildOutput, Compression,
-    ImageOutput, OutputFile, Wrapping,
+    Annotation, AnnotationOf, ArchiveOutput, ArchiveTo, AttestationStorage, BuildError,
+    BuildOutput, Compression, FilesOutput, FilesTo, ImageOutput, OutputFile, Wrapping,
 };
 use oci::Platform;
 
@@ -17,7 +17,7 @@ pub(super) struct Flags<'a> {
     pub(super) annotations: &'a [String],
     pub(super) load: bool,
     pub(super) push: bool,
-    /// Whether the build is for several platforms, which the store has no images for.
+    /// Whether the build is for several platforms.
     pub(super) several: bool,
 }
 
@@ -54,6 +54,7 @@ impl Flags<'_> {
                 BuildOutput::Image(image) => {
                     if image.push {
                         image.wrapping.compression.get_or_insert(Compression::Gzip);
+                        // Who pushes several seldom runs them here.
                         image.store &= !self.several;
                     }
                     if image.push && image.names.is_empty() {
@@ -61,16 +62,10 @@ impl Flags<'_> {
                             "tag is needed when pushing to registry".into(),
                         ));
                     }
-                    if image.store && self.several {
-                        return Err(BuildError::Unsupported {
-                            what: "an image for several platforms in the store".into(),
-                            instead: "--push, or -o type=oci,dest=FILE",
-                        });
-                    }
                     &mut image.wrapping
                 }
                 BuildOutput::Archive(archive) => &mut archive.wrapping,
-                BuildOutput::Directory(_) | BuildOutput::Tar(_) => continue,
+                BuildOutput::Files(_) => continue,
             };
             wrapping.annotations.extend(shared.iter().cloned());
         }
@@ -89,8 +84,8 @@ impl Flags<'_> {
             && !only.contains('=')
         {
             return Ok(Some(match only.as_str() {
-                "-" => BuildOutput::Tar(OutputFile::Standard),
-                path => BuildOutput::Directory(path.into()),
+                "-" => files(FilesTo::Tar(OutputFile::Standard), ""),
+                path => files(FilesTo::Directory(path.into()), ""),
             }));
         }
         let mut pairs = Vec::new();
@@ -128,8 +123,13 @@ impl Flags<'_> {
         };
         match kind {
             "cacheonly" if to.is_none() => Ok(None),
-            "local" => Ok(Some(BuildOutput::Directory(folder(to)?))),
-            "tar" => Ok(Some(BuildOutput::Tar(file(to)?))),
+            "local" | "tar" => {
+                let to = match kind {
+                    "local" => FilesTo::Directory(folder(to)?),
+                    _ => FilesTo::Tar(file(to)?),
+                };
+                Ok(Some(files(to, attributes.take("attestation-prefix").unwrap_or_default())))
+            }
             "image" | "registry" if to.is_none() => {
                 let is_image = kind == "image";
                 let image = ImageOutput {
@@ -137,6 +137,7 @@ impl Flags<'_> {
                     push: attributes.switch("push", !is_image)?,
                     by_digest: attributes.switch("push-by-digest", false)?,
                     store: attributes.switch("store", is_image)?,
+                    attestations: attributes.attestations()?,
                     wrapping: attributes.wrapping()?,
                 };
                 // Images of the store are unpacked.
@@ -145,10 +146,13 @@ impl Flags<'_> {
             }
             "docker" if to.is_none() => {
                 let (names, wrapping) = (attributes.names(self.tags), attributes.wrapping()?);
-                Ok(Some(BuildOutput::Image(ImageOutput { names, wrapping, ..self.stored() })))
+                let attestations = attributes.attestations()?;
+                let image = ImageOutput { names, wrapping, attestations, ..self.stored() };
+                Ok(Some(BuildOutput::Image(image)))
             }
             "docker" | "oci" => {
                 let names = attributes.names(self.tags);
+                let attestations = attributes.attestations()?;
                 let mut wrapping = attributes.wrapping()?;
                 let docker = kind == "docker";
                 if !docker {
@@ -158,12 +162,31 @@ impl Flags<'_> {
                     true => ArchiveTo::File(file(to)?),
                     false => ArchiveTo::Layout(folder(to)?),
                 };
-                Ok(Some(BuildOutput::Archive(ArchiveOutput { names, docker, to, wrapping })))
+                Ok(Some(BuildOutput::Archive(ArchiveOutput {
+                    names,
+                    docker,
+                    to,
+                    attestations,
+                    wrapping,
+                })))
             }
             "image" | "registry" | "cacheonly" => Err("dest makes no sense".into()),
             "" => Err("type is required for output".into()),
             other => Err(format!("unknown type {other:?}")),
         }
+    }
+}
+
+fn files(to: FilesTo, prefix: &str) -> BuildOutput {
+    BuildOutput::Files(FilesOutput { to, attestation_prefix: prefix.to_owned() })
+}
+
+/// What Go reads as a truth value.
+pub(super) fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
     }
 }
 
@@ -190,9 +213,21 @@ impl<'a> Attributes<'a> {
     pub(super) fn switch(&mut self, key: &str, default: bool) -> Result<bool, String> {
         match self.take(key) {
             None => Ok(default),
-            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
-            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
-            Some(other) => Err(format!("non-bool value for {key}: {other}")),
+            Some(text) => boolean(text).ok_or_else(|| format!("non-bool value for {key}: {text}")),
+        }
+    }
+
+    fn attestations(&mut self) -> Result<AttestationStorage, String> {
+        // BuildKit's older form, without a subject, is not written.
+        if !self.switch("oci-artifact", true)? {
+            return Err("oci-artifact=false is not supported: leave it out".into());
+        }
+        match self.take("attestation-storage") {
+            None | Some("referrers") => Ok(AttestationStorage::Referrers),
+            Some("index") => Ok(AttestationStorage::Index),
+            Some(other) => Err(format!(
+                "attestation-storage {other:?} is not supported: referrers and index are there"
+            )),
         }
     }
 
@@ -306,10 +341,10 @@ mod tests {
     fn outputs_are_read() {
         let stored = ImageOutput { store: true, ..ImageOutput::default() };
         assert_eq!(Flags::default().read().unwrap(), [BuildOutput::Image(stored)]);
-        assert_eq!(read("out"), Ok(vec![BuildOutput::Directory("out".into())]));
-        assert_eq!(read("-"), Ok(vec![BuildOutput::Tar(OutputFile::Standard)]));
-        let tar = BuildOutput::Tar(OutputFile::Path("a".into()));
-        assert_eq!(read("type=tar,dest=a"), Ok(vec![tar]));
+        let files = |to| Ok(vec![super::files(to, "")]);
+        assert_eq!(read("out"), files(FilesTo::Directory("out".into())));
+        assert_eq!(read("-"), files(FilesTo::Tar(OutputFile::Standard)));
+        assert_eq!(read("type=tar,dest=a"), files(FilesTo::Tar(OutputFile::Path("a".into()))));
         assert_eq!(read("type=cacheonly"), Ok(vec![]));
         for text in ["type=local", "type=x", "a,b", "type=image,foo=bar", "type=image,push=x"] {
             assert!(read(text).is_err(), "{text}");
@@ -345,7 +380,6 @@ mod tests {
         assert_eq!(both.len(), 2);
         let list = flags(false, true, true).unwrap();
         assert!(matches!(&list[1], BuildOutput::Image(image) if image.push && !image.store));
-        assert!(flags(true, false, true).unwrap_err().contains("several platforms"));
     }
 
     #[test]

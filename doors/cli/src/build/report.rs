@@ -31,6 +31,10 @@ pub(super) fn tell(exported: &Exported, printer: &Printer<'_>) {
         Exported::NoCache(why) => {
             printer.internal("exporting cache", &format!("WARNING: it was not written: {why}"));
         }
+        Exported::NotAttested(why) => printer.internal(
+            "exporting attestation manifest",
+            &format!("WARNING: the registry did not take it: {why}"),
+        ),
         Exported::Tar => printer.internal("exporting to client tarball", "done"),
     }
 }

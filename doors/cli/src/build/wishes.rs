@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use dockerapi::HostConfig;
+use dockerfile::NetworkMode;
 use engine::{
     BuildAgent, BuildError, BuildImage, BuildRequest, BuildSecret, Engine, FoundDockerfile,
     GitKeys, Registries, SecretSource,
@@ -12,7 +13,7 @@ use oci::Platform;
 use super::args::BuildArgs;
 use super::outputs::Flags;
 use super::progress::Printer;
-use super::{caches, contexts};
+use super::{attests, caches, contexts};
 
 /// A build, and the Dockerfile for messages.
 pub(super) struct Wanted {
@@ -71,6 +72,13 @@ pub(super) fn read(
     request.secrets = args.secret.0.iter().map(|text| secret(text)).collect::<Result<_, _>>()?;
     request.agents = args.ssh.0.iter().map(|text| agent(text)).collect::<Result<_, _>>()?;
     let network = args.network.text();
+    request.network = match network {
+        "none" => NetworkMode::None,
+        "host" => NetworkMode::Host,
+        _ => NetworkMode::Default,
+    };
+    let name = |text: &String| text.split(['=', ':']).next().unwrap_or_default().to_owned();
+    request.host_names = args.add_host.0.iter().map(name).collect();
     // Who says that all commands are on the host's network allows it to each of them.
     request.allow_host_network |= network == "host";
     let host = HostConfig {
@@ -109,6 +117,8 @@ pub(super) fn read(
     }
     printer.internal("[internal] load .dockerignore", "transferring context: done");
     request.dockerfile.clone_from(&file.content);
+    request.file_name.clone_from(&file.name);
+    request.attest = attests::read(&args.attest.0, args.provenance.text(), args.sbom.text())?;
     let flags = Flags {
         outputs: &args.output.0,
         tags: &args.tag.0,

@@ -16,6 +16,8 @@ flags! {
     ReferrersArgs {
         /// Only artifacts of this type
         artifact_type: Text = long("artifact-type"),
+        /// Those of the image that is here, without asking a registry
+        local: Switch = long("local"),
         /// Print as `table`, `table TEMPLATE`, `json` or a Go template
         format: Text = long("format"),
         /// Only digests
@@ -39,7 +41,11 @@ impl Command for ReferrersArgs {
     fn run(self, args: Vec<String>, call: &Call<'_>, ui: &mut Ui) -> io::Result<Exit> {
         let image = args.into_iter().next().unwrap_or_default();
         let wanted = Some(self.artifact_type.text()).filter(|kind| !kind.is_empty());
-        let found = match call.registries().referrers(&image, wanted) {
+        let found = match self.local.is_on() {
+            true => call.engine().and_then(|engine| engine.referrers(&image, wanted)),
+            false => call.registries().referrers(&image, wanted),
+        };
+        let found = match found {
             Ok((_, found)) => found,
             Err(error) => return ui.fail(chain(&error)),
         };

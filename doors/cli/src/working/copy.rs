@@ -115,7 +115,7 @@ fn host() -> Result<BuildContext, BuildError> {
     let root: OwnedFd = std::fs::File::open("/")
         .map_err(|source| BuildError::Io { action: "open", path: "/".into(), source })?
         .into();
-    Ok(BuildContext { root, name: None, ignore: Default::default(), held: None })
+    Ok(BuildContext { root, name: None, ignore: Default::default(), held: None, source: None })
 }
 
 /// A source as a path from the root; a URL stays one for `ADD`.

@@ -48,6 +48,16 @@ pub(crate) enum RemoteSource {
     Git { place: GitPlace, keep_directory: bool, checksum: String },
 }
 
+impl RemoteSource {
+    /// Its URL, without a password.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::Http { url, .. } => redacted(url),
+            Self::Git { place, .. } => redacted(&place.repository),
+        }
+    }
+}
+
 /// One source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SourcePath {

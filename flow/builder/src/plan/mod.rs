@@ -4,25 +4,29 @@
 //! No step is run and no file of a context is read here.
 
 mod arguments;
+mod capture;
 mod copy;
 mod names;
 mod run;
+mod scan;
 mod scope;
 mod stage;
 mod stages;
 #[cfg(test)]
 mod tests;
 
+use attestation::provenance::Material;
 use dockerfile::lint::{LintOptions, Linter, Warning};
 use dockerfile::{Dockerfile, Lines};
 use oci::{Digest, History, ImageConfig, Platform, Timestamp};
 
+use crate::outline::{Outline, Target};
 use crate::request::{BaseImages, Request};
 use crate::{BuildError, Located, StepId};
 
 pub(crate) use copy::{CopyAction, RemoteSource, SourcePath};
 pub(crate) use run::{MountFrom, PlannedMount, RunAction};
-pub(crate) use stage::set_env;
+pub(crate) use stage::{is_secret, set_env};
 pub(crate) use stages::evaluate;
 
 /// What is to be done.
@@ -38,8 +42,16 @@ pub struct Plan {
     pub(crate) history: Vec<PlannedHistory>,
     /// Nothing in the image is younger.
     pub(crate) epoch: Option<Timestamp>,
+    /// The images that stages start from or copy from.
+    pub(crate) images: Vec<Material>,
+    /// How many of the steps are the image's own; those after them list what is in it.
+    pub(crate) image_steps: usize,
+    /// The step that lists what is in the image, if another image does that.
+    pub(crate) scan: Option<StepId>,
     /// What the linter found.
     pub warnings: Vec<Warning>,
+    /// What the target takes of the caller's.
+    pub outline: Outline,
 }
 
 impl Plan {
@@ -157,6 +169,21 @@ impl Step {
     }
 }
 
+/// The stages that a Dockerfile can be asked for. Nothing is evaluated.
+pub fn targets(dockerfile: &[u8]) -> Result<Vec<Target>, Located> {
+    Ok(crate::outline::targets(&parse(dockerfile, &LintOptions::none())?))
+}
+
+fn parse(bytes: &[u8], options: &LintOptions) -> Result<Dockerfile, Located> {
+    if bytes.is_empty() {
+        return Err(BuildError::Invalid("the Dockerfile cannot be empty".into()).into());
+    }
+    dockerfile::parse(bytes, options).map_err(|error| {
+        let lines = Some(error.lines).filter(|lines| lines.first > 0);
+        Located { error: Box::new(error.into()), lines, step: None }
+    })
+}
+
 /// Evaluates a Dockerfile for a request. Base images are asked for here.
 pub fn plan(request: &Request, images: &dyn BaseImages) -> Result<Plan, Located> {
     if request.dockerfile.is_empty() {
@@ -167,10 +194,7 @@ pub fn plan(request: &Request, images: &dyn BaseImages) -> Result<Plan, Located>
         Some(options) => options.clone(),
         None => LintOptions::of_file(&request.dockerfile).map_err(invalid)?,
     };
-    let file = dockerfile::parse(&request.dockerfile, &options).map_err(|error| {
-        let lines = Some(error.lines).filter(|lines| lines.first > 0);
-        Located { error: Box::new(error.into()), lines, step: None }
-    })?;
+    let file = parse(&request.dockerfile, &options)?;
     let mut linter = Linter::new(options);
     linter.extend(file.warnings.iter().cloned());
     let platform = request.platform.clone().unwrap_or_else(Platform::host);

@@ -197,6 +197,7 @@ impl Stages<'_> {
                     target = format!("/run/secrets/{name}");
                 }
                 let mode = mount.mode.unwrap_or(0o400);
+                self.capture.mounts_secret(index, &id, mount.required, step.lines);
                 MountFrom::Secret { id, required: mount.required, mode, uid, gid, variable, file }
             }
             MountKind::Ssh => {
@@ -211,6 +212,7 @@ impl Stages<'_> {
                     }));
                 }
                 let id = if mount.id.is_empty() { "default".to_owned() } else { mount.id };
+                self.capture.mounts_agent(index, &id, mount.required, step.lines);
                 MountFrom::Agent { id, required: mount.required }
             }
         };

@@ -13,6 +13,7 @@ use super::names::{Counter, shown};
 use super::scope::Scope;
 use super::stages::Stages;
 use super::{Action, PlannedHistory, Setting, Step};
+use crate::outline::{Argument, description};
 use crate::{BuildError, Located, StepId};
 
 /// Takes a finding.
@@ -205,6 +206,16 @@ impl Stages<'_> {
                         text += &format!("={value}");
                         stage.scope.set(&pair.key, value.clone());
                     }
+                    let argument = Argument {
+                        name: pair.key.clone(),
+                        description: description(&step.comments, &pair.key),
+                        value: value.clone().unwrap_or_default(),
+                        lines: step.lines,
+                    };
+                    let is_inherited = pair.value.is_none()
+                        && !self.request.arguments.contains_key(&pair.key)
+                        && self.globals.get(&pair.key).is_some();
+                    self.capture.declares(index, argument, is_inherited);
                     stage.declared.push(ArgPair { key: pair.key.clone(), value });
                     texts.push(text);
                 }
@@ -426,8 +437,17 @@ fn check_legacy(pair: &KeyValue, step: &Instruction, report: Report<'_>) {
     }
 }
 
-/// Whether a variable's name tells of something that should not be in an image.
+/// A variable whose name tells of something that should not be in an image.
 fn check_secret(keyword: &str, key: &str, step: &Instruction, report: Report<'_>) {
+    if is_secret(key) {
+        let message =
+            format!("Do not use ARG or ENV instructions for sensitive data ({keyword} {key:?})");
+        report(Rule::SecretsUsedInArgOrEnv, step.lines, message);
+    }
+}
+
+/// Whether a variable's name tells of something that nobody else should know.
+pub(crate) fn is_secret(key: &str) -> bool {
     const SECRET: [&str; 10] = [
         "apikey",
         "auth",
@@ -442,11 +462,7 @@ fn check_secret(keyword: &str, key: &str, step: &Instruction, report: Report<'_>
     ];
     let lower = key.to_lowercase();
     let has = |words: &[&str]| lower.split('_').any(|word| words.contains(&word));
-    if has(&SECRET) && !has(&["public", "file", "version"]) {
-        let message =
-            format!("Do not use ARG or ENV instructions for sensitive data ({keyword} {key:?})");
-        report(Rule::SecretsUsedInArgOrEnv, step.lines, message);
-    }
+    has(&SECRET) && !has(&["public", "file", "version"])
 }
 
 /// Only the last of several counts: the warning is about the one before.

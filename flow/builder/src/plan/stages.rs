@@ -1,15 +1,18 @@
 //! From the target backwards: which stages are needed, and where each starts from.
 
+use attestation::provenance::Material;
+use attestation::{digest_set, package_url, reference_url};
 use dockerfile::lint::{Linter, Rule};
 use dockerfile::{Dockerfile, Lexer, suggest};
 use oci::{ContainerDefaults, ImageConfig, Platform, Reference};
 
 use super::arguments;
+use super::capture::Capture;
 use super::names::Counter;
 use super::scope::Scope;
 use super::stage::Stage;
 use super::{Action, Origin, Plan, PlannedHistory, Step, target_name};
-use crate::request::{BaseImages, Request};
+use crate::request::{BaseImage, BaseImages, Request};
 use crate::{BuildError, Located, StepId};
 
 /// How long a chain of stages that need each other may be.
@@ -29,6 +32,9 @@ pub(super) struct Stages<'a> {
     done: Vec<Progress>,
     depth: usize,
     pub(super) steps: Vec<Step>,
+    /// The images that were found.
+    sources: Vec<Material>,
+    pub(super) capture: Capture,
 }
 
 enum Progress {
@@ -95,7 +101,10 @@ pub(crate) fn evaluate(
         done: file.stages.iter().map(|_| Progress::New).collect(),
         depth: 0,
         steps: Vec::new(),
+        sources: Vec::new(),
+        capture: Capture::default(),
     };
+    stages.capture = Capture::new(file, &request.arguments, &stages.globals);
     stages.expand_bases(linter)?;
     let target = match request.target.as_str() {
         "" => file.stages.len() - 1,
@@ -114,19 +123,27 @@ pub(crate) fn evaluate(
     let result = stages.evaluate(target, linter)?.clone();
     let mut config = result.config;
     config.config.labels.extend(request.labels.clone());
+    let images = std::mem::take(&mut stages.sources);
+    let outline = stages.capture.outline(file, target);
+    let image_steps = stages.steps.len();
+    let scan = stages.scan(result.top)?;
     Ok(Plan {
         steps: stages.steps,
         target: result.top,
         config,
         history: result.history,
         epoch,
+        images,
+        image_steps,
+        scan,
         warnings: Vec::new(),
+        outline,
     })
 }
 
 impl Stages<'_> {
     fn expand_bases(&mut self, linter: &mut Linter) -> Result<(), Located> {
-        for stage in &self.file.stages {
+        for (index, stage) in self.file.stages.iter().enumerate() {
             let fail = |message| Located::at(stage.lines)(BuildError::Invalid(message));
             let expanded = self
                 .lexer
@@ -136,6 +153,7 @@ impl Stages<'_> {
             if expanded.text.is_empty() {
                 return Err(fail(format!("base name ({}) should not be blank", stage.base)));
             }
+            self.capture.uses_arguments(index, &expanded.matched);
             self.bases.push(expanded.text);
         }
         Ok(())
@@ -198,6 +216,7 @@ impl Stages<'_> {
             if self.file.stages.len() == 1 { String::new() } else { self.stage_name(index) };
         let counter = |total| Counter { stage: shown.clone(), total, done: 0 };
         if let Some(earlier) = earlier {
+            self.capture.uses_stage(index, earlier);
             let below = self.evaluate(earlier, linter)?.clone();
             let mut start = below.inherit(counter(0));
             start.counter.total = super::stage::count(stage, &start.triggers);
@@ -236,7 +255,7 @@ impl Stages<'_> {
     }
 
     /// A step that stands for an image; none for one without layers.
-    fn base_step(
+    pub(super) fn base_step(
         &mut self,
         name: String,
         lines: dockerfile::Lines,
@@ -261,13 +280,15 @@ impl Stages<'_> {
     }
 
     /// An image by the name that a Dockerfile calls it.
-    fn image(
-        &self,
+    pub(super) fn image(
+        &mut self,
         name: &str,
         platform: &Platform,
     ) -> Result<crate::request::BaseImage, BuildError> {
         if let Some(stands_for) = self.request.image_contexts.get(name) {
-            return self.images.find(stands_for, platform);
+            let image = self.images.find(stands_for, platform)?;
+            self.note_image(&image, name, platform);
+            return Ok(image);
         }
         if self.request.contexts.contains_key(name) {
             return Err(BuildError::Unsupported {
@@ -280,17 +301,34 @@ impl Stages<'_> {
                 "failed to parse stage name {name:?}: invalid reference format"
             )));
         }
-        self.images.find(name, platform)
+        let image = self.images.find(name, platform)?;
+        self.note_image(&image, name, platform);
+        Ok(image)
+    }
+
+    /// Remembers what an image is; `name` is what the Dockerfile calls it.
+    fn note_image(&mut self, image: &BaseImage, name: &str, platform: &Platform) {
+        let Some(digest) = &image.digest else { return };
+        let uri = match image.name.parse::<Reference>() {
+            Ok(reference) => reference_url("docker", &reference, Some(platform)),
+            // One that was loaded for this build alone.
+            Err(_) => package_url("oci", name, "", &[("platform", &platform.to_string())]),
+        };
+        let material = Material { uri, digest: digest_set(digest) };
+        if !self.sources.contains(&material) {
+            self.sources.push(material);
+        }
     }
 
     /// `FROM --platform`.
-    fn stage_platform(&self, index: usize, linter: &mut Linter) -> Result<Platform, Located> {
+    fn stage_platform(&mut self, index: usize, linter: &mut Linter) -> Result<Platform, Located> {
         let stage = &self.file.stages[index];
         let Some(text) = &stage.platform else { return Ok(self.platform.clone()) };
         let fail = |message| Located::at(stage.lines)(BuildError::Invalid(message));
         let expanded =
             self.lexer.expand(text, &self.globals).map_err(|error| fail(error.to_string()))?;
         arguments::check_from(stage, &expanded, &self.globals, self.file, linter);
+        self.capture.uses_arguments(index, &expanded.matched);
         if expanded.text.is_empty() {
             return Err(fail(format!("empty platform value from expression {text}")));
         }
@@ -342,6 +380,7 @@ impl Stages<'_> {
                     "cannot {what} from stage {from:?}, it needs to be defined before current stage {name:?}"
                 )));
             }
+            self.capture.uses_stage(user, index);
             return Ok(Origin::Step(self.evaluate(index, linter)?.top));
         }
         if from == "scratch" {

@@ -27,6 +27,7 @@ impl BaseImages for Images {
             name: "docker.io/library/base:latest".into(),
             config,
             diff_ids: vec![content::sha256(b"layer")],
+            digest: Some(content::sha256(b"index")),
         })
     }
 }

@@ -24,6 +24,8 @@ pub struct Response {
     pub name: String,
     /// When the server says that it was changed; else the beginning of time.
     pub modified: Timestamp,
+    /// Of its content; by the algorithm of the checksum, if one was given.
+    pub digest: Digest,
 }
 
 /// Fetches a file, with the time that its server gives and mode 600.
@@ -59,7 +61,7 @@ pub fn download(
     let time = Timespec { tv_sec: modified.unix_seconds(), tv_nsec: 0 };
     let times = Timestamps { last_access: time, last_modification: time };
     rustix::fs::futimens(file.as_fd(), &times).map_err(failed())?;
-    Ok(Response { fetched, name, modified })
+    Ok(Response { fetched, name, modified, digest: actual })
 }
 
 fn failed_io(name: &str, error: std::io::Error) -> BuildError {

@@ -100,6 +100,7 @@ impl Tools<'_> {
                 if let Some(pinned) = &pinned
                     && let Some(known) = self.known(id, pinned, &below)?
                 {
+                    self.adds_pinned(copy);
                     return Ok(known);
                 }
                 let held: Vec<Held> = copy

@@ -2,6 +2,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use attestation::provenance::Material;
+use attestation::{DigestSet, digest_set};
 use oci::Digest;
 
 use super::Tools;
@@ -43,6 +45,7 @@ impl Tools<'_> {
                 })?;
                 let root = &self.stores.root;
                 let response = remote::download(client, root, url, checksum.as_ref())?;
+                self.adds(http_material(url, &response.digest));
                 Ok(Held {
                     folder: None,
                     path: SourcePath { path: literal(&response.name), kept: None },
@@ -60,6 +63,7 @@ impl Tools<'_> {
                     stop: self.stop,
                 };
                 let cloned = remote::clone(&self.stores.root, place, &options)?;
+                self.adds(git_material(&place.repository, &cloned.commit));
                 let identity = keep_directory.then(|| {
                     format!("git {} {} {}", place.repository, cloned.commit, place.subdirectory)
                 });
@@ -97,6 +101,34 @@ impl Tools<'_> {
         }
         Some(self.copy_key(under, copy, &key.finish().to_string()))
     }
+
+    /// Notes the sources of such a copy, which were not fetched.
+    pub(super) fn adds_pinned(&self, copy: &CopyAction) {
+        for source in &copy.remotes {
+            match source {
+                RemoteSource::Http { url, checksum: Some(digest) } => {
+                    self.adds(http_material(url, digest));
+                }
+                RemoteSource::Git { place, .. } => {
+                    let commit = place.commit().unwrap_or_default();
+                    self.adds(git_material(&place.repository, commit));
+                }
+                RemoteSource::Http { checksum: None, .. } => {}
+            }
+        }
+    }
+}
+
+/// A file of a web server, without the password in its URL.
+pub fn http_material(url: &str, digest: &Digest) -> Material {
+    Material { uri: remote::redacted(url), digest: digest_set(digest) }
+}
+
+/// A commit of a repository.
+pub fn git_material(repository: &str, commit: &str) -> Material {
+    let algorithm = if commit.len() == 64 { "sha256" } else { "sha1" };
+    let digest = DigestSet::from([(algorithm.to_owned(), commit.to_owned())]);
+    Material { uri: remote::redacted(repository), digest }
 }
 
 /// A name that is no pattern.

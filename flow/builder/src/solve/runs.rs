@@ -1,5 +1,6 @@
 //! `RUN`: a command in a container whose writes become the layer.
 
+use dockerfile::NetworkMode;
 use oci::Digest;
 
 use super::stubs::Stubs;
@@ -98,15 +99,24 @@ impl Tools<'_> {
 
     /// The key of a command: what lies below, all that it sees, and nothing of secrets.
     fn run_key(&self, below: &[Digest], run: &RunAction) -> Result<Digest, BuildError> {
+        // Who asks for none in particular has that of the build; addresses of hosts are left out:
+        // as BuildKit does.
+        let network = match run.network {
+            NetworkMode::Default => self.request.network,
+            own => own,
+        };
         let mut key = KeyHasher::new("run");
         key.layers(below)
             .list(&run.arguments)
             .list(&run.environment)
             .part(&run.directory)
             .part(&run.user)
-            .part(format!("{:?} {:?}", run.network, run.security))
+            .part(format!("{network:?} {:?}", run.security))
             .list(&self.epoch_part())
             .number(run.mounts.len() as u64);
+        if !self.request.host_names.is_empty() {
+            key.part("hosts").list(&self.request.host_names);
+        }
         if let Some((name, content)) = &run.script {
             key.part(name).part(content);
         }

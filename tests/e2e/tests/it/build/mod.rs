@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use testkit::{Kista, Output};
 
+mod attest;
 mod cache;
+mod call;
 mod carried;
 mod contexts;
 mod copies;

@@ -74,20 +74,24 @@ fn what_is_not_there_is_refused() {
     let kista = Kista::with_busybox();
     let context = Context::new("FROM busybox\n", &[]);
     for (arguments, text) in [
-        (&["--sbom", "true"][..], "--sbom is not supported yet"),
-        (&["--squash"], "--squash is not supported"),
+        (&["--squash"][..], "--squash is not supported"),
         (&["--builder", "remote"], "--builder is not supported"),
     ] {
         context.build(&kista, arguments).fails(125, text);
     }
     for (arguments, text) in [
         (&["-o", "type=image,foo=bar"][..], "the attribute \"foo\" of this output"),
-        (&["--platform", "linux/amd64,linux/arm64"], "several platforms in the store"),
         (&["-o", "type=oci,compression=estargz"], "compression \"estargz\" is not supported"),
         (&["--cache-to", "type=gha"], "local, registry and inline are there"),
         (&["--annotation", "index:a=b"], "index annotations not supported for single platform"),
         (&["--ssh", "x=/etc/passwd"], "the key file /etc/passwd is not supported yet"),
-        (&["--call", "outline"], "--call=outline is not supported yet"),
+        (&["--call", "what"], "unknown method \"what\" for --call"),
+        (&["--attest", "type=other"], "unknown attestation type \"other\""),
+        (&["--provenance", "mode=most"], "invalid mode \"most\""),
+        (
+            &["--sbom", "true", "-o", "type=oci,dest=/dev/null,oci-mediatypes=false"],
+            "cannot export attestations with \"oci-mediatypes=false\"",
+        ),
         (&["--push"], "tag is needed when pushing to registry"),
         (&["--progress", "loud"], "invalid progress mode"),
         (&["-t", "UPPER"], "invalid tag \"UPPER\""),
@@ -325,6 +329,25 @@ fn several_platforms_are_one_index() {
     let to = folder.to_str().unwrap();
     context.build(&kista, &["--platform", "linux/amd64,linux/arm64", "-o", to]).ok();
     assert!(folder.join("linux_amd64/amd64").exists() && folder.join("linux_arm64/arm64").exists());
+    // In the store they are variants under one name.
+    context.build(&kista, &["--platform", "linux/amd64,linux/arm64", "-t", "both"]).ok();
+    for (platform, architecture) in [("linux/arm64", "arm64"), ("linux/amd64", "amd64")] {
+        let shown = ["image", "inspect", "-f", "{{.Architecture}}", "--platform", platform, "both"];
+        assert_eq!(kista.ok(&shown), architecture);
+    }
+    // A base that comes from a registry keeps all of its platforms, whatever is built upon it.
+    kista.ok(&["rmi", "-f", &name]);
+    let upon = Context::new(&format!("FROM {name}\nLABEL y=1\n"), &[]);
+    for platforms in ["linux/amd64,linux/arm64", "linux/arm64"] {
+        upon.build(&kista, &["--pull", "--platform", platforms, "-o", "type=cacheonly"]).ok();
+        for architecture in ["amd64", "arm64"] {
+            let wanted = format!("linux/{architecture}");
+            let shown =
+                ["image", "inspect", "-f", "{{.Architecture}}", "--platform", &wanted, &name];
+            assert_eq!(kista.ok(&shown), architecture);
+        }
+        assert_eq!(kista.format("{{.Architecture}}", &name), "amd64");
+    }
     // Commands of a processor that this machine does not have.
     let foreign = Context::new("FROM scratch\nRUN [\"/x\"]\n", &[]);
     let text = "this machine runs no programs for linux/s390x";
