@@ -8,6 +8,7 @@ use std::error::Error;
 use std::io;
 
 use cgroups::CgroupError;
+use resctrl::ResctrlError;
 use runtime::RuntimeError;
 use seccomp::SeccompError;
 
@@ -52,6 +53,9 @@ pub(crate) enum OciError {
     /// Something else about its cgroup.
     #[error("unable to apply cgroup configuration")]
     Cgroup(#[source] CgroupError),
+    /// Something about its group of caches and memory bandwidth.
+    #[error("unable to apply Intel RDT configuration")]
+    Resctrl(#[source] ResctrlError),
     /// Its system call filter is not one.
     #[error("unable to init seccomp")]
     Seccomp(#[from] SeccompError),
@@ -87,6 +91,17 @@ impl From<CgroupError> for OciError {
             | CgroupError::Path { .. }
             | CgroupError::Property { .. } => Self::Limit(error),
             error => Self::Cgroup(error),
+        }
+    }
+}
+
+impl From<ResctrlError> for OciError {
+    fn from(error: ResctrlError) -> Self {
+        match error {
+            ResctrlError::Value { field, problem } => {
+                Self::Config { field: format!("linux.intelRdt.{field}"), problem }
+            }
+            error => Self::Resctrl(error),
         }
     }
 }

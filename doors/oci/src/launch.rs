@@ -4,7 +4,7 @@
 //! read and check everything          nothing has happened
 //! mkdir <root>/<id>, lock            from here on a failure undoes, in reverse
 //! config.json, state.json            what `delete` needs if we are killed below
-//! cgroup
+//! cgroup, resctrl
 //! runtime::create_in                 its hooks: prestart, createRuntime, createContainer
 //! state.json with `init`, pid file, terminal
 //! create: the process is left waiting       run: it is started
@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 use oci::Timestamp;
 use oci::runtime::{Hooks, NamespaceKind, Process, Spec};
+use resctrl::Resctrl;
 use runtime::hooks::HookPoint;
 use runtime::{Container, Created, Mover, Options, Parent, Rootfs, StartHandle, Stdio};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen};
@@ -204,6 +205,9 @@ impl<'a> Making<'a> {
         let filter =
             filter.map(|filter| seccomp::compile(filter, seccomp::Arch::NATIVE)).transpose()?;
         let group = cgroup::Plan::new(context, parsed.id(), &bundle.spec)?;
+        if let Some(plan) = rdt_plan(parsed.id(), &bundle.spec)? {
+            plan.settle()?;
+        }
         let making = Self {
             context,
             way,
@@ -224,7 +228,7 @@ impl<'a> Making<'a> {
         let unit = making.group.as_ref().and_then(cgroup::Plan::unit);
         let nobody = |_| Ok(());
         let mover = cgroup::Attacher::is_needed(unit).then_some(Mover(&nobody));
-        making.with_container(parsed.id(), None, mover, |container| {
+        making.with_container(parsed.id(), (None, None), mover, |container| {
             Ok(runtime::check(container, &making.bundle.dir)?)
         })?;
         Ok(making)
@@ -233,7 +237,7 @@ impl<'a> Making<'a> {
     fn with_container<T>(
         &self,
         id: &str,
-        cgroup: Option<&cgroups::Cgroup>,
+        (cgroup, resctrl): (Option<&cgroups::Cgroup>, Option<&resctrl::Group>),
         mover: Option<Mover<'_>>,
         act: impl FnOnce(&Container<'_>) -> Result<T, OciError>,
     ) -> Result<T, OciError> {
@@ -246,6 +250,7 @@ impl<'a> Making<'a> {
             rootfs: Rootfs::Directory(&self.bundle.rootfs),
             seccomp: self.filter.as_ref(),
             cgroup,
+            resctrl,
             mover,
             stdio: if terminal { Stdio::Terminal { size: None } } else { Stdio::Inherit },
             parent: Parent::Own,
@@ -267,11 +272,27 @@ impl<'a> Making<'a> {
             created: Timestamp::now(),
             cgroup: self.group.as_ref().map(|plan| plan.path.to_string()),
             unit: self.group.as_ref().and_then(cgroup::Plan::unit).map(str::to_owned),
+            resctrl: None,
             shares_pids: shares_pids(spec),
             annotations: spec.annotations.clone(),
             hooks: later_hooks(spec.hooks.as_ref()),
             init: None,
         }
+    }
+
+    /// Makes the group of caches and memory bandwidth, which is written down first.
+    fn make_resctrl(
+        &self,
+        entry: &Entry,
+        lock: &Lock<'_>,
+        record: &mut Record,
+    ) -> Result<Option<resctrl::Group>, OciError> {
+        let Some(plan) = rdt_plan(&entry.id, &self.bundle.spec)? else { return Ok(None) };
+        let settled = plan.settle()?;
+        record.resctrl = Some(settled.place().clone());
+        lock.write_record(record)?;
+        // What fails there has removed what it made: others may be in what has the name by now.
+        Ok(Some(settled.make().inspect_err(|_| record.resctrl = None)?))
     }
 
     /// Makes everything, in the order of the drawing above.
@@ -301,6 +322,7 @@ impl<'a> Making<'a> {
                 );
             }
         }
+        let rdt = self.make_resctrl(entry, lock, record)?;
         let listener = match self.way {
             Way::Create => Some(listen_in(entry)?),
             Way::Detach | Way::Stay => None,
@@ -309,7 +331,8 @@ impl<'a> Making<'a> {
         let attacher = cgroup::Attacher::of(record.unit.as_deref())?;
         let attach = |pid| attacher.as_ref().map_or(Ok(()), |attacher| attacher.attach(pid));
         let mover = attacher.as_ref().map(|_| Mover(&attach));
-        let created = self.with_container(&entry.id, group.as_ref(), mover, |container| {
+        let groups = (group.as_ref(), rdt.as_ref());
+        let created = self.with_container(&entry.id, groups, mover, |container| {
             Ok(runtime::create_in(container, &self.bundle.dir)?)
         })?;
         if let Some(group) = &mut group {
@@ -335,6 +358,13 @@ impl<'a> Making<'a> {
         let running = let_go(created, self.way, listener, notify)?;
         Ok((pid, running))
     }
+}
+
+/// What `linux.intelRdt` asks for.
+fn rdt_plan<'a>(id: &'a str, spec: &'a Spec) -> Result<Option<resctrl::Plan<'a>>, OciError> {
+    let wanted = spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
+    let plan = |wanted| Ok(resctrl::Plan::new(Resctrl::find()?, id, wanted)?);
+    wanted.map(plan).transpose()
 }
 
 /// Leaves the process waiting, or starts it.

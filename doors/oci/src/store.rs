@@ -72,6 +72,9 @@ pub(crate) struct Record {
     /// The systemd unit that the cgroup belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unit: Option<String>,
+    /// Its group of caches and memory bandwidth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resctrl: Option<resctrl::Place>,
     /// Whether the container has the caller's pid namespace or another's: then the end of its
     /// first process is not the end of all.
     #[serde(default)]

@@ -70,6 +70,7 @@ fn main() {
             },
             seccomp: filter.as_ref(),
             cgroup: cgroup.as_ref(),
+            resctrl: None,
             mover: None,
             stdio: Stdio::Inherit,
             parent: Parent::Own,

@@ -45,6 +45,17 @@ pub(crate) fn born_in(
         .host(|| "enter the cgroup".into())
 }
 
+/// Moves a child into the container's group of caches and memory bandwidth; what takes its place
+/// later is born there.
+pub(crate) fn enter_resctrl(
+    group: Option<&resctrl::Group>,
+    child: Pid,
+) -> Result<(), RuntimeError> {
+    group
+        .map_or(Ok(()), |group| group.add(child))
+        .map_err(|source| RuntimeError::Resctrl { source })
+}
+
 /// The caller, hidden from others as long as this lives, so that a child of it is from its first
 /// instant: it may be born into the sight of a container's processes (CVE-2016-9962).
 pub(crate) struct Hidden {

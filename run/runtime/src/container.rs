@@ -24,6 +24,9 @@ pub struct Container<'a> {
     /// The cgroup, made and limited already. The container enters it; `linux.resources` and
     /// `linux.cgroupsPath` of the spec are not looked at.
     pub cgroup: Option<&'a cgroups::Cgroup>,
+    /// The group of caches and memory bandwidth, made already: of `linux.intelRdt`, which is not
+    /// looked at beyond whether it is there.
+    pub resctrl: Option<&'a resctrl::Group>,
     /// Who moves init into the cgroup, where it may not enter by itself.
     pub mover: Option<Mover<'a>>,
     /// Standard input, output and error; [`Stdio::Terminal`] exactly if `process.terminal`.
@@ -63,6 +66,8 @@ pub struct Exec<'a> {
     pub seccomp: Option<&'a seccomp::Program>,
     /// The container's cgroup; without it the process stays in the caller's.
     pub cgroup: Option<&'a cgroups::Cgroup>,
+    /// The container's group of caches and memory bandwidth, likewise.
+    pub resctrl: Option<&'a resctrl::Group>,
     /// `linux.memoryPolicy` of the container, which no process inherits that is not its init's
     /// child.
     pub memory_policy: Option<&'a MemoryPolicy>,

@@ -8,7 +8,7 @@ use rustix::net::SocketType;
 use sys::process::{Child, CloneFlags};
 
 use crate::birth::{self, Hidden};
-use crate::error::Step;
+use crate::error::{Step, spec_error};
 use crate::hooks::{self, HookPoint};
 use crate::idmap::IdMap;
 use crate::init::{self, Init};
@@ -42,6 +42,9 @@ pub fn check(container: &Container<'_>, bundle: &Path) -> Result<(), RuntimeErro
 
 fn make(container: &Container<'_>, bundle: Option<&Path>) -> Result<Created, RuntimeError> {
     let mut plan = Plan::new(container, bundle)?;
+    if plan.linux.intel_rdt.is_some() && container.resctrl.is_none() {
+        return Err(spec_error("linux.intelRdt", "there is no group for it"));
+    }
     let filter = container.spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
     if let Some((path, metadata)) = notify::path_of(filter, container.seccomp)? {
         let state = &hooks::state(container, bundle, "creating", 0);
@@ -119,7 +122,8 @@ fn make(container: &Container<'_>, bundle: Option<&Path>) -> Result<Created, Run
             source::map_inner(&plan, mount as usize, tree.as_fd(), user.as_ref())
         }
     };
-    let outcome = lent
+    let outcome = birth::enter_resctrl(container.resctrl, child.pid)
+        .and(lent)
         .and_then(|lent| provide(&plan, &child, near.as_fd(), lent))
         .and_then(|()| birth::await_ready(near.as_fd(), perform));
     birth::conclude(outcome, child, near, container.parent, |pid| {

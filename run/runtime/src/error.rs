@@ -42,6 +42,12 @@ pub enum RuntimeError {
         /// Why.
         source: io::Error,
     },
+    /// The process could not enter its group of caches and memory bandwidth.
+    #[error("unable to apply Intel RDT configuration")]
+    Resctrl {
+        /// Why.
+        source: resctrl::ResctrlError,
+    },
     /// Something in the root file system is not what it must be.
     #[error("{0}")]
     Refused(String),

@@ -75,7 +75,8 @@ fn add(request: &Exec<'_>, listener: Option<&Listener<'_>>) -> Result<Created, R
     };
     drop(hidden);
     let near = near.expect("taken only in the child");
-    let outcome = birth::await_ready(near.as_fd(), |_| Err(message::out_of_turn()));
+    let outcome = birth::enter_resctrl(request.resctrl, child.pid)
+        .and_then(|()| birth::await_ready(near.as_fd(), |_| Err(message::out_of_turn())));
     birth::conclude(outcome, child, near, request.parent, |pid| {
         plan.limits.apply_scheduler(Some(pid))
     })

@@ -67,6 +67,7 @@ pub use error::{ExecError, ExecErrorKind, RuntimeError};
 pub use exec::{exec, exec_notifying};
 pub use idmap::write as write_id_maps;
 pub use limits::{RESOURCES, cpu_mask};
+pub use memory::{MEMORY_FLAGS, MEMORY_MODES};
 pub use notify::Listener;
 pub use options::MOUNT_OPTIONS;
 pub use start::StartHandle;

@@ -13,8 +13,8 @@ pub(crate) struct NodePolicy {
     nodes: Vec<u64>,
 }
 
-/// linux/mempolicy.h.
-const MODES: [(&str, u32); 7] = [
+/// The modes that are known, as linux/mempolicy.h has them.
+pub const MEMORY_MODES: [(&str, u32); 7] = [
     ("MPOL_DEFAULT", 0),
     ("MPOL_PREFERRED", 1),
     ("MPOL_BIND", 2),
@@ -23,7 +23,8 @@ const MODES: [(&str, u32); 7] = [
     ("MPOL_PREFERRED_MANY", 5),
     ("MPOL_WEIGHTED_INTERLEAVE", 6),
 ];
-const FLAGS: [(&str, u32); 3] = [
+/// The flags that are known.
+pub const MEMORY_FLAGS: [(&str, u32); 3] = [
     ("MPOL_F_NUMA_BALANCING", 1 << 13),
     ("MPOL_F_RELATIVE_NODES", 1 << 14),
     ("MPOL_F_STATIC_NODES", 1 << 15),
@@ -42,10 +43,10 @@ impl NodePolicy {
         let number = |names: &[(&str, u32)], name: &str| {
             names.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
         };
-        let mut mode =
-            number(&MODES, &wanted.mode).ok_or_else(|| wrong("mode", "mode", &wanted.mode))?;
+        let mut mode = number(&MEMORY_MODES, &wanted.mode)
+            .ok_or_else(|| wrong("mode", "mode", &wanted.mode))?;
         for flag in &wanted.flags {
-            mode |= number(&FLAGS, flag).ok_or_else(|| wrong("flags", "flag", flag))?;
+            mode |= number(&MEMORY_FLAGS, flag).ok_or_else(|| wrong("flags", "flag", flag))?;
         }
         let nodes = match wanted.nodes.as_str() {
             "" => Vec::new(),

@@ -125,9 +125,6 @@ impl<'a> Plan<'a> {
             crate::devices::check(device, index)?;
         }
         crate::netdevices::check(&linux.net_devices, &namespaces)?;
-        if linux.intel_rdt.is_some() {
-            return Err(spec_error("linux.intelRdt", "resctrl is not supported"));
-        }
         if let Some(label) = linux.mount_label.as_deref().filter(|label| !label.is_empty()) {
             crate::label::need_selinux("linux.mountLabel")?;
             // Those of the kernel's own file systems are the policy's affair.

@@ -52,6 +52,10 @@ pub enum Need {
     Systemd,
     /// A controller of huge pages, in whatever version the machine has.
     HugetlbCgroup,
+    /// A resctrl file system at its usual place.
+    Resctrl,
+    /// None anywhere.
+    NoResctrl,
     /// A block device of the machine.
     Disk,
     /// systemd-notify.
@@ -134,6 +138,13 @@ impl Need {
             }
             Self::Systemd => (Path::new("/run/systemd/system").exists(), "systemd is not running"),
             Self::HugetlbCgroup => (has_hugetlb(), "no hugetlb controller"),
+            Self::Resctrl => {
+                (Path::new("/sys/fs/resctrl/schemata").exists(), "no resctrl is mounted")
+            }
+            Self::NoResctrl => {
+                let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+                (!table.contains(" - resctrl "), "a resctrl is mounted")
+            }
             Self::Disk => (has_disk(), "no disk"),
         };
         (!there).then(|| why.to_owned())

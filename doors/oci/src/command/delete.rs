@@ -77,7 +77,7 @@ fn kill(alive: &Alive, record: &Record) -> Result<(), OciError> {
 }
 
 /// Removes all that is left of a container whose first process has ended: other processes, the
-/// cgroup, the directory. Then the hooks are called; one that fails is told of and no more.
+/// cgroup, the group of caches, the directory. Then the hooks are called; one that fails is told of and no more.
 /// runtime-spec 1.3.0, runtime.md, "Lifecycle", steps 12 and 13.
 pub(crate) fn destroy(
     context: &Context,
@@ -87,6 +87,9 @@ pub(crate) fn destroy(
 ) -> Result<(), OciError> {
     if let Some(record) = record {
         cgroup::destroy(record)?;
+        if let Some(place) = &record.resctrl {
+            place.remove(record.init.is_none())?;
+        }
     }
     lock.remove()?;
     let Some(record) = record else { return Ok(()) };

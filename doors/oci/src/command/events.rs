@@ -20,6 +20,7 @@ use crate::error::{OciError, Step};
 use crate::exit::Exit;
 use crate::quantity;
 use crate::status;
+use crate::store::Record;
 
 mod shape;
 
@@ -44,14 +45,16 @@ fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
     };
     let group = cgroup::need(&record)?;
     match parsed.is_on("stats") {
-        true => print(&stats(id, &group)?)?,
-        false => watch(context, id, &group, &alive.pidfd, interval)?,
+        true => print(&stats(id, &group, &record)?)?,
+        false => watch(context, id, &group, &record, &alive.pidfd, interval)?,
     }
     Ok(Exit::SUCCESS)
 }
 
-fn stats(id: &str, group: &Cgroup) -> Result<Value, OciError> {
-    let data = shape::stats(&group.stats()?, group);
+fn stats(id: &str, group: &Cgroup, record: &Record) -> Result<Value, OciError> {
+    let rdt = record.resctrl.as_ref().and_then(resctrl::Place::open);
+    let rdt = rdt.map(|group| group.stats()).transpose()?;
+    let data = shape::stats(&group.stats()?, group, rdt.as_ref());
     Ok(json!({"type": "stats", "id": id, "data": data}))
 }
 
@@ -64,6 +67,7 @@ fn watch(
     context: &Context,
     id: &str,
     group: &Cgroup,
+    record: &Record,
     init: &OwnedFd,
     interval: Duration,
 ) -> Result<(), OciError> {
@@ -106,7 +110,7 @@ fn watch(
         }
         if due {
             next += interval;
-            match stats(id, group) {
+            match stats(id, group, record) {
                 Ok(event) => print(&event)?,
                 // It may be ending right now.
                 Err(error) => context.log.warn(&crate::error::chain(&error)),

@@ -82,6 +82,7 @@ fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
         return Err(OciError::Unsupported(text.into()));
     }
     let group = if attacher.is_some() { None } else { group(parsed, &record)? };
+    let rdt = record.resctrl.as_ref().and_then(resctrl::Place::open);
     let personality = spec.linux.as_ref().and_then(|linux| linux.personality.as_ref());
     if personality.is_some_and(|personality| personality.domain == "LINUX32") {
         // It is inherited; nothing of ours depends on it.
@@ -94,6 +95,7 @@ fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
         process: &process,
         seccomp: filter.as_ref(),
         cgroup: group.as_ref(),
+        resctrl: rdt.as_ref(),
         memory_policy: spec.linux.as_ref().and_then(|linux| linux.memory_policy.as_ref()),
         stdio: if process.terminal { Stdio::Terminal { size: None } } else { Stdio::Inherit },
         parent: Parent::Own,

@@ -49,9 +49,13 @@ fn features() -> Value {
             },
             "apparmor": {"enabled": true},
             "selinux": {"enabled": true},
-            "intelRdt": {"enabled": false},
+            "intelRdt": {"enabled": true, "schemata": true, "monitoring": true},
+            "memoryPolicy": {
+                "modes": runtime::MEMORY_MODES.map(|(name, _)| name),
+                "flags": runtime::MEMORY_FLAGS.map(|(name, _)| name),
+            },
             "mountExtensions": {"idmap": {"enabled": true}},
-            "netDevices": {"enabled": false},
+            "netDevices": {"enabled": true},
         },
         "annotations": {
             "org.opencontainers.runc.checkpoint.enabled": "false",

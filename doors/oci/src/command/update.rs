@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use oci::runtime::{BlockIo, Cpu, Memory, Pids, Resources};
+use oci::runtime::{BlockIo, Cpu, IntelRdt, Memory, Pids, Resources};
 
 use crate::Context;
 use crate::args::{Flag, Parsed, valued};
@@ -13,6 +13,7 @@ use crate::error::{OciError, Step};
 use crate::exit::Exit;
 use crate::quantity;
 use crate::status::{self, Status};
+use crate::store::Record;
 
 pub(crate) const UPDATE: Command =
     Command { flags: &FLAGS, ..Command::plain("update", "change the limits of a container", run) };
@@ -46,20 +47,35 @@ fn run(context: &Context, parsed: &Parsed) -> Result<Exit, OciError> {
         Some(path) => from_file(path)?,
         None => from_flags(context, parsed)?,
     };
-    for name in ["l3-cache-schema", "mem-bw-schema"] {
-        if parsed.some(name).is_some() {
-            let text = format!("--{name} is not supported: a container's RDT group is not changed");
-            return Err(OciError::Unsupported(text));
-        }
-    }
+    let schema = |name| parsed.some(name).map(str::to_owned);
+    let rdt = IntelRdt {
+        l3_cache_schema: schema("l3-cache-schema"),
+        mem_bw_schema: schema("mem-bw-schema"),
+        ..IntelRdt::default()
+    };
     let _lock = entry.lock()?;
     let record = entry.record()?;
     let status = status::look(&entry, record.as_ref())?.0;
     let Some(record) = record.filter(|_| status != Status::Stopped) else {
         return Err(OciError::NotRunning);
     };
+    let group = match rdt == IntelRdt::default() {
+        true => None,
+        false => Some(rdt_group(&record)?),
+    };
     cgroup::update(&record, &resources)?;
+    if let Some(group) = group {
+        group.update(&rdt)?;
+    }
     Ok(Exit::SUCCESS)
+}
+
+/// What `--l3-cache-schema` and `--mem-bw-schema` change.
+fn rdt_group(record: &Record) -> Result<resctrl::Group, OciError> {
+    record.resctrl.as_ref().and_then(resctrl::Place::open).ok_or_else(|| {
+        let text = "the container has no group of Intel RDT: it must be made with linux.intelRdt";
+        OciError::State(text.into())
+    })
 }
 
 fn from_file(path: &str) -> Result<Resources, OciError> {

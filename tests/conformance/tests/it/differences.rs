@@ -8,6 +8,16 @@ use testkit::oci::{Kind, Runtime};
 const DIFFERENCES: &[(Kind, &str, &[&str])] = &[
     (
         Kind::Runc,
+        "runc 1.1 looks at `linux.intelRdt` only where it names one of two schemata",
+        &["rdt::without_resctrl_it_is_an_error_and_nothing_is_made"],
+    ),
+    (
+        Kind::Crun,
+        "Debian's crun takes `linux.intelRdt` in silence where there is no resctrl",
+        &["rdt::without_resctrl_it_is_an_error_and_nothing_is_made"],
+    ),
+    (
+        Kind::Runc,
         "runc 1.1 does not look at `ociVersion`",
         &[
             "bundles::a_configuration_without_a_version",

@@ -47,6 +47,7 @@ mod paths;
 mod pause;
 mod process;
 mod propagation;
+mod rdt;
 mod resources;
 mod run;
 mod scheduling;

@@ -6,13 +6,14 @@ use cgroups::{
     BlkioEntry, BlkioStats, Cgroup, Controller, CpuStats, HugetlbStats, MemoryStats, PidsStats,
     Pressure, PressureLine, Stats,
 };
+use resctrl::Traffic;
 use serde_json::{Map, Value, json};
 
 /// No limit, as Go's largest number.
 const NO_LIMIT: u64 = u64::MAX;
 
 /// The `data` of an event.
-pub(super) fn stats(stats: &Stats, group: &Cgroup) -> Value {
+pub(super) fn stats(stats: &Stats, group: &Cgroup, rdt: Option<&resctrl::Stats>) -> Value {
     let cpuacct = group.directory(Controller::Cpuacct);
     let hugetlb: Map<String, Value> =
         stats.hugetlb.iter().map(|(size, one)| (size.clone(), hugetlb(one))).collect();
@@ -23,7 +24,7 @@ pub(super) fn stats(stats: &Stats, group: &Cgroup) -> Value {
         "pids": stats.pids.as_ref().map_or_else(|| json!({}), pids),
         "blkio": stats.blkio.as_ref().map_or_else(|| json!({}), blkio),
         "hugetlb": hugetlb,
-        "intel_rdt": {},
+        "intel_rdt": rdt.map_or_else(|| json!({}), intel_rdt),
         "network_interfaces": null,
     })
 }
@@ -141,6 +142,43 @@ fn blkio(stats: &BlkioStats) -> Value {
     value
 }
 
+fn intel_rdt(stats: &resctrl::Stats) -> Value {
+    let line = |lines: &[String], name| lines.iter().find(|line| line.starts_with(name)).cloned();
+    let mut value = json!({"schemata": stats.schemata});
+    let mut add = |name: &str, member: Option<Value>| {
+        if let Some(member) = member {
+            value[name] = member;
+        }
+    };
+    if let Some(cache) = &stats.cache {
+        let (mask, bits) = (&cache.mask, cache.least_bits);
+        let info = json!({"cbm_mask": mask, "min_cbm_bits": bits, "num_closids": cache.classes});
+        add("l3_cache_info", Some(info));
+        add("l3_cache_schema_root", line(&stats.root_schemata, "L3").map(Value::from));
+        add("l3_cache_schema", line(&stats.schemata, "L3").map(Value::from));
+    }
+    if let Some(info) = &stats.bandwidth {
+        let info = json!({
+            "bandwidth_gran": info.step, "delay_linear": info.linear, "min_bandwidth": info.least,
+            "num_closids": info.classes,
+        });
+        add("mem_bw_info", Some(info));
+        add("mem_bw_schema_root", line(&stats.root_schemata, "MB").map(Value::from));
+        add("mem_bw_schema", line(&stats.schemata, "MB").map(Value::from));
+    }
+    let traffic = stats.traffic.as_ref().map(|domains| {
+        let domain = |one: &Traffic| json!({"mbm_total_bytes": one.total_bytes, "mbm_local_bytes": one.local_bytes});
+        domains.iter().map(domain).collect()
+    });
+    add("mbm_stats", traffic);
+    let occupancy = stats
+        .occupancy
+        .as_ref()
+        .map(|domains| domains.iter().map(|bytes| json!({"llc_occupancy": bytes})).collect());
+    add("cmt_stats", occupancy);
+    value
+}
+
 fn hugetlb(stats: &HugetlbStats) -> Value {
     json!({
         "usage": stats.usage,
@@ -171,6 +209,26 @@ mod tests {
     fn lists_of_numbers() {
         assert_eq!(list("0-2,7\n"), [0, 1, 2, 7]);
         assert_eq!(list("\n"), [0_u16; 0]);
+    }
+
+    #[test]
+    fn shares_of_caches_are_called_as_runc_calls_them() {
+        let stats = resctrl::Stats {
+            schemata: vec!["MB:0=20".into(), "L3:0=f".into()],
+            root_schemata: vec!["MB:0=100".into(), "L3:0=fffff".into()],
+            cache: Some(resctrl::CacheInfo { mask: "fffff".into(), least_bits: 1, classes: 16 }),
+            bandwidth: None,
+            traffic: Some(vec![Traffic { total_bytes: 9, local_bytes: 7 }]),
+            occupancy: None,
+        };
+        let wanted = json!({
+            "schemata": ["MB:0=20", "L3:0=f"],
+            "l3_cache_info": {"cbm_mask": "fffff", "min_cbm_bits": 1, "num_closids": 16},
+            "l3_cache_schema_root": "L3:0=fffff",
+            "l3_cache_schema": "L3:0=f",
+            "mbm_stats": [{"mbm_total_bytes": 9, "mbm_local_bytes": 7}],
+        });
+        assert_eq!(intel_rdt(&stats), wanted);
     }
 
     #[test]
