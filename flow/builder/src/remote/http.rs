@@ -37,6 +37,13 @@ pub fn download(
     url: &str,
     checksum: Option<&Digest>,
 ) -> Result<Response, BuildError> {
+    // The client would say so with the whole URL.
+    let shown = redacted(url);
+    if shown != url {
+        return Err(BuildError::Invalid(format!(
+            "cannot fetch {shown}: the URL has a user in it; fetch it in a RUN with a secret"
+        )));
+    }
     let fetched = Fetched::new(root)?;
     let name = file_name(url).to_owned();
     let failed = || BuildError::io::<rustix::io::Errno>("write", &name);

@@ -37,9 +37,9 @@ fn links_of_a_context_lead_nowhere_else() {
         [format!("{}/file", canary.path()), up, format!("/proc/self/root{}/file", canary.path())]
     {
         for (dockerfile, link) in [
-            ("FROM busybox\nCOPY link /x\n", "link"),
-            ("FROM busybox\nADD link /x\n", "link"),
-            ("FROM busybox\nCOPY d/link /x\n", "d/link"),
+            ("FROM busybox\nCOPY link /x\nRUN cat /x\n", "link"),
+            ("FROM busybox\nADD link /x\nRUN cat /x\n", "link"),
+            ("FROM busybox\nCOPY d/link /x\nRUN cat /x\n", "d/link"),
             ("FROM busybox\nRUN --mount=source=link,target=/x cat /x\n", "link"),
         ] {
             let context = Context::new(dockerfile, &[]);
@@ -63,7 +63,10 @@ fn links_of_a_stage_lead_nowhere_else() {
     let kista = Kista::with_busybox();
     let canary = Canary::new();
     let path = canary.path();
-    for step in ["COPY --from=s /l/file /x", "RUN --mount=from=s,source=/l,target=/x cat /x/file"] {
+    for step in [
+        "COPY --from=s /l/file /x\nRUN cat /x",
+        "RUN --mount=from=s,source=/l,target=/x cat /x/file",
+    ] {
         let dockerfile = format!("FROM busybox AS s\nRUN ln -s {path} /l\nFROM busybox\n{step}\n");
         let out = Context::new(&dockerfile, &[]).build(&kista, &[]);
         assert_ne!(out.code, 0, "{step}");
@@ -85,6 +88,8 @@ fn a_mount_point_that_becomes_a_link_removes_nothing() {
     let kista = Kista::with_busybox();
     let canary = Canary::new();
     let empty = tempfile::tempdir().unwrap();
+    // What the clean-up would find, if it followed the link.
+    std::fs::create_dir_all(empty.path().join("b/c")).unwrap();
     // CVE-2024-23652: what is cleaned up after a step is looked at anew.
     for target in [canary.path(), empty.path().to_str().unwrap()] {
         let dockerfile = format!(
@@ -92,7 +97,7 @@ fn a_mount_point_that_becomes_a_link_removes_nothing() {
         );
         Context::new(&dockerfile, &[]).build(&kista, &[]).ok();
     }
-    assert!(empty.path().is_dir());
+    assert!(empty.path().join("b/c").is_dir());
     canary.check();
 }
 
@@ -117,6 +122,44 @@ fn ids_of_caches_are_no_paths() {
         "FROM busybox\nRUN --mount=type=cache,id=l,source=l,target=/c cat /c/file; touch /c/new\n";
     let out = Context::new(dockerfile, &[]).build(&kista, &[]);
     assert!(!out.stderr.contains("canary-of-the-host"), "{}", out.stderr);
+    canary.check();
+}
+
+/// CVE-2024-23651 (BuildKit), CVE-2024-11218 (Buildah): another build turns a folder of a shared
+/// cache into a link while it is looked for.
+#[test]
+fn a_race_for_a_folder_of_a_cache_is_not_won() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    let canary = Canary::new();
+    let path = canary.path();
+    let swap = format!(
+        "FROM busybox\nRUN --mount=type=cache,id=r,target=/c mkdir -p /c/d && touch /c/d/own && \
+         ln -s {path} /c/l && touch /c/begun && \
+         until test -e /c/over; do mv /c/d /c/t; mv /c/l /c/d; mv /c/d /c/l; mv /c/t /c/d; done\n"
+    );
+    let swapping = Context::new(&swap, &[]);
+    let words = ["build", "--no-cache", swapping.path().to_str().unwrap()];
+    let mut racer = kista.command(&words).spawn();
+    let cached = |words: &str, script: &str| {
+        let text = format!("FROM busybox\nRUN --mount=type=cache,id=r,{words} {script}\n");
+        Context::new(&text, &[]).build(&kista, &["--no-cache"])
+    };
+    testkit::wait_until("it has begun", || {
+        (cached("target=/c", "test -e /c/begun").code == 0).then_some(())
+    });
+    let (mut own, mut none) = (0, 0);
+    for _ in 0..25 {
+        let out = cached("source=d,target=/m", "ls /m; touch /m/new");
+        assert!(!out.stderr.contains("canary"), "{}", out.stderr);
+        match out.stderr.contains(" own\n") {
+            true => own += 1,
+            false => none += 1,
+        }
+    }
+    cached("target=/c", "touch /c/over").ok();
+    racer.wait().unwrap();
+    assert!(own > 0 && none > 0, "both were met: {own} and {none}");
     canary.check();
 }
 
