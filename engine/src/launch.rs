@@ -91,6 +91,7 @@ impl Engine {
             ..inputs(record, &cgroup, facts)
         })?;
         let mut spec = bundle.spec;
+        crate::cdi::give(&record.host.device_requests, &mut spec)?;
         decide_conditions(profile, &mut spec)?;
         for mount in &mut rootfs {
             mount

@@ -10,6 +10,7 @@
 //! that the kernel drops when a process dies (`metadata`).
 
 mod build;
+mod cdi;
 mod container;
 mod error;
 mod exec;
@@ -52,14 +53,15 @@ pub use ::rootless::{
 };
 pub use archive::apply_changes;
 pub use build::{
-    Annotation, AnnotationOf, ArchiveOutput, ArchiveTo, Attest, AttestationStorage, BuildAgent,
-    BuildContext, BuildError, BuildEvent, BuildEvents, BuildFailure, BuildImage, BuildOutcome,
-    BuildOutput, BuildRequest, BuildSecret, BuildWarning, BuiltDescriptor, BuiltImage, CacheExport,
-    CachePlace, Compression, Difference, DockerfileSource, Exported, FailedStep, FetchImage,
-    FileDifference, FilesOutput, FilesTo, FoundContext, FoundDockerfile, GitKeys, ImageOutput,
-    ImportedCache, Outline, OutputFile, Place, PlannedBuild, ProvenanceOptions, ProvenanceVersion,
-    PrunedCache, Sbom, SecretSource, StoredImage, Target, Wrapping, build_targets, open_context,
-    open_named_context, read_dockerfile, targets_json, warnings_json,
+    AllowedDevices, Annotation, AnnotationOf, ArchiveOutput, ArchiveTo, Attest, AttestationStorage,
+    BuildAgent, BuildContext, BuildError, BuildEvent, BuildEvents, BuildFailure, BuildImage,
+    BuildOutcome, BuildOutput, BuildRequest, BuildSecret, BuildWarning, BuiltDescriptor,
+    BuiltImage, CacheExport, CachePlace, Compression, Difference, DockerfileSource, Exported,
+    FailedStep, FetchImage, FileDifference, FilesOutput, FilesTo, FoundContext, FoundDockerfile,
+    GitKeys, ImageOutput, ImportedCache, Outline, OutputFile, Place, PlannedBuild,
+    ProvenanceOptions, ProvenanceVersion, PrunedCache, Sbom, SecretSource, StoredImage, Target,
+    Wrapping, build_targets, open_context, open_named_context, read_dockerfile, targets_json,
+    warnings_json,
 };
 pub use bundle::{parse_bind, parse_mount};
 pub use container::{

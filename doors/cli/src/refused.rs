@@ -3,10 +3,7 @@
 pub(crate) const LINKS: &str = "a link is a part of the container that has it, and goes with that";
 pub(crate) const HEALTH: &str = "health checks come with a later piece of work";
 pub(crate) const RESTART: &str = "restart policies other than `no` come with a later piece of work";
-pub(crate) const GPUS: &str =
-    "devices by driver come with a later piece of work; `--device` takes a device node";
-pub(crate) const CDI: &str = "devices by CDI name come with a later piece of work; `--device` \
-    takes a device node";
+pub(crate) const GPUS: &str = "devices by driver come with a later piece of work; `--device` takes a device node, or a CDI name";
 pub(crate) const VOLUME_DRIVERS: &str = "there are no volume drivers other than `local`";
 pub(crate) const STORAGE: &str = "the size of a container's root file system cannot be limited";
 pub(crate) const API_SOCKET: &str = "there is no API socket";

@@ -272,7 +272,9 @@ impl Exporter<'_> {
     fn is_list(&self, storage: AttestationStorage, wrapping: &Wrapping, purpose: Purpose) -> bool {
         let says = self.provenance_for(purpose, wrapping.docker_types).is_some()
             || self.request.attest.sbom.is_some();
-        self.ready.len() > 1 || (storage == AttestationStorage::Index && says)
+        self.ready.len() > 1
+            || self.request.always_index
+            || (storage == AttestationStorage::Index && says)
     }
 
     /// The provenance that goes with an output.

@@ -63,10 +63,21 @@ pub struct BuildImage {
     /// How commands are run: network (`default`, `none` or `host`), hosts, limits, cgroup. What a
     /// step decides itself is left as it is.
     pub host: HostConfig,
+    /// The devices of vendors that steps may use.
+    pub devices: AllowedDevices,
     /// Where the result goes; nowhere if empty: what was done is remembered all the same.
     pub outputs: Vec<BuildOutput>,
     /// Where the cache goes besides.
     pub caches: Vec<CacheExport>,
+}
+
+/// Devices of vendors that somebody allows to a build.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AllowedDevices {
+    /// All of them.
+    pub all: bool,
+    /// These: a device, or a kind of them, by its name or by the name that a step asks for.
+    pub names: Vec<String>,
 }
 
 /// What came out of a build.

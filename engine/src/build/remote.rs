@@ -24,6 +24,8 @@ pub struct GitKeys<'a> {
     pub agent: Option<&'a Path>,
     /// Secrets, for http and https: `GIT_AUTH_TOKEN` and `GIT_AUTH_HEADER`.
     pub secrets: &'a [Secret],
+    /// Whether a context keeps its `.git`.
+    pub keeps_directory: bool,
 }
 
 /// A context, if there is one beside the Dockerfile.
@@ -105,9 +107,8 @@ impl Engine {
     ) -> Result<(OwnedFd, Fetched, Material), BuildError> {
         let Place::Git(place) = place else { unreachable!("the caller has looked") };
         let stop = AtomicBool::new(false);
-        let GitKeys { agent, secrets } = keys;
-        let options =
-            GitOptions { keep_directory: false, checksum: "", agent, secrets, stop: &stop };
+        let GitKeys { agent, secrets, keeps_directory: keep_directory } = keys;
+        let options = GitOptions { keep_directory, checksum: "", agent, secrets, stop: &stop };
         let cloned = remote::clone(self.root(), place, &options)?;
         let material = builder::git_material(&place.repository, &cloned.commit);
         Ok((cloned.folder, cloned.fetched, material))

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use builder::{RunFailure, RunRequest, Runner, Stream};
 use bundle::{Files, HostFacts, HostsFile, Inputs, Joined, ResolvConf, RootfsFacts, Userns};
 use dockerapi::{ContainerConfig, HostConfig};
-use dockerfile::{NetworkMode, SecurityMode};
+use dockerfile::{NetworkMode, RunDevice, SecurityMode};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use shim::client::{Incoming, Pending, Session};
@@ -21,8 +21,9 @@ use shim::log::LogPlan;
 use shim::{Early, Kind, Launch, Plan, ShimError, Streams};
 use sys::fresh::FreshDirectory;
 
-use super::BuildImage;
 use super::platforms::{BINFMT, is_runnable};
+use super::{AllowedDevices, BuildImage};
+use crate::cdi::Devices;
 use crate::launch::ForHooks;
 use crate::network::{EarlyNamespace, NetworkFiles, STEPS, StepNetwork};
 use crate::{Engine, EngineError, names};
@@ -39,6 +40,8 @@ pub(crate) struct StepRunner {
     folder: OwnedFd,
     host: HostConfig,
     facts: HostFacts,
+    devices: AllowedDevices,
+    hostname: String,
 }
 
 impl StepRunner {
@@ -71,7 +74,48 @@ impl StepRunner {
         if host.shm_size == 0 {
             host.shm_size = 64 << 20;
         }
-        Ok(Self { root: engine.root().to_owned(), folder, host, facts: engine.facts()?.clone() })
+        let (root, facts) = (engine.root().to_owned(), engine.facts()?.clone());
+        let hostname = match build.request.hostname.as_str() {
+            "" => "buildkitsandbox".to_owned(),
+            name => name.to_owned(),
+        };
+        Ok(Self { root, folder, host, facts, devices: build.devices.clone(), hostname })
+    }
+
+    /// The devices that a step asks for, as far as there are such, if it may have them.
+    fn give_devices(
+        &self,
+        wanted: &[RunDevice],
+        spec: &mut oci::runtime::Spec,
+    ) -> Result<(), EngineError> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let devices = Devices::read()?;
+        let mut given = Vec::new();
+        for RunDevice { name: text, required } in wanted {
+            let found = devices.find(text);
+            if found.is_empty() && *required {
+                return Err(EngineError::Invalid { message: devices.missing(text) });
+            }
+            let allowed = &self.devices;
+            let is_allowed = |name: &cdi::Name| {
+                let own = name.to_string();
+                allowed.all
+                    || devices.is_for_all(name)
+                    || [text, &own, &name.kind].into_iter().any(|one| allowed.names.contains(one))
+            };
+            if let Some(name) = found.iter().find(|name| !is_allowed(name)) {
+                return Err(EngineError::Invalid {
+                    message: format!(
+                        "device {name} is not allowed; allow it with --allow device={name} if you \
+                         trust the Dockerfile"
+                    ),
+                });
+            }
+            given.extend(found);
+        }
+        devices.apply(&given, spec)
     }
 
     /// The network of a step that asks for this one.
@@ -99,7 +143,7 @@ impl StepRunner {
             host.profile = "docker".into();
         }
         let config = ContainerConfig {
-            hostname: "buildkitsandbox".into(),
+            hostname: self.hostname.clone(),
             user: request.user.to_owned(),
             env: request.environment.to_vec(),
             cmd: request.arguments.to_vec(),
@@ -136,6 +180,7 @@ impl StepRunner {
             facts: &self.facts,
         })?;
         let mut spec = bundle.spec;
+        self.give_devices(request.devices, &mut spec)?;
         spec.mounts.extend(request.mounts.iter().cloned());
         let mut rootfs = request.rootfs.to_vec();
         for mount in &mut rootfs {
@@ -197,7 +242,7 @@ impl StepRunner {
             own => own,
         };
         let hosts = bundle::hosts_file(&HostsFile {
-            hostname: "buildkitsandbox",
+            hostname: &self.hostname,
             domainname: "",
             addresses,
             extra_hosts: &host.extra_hosts,

@@ -292,9 +292,13 @@ fn refuse_unsupported(config: &ContainerConfig, host: &HostConfig) -> Result<(),
     if config.healthcheck.as_ref().is_some_and(asks) {
         return later("a health check".into(), "health checks come with a later version");
     }
-    if !host.device_requests.is_empty() {
-        return later("--gpus".into(), "devices by driver come with a later version; use --device");
+    if host.device_requests.iter().any(|request| request.driver != "cdi") {
+        return later(
+            "--gpus".into(),
+            "devices by driver come with a later version; use --device vendor.com/class=name",
+        );
     }
+    crate::cdi::check(&host.device_requests)?;
     if !matches!(host.volume_driver.as_str(), "" | "local") {
         return later(
             format!("volume driver {:?}", host.volume_driver),

@@ -29,6 +29,7 @@ pub struct FailedStep {
     pub(crate) mounts: StepMounts,
     pub(crate) network: dockerfile::NetworkMode,
     pub(crate) security: dockerfile::SecurityMode,
+    pub(crate) devices: Vec<dockerfile::RunDevice>,
 }
 
 impl FailedStep {
@@ -72,6 +73,7 @@ impl FailedStep {
             network: self.network,
             platform: &setting.platform,
             security: self.security,
+            devices: &self.devices,
         }))
     }
 }

@@ -114,6 +114,12 @@ pub struct Request {
     pub no_cache_stages: Vec<String>,
     /// The network of steps that ask for none in particular: default, none or the host's.
     pub network: NetworkMode,
+    /// What steps find as the host's name; `buildkitsandbox` if empty.
+    pub hostname: String,
+    /// What tells cache mounts from those of the same name in other builds; may be empty.
+    pub cache_namespace: String,
+    /// An image is an index, even for one platform.
+    pub always_index: bool,
     /// Names in the hosts file of steps. Their addresses may change without a step being another.
     pub host_names: Vec<String>,
     /// Whether steps may ask for `--network=host`.

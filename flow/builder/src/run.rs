@@ -34,6 +34,8 @@ pub struct RunRequest<'a> {
     pub platform: &'a Platform,
     /// How it is confined.
     pub security: dockerfile::SecurityMode,
+    /// Devices of vendors that it wants.
+    pub devices: &'a [dockerfile::RunDevice],
 }
 
 /// Why a command did not end with 0.

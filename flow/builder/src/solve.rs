@@ -303,6 +303,7 @@ impl Tools<'_> {
                 mounts: StepMounts::default(),
                 network: dockerfile::NetworkMode::Default,
                 security: dockerfile::SecurityMode::Sandbox,
+                devices: Vec::new(),
             },
         );
     }

@@ -105,7 +105,8 @@ pub(crate) fn check(host: &HostConfig) -> Result<(), BundleError> {
     for rule in &host.device_cgroup_rules {
         parse_device_rule(rule)?;
     }
-    match host.device_requests.is_empty() {
+    // Those by their CDI names are added to the specification by who knows the descriptions.
+    match host.device_requests.iter().all(|request| request.driver == "cdi") {
         true => Ok(()),
         false => Err(BundleError::Later { what: "--gpus".into(), hint: "" }),
     }

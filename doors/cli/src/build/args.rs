@@ -27,7 +27,7 @@ flags! {
     BuildArgs {
         /// Add a line to the hosts file of commands (NAME:ADDRESS)
         add_host: Words = long("add-host"),
-        /// Allow what a Dockerfile cannot take for itself (network.host, security.insecure)
+        /// Allow what a Dockerfile cannot take for itself (network.host, security.insecure, device[=NAME])
         allow: List = long("allow"),
         /// Annotate the image ([manifest|manifest-descriptor|index|index-descriptor[PLATFORM]:]KEY=VALUE)
         annotation: List = long("annotation"),
@@ -104,8 +104,8 @@ flags! {
         push: Switch = long("push"),
         /// Print nothing but the image's id
         quiet: Switch = long("quiet").short('q'),
-        /// Limit resources
-        resource: Refused = long("resource").later("the flags for single limits are there", &[]),
+        /// Limit a resource of each command (memory=2g, cpu-quota=50000...)
+        resource: List = long("resource"),
         /// Without effect unless false
         rm: RefusedSwitch = long("rm").refused(DONE, &["true"]).hidden(),
         /// Say what is in the image (true, false, or generator=IMAGE)

@@ -41,6 +41,16 @@ pub(super) fn read(attests: &[String], provenance: &str, sbom: &str) -> Result<A
     }
 }
 
+/// `BUILDKIT_ATTEST_SBOM=...` among the build arguments, as `--attest` has them.
+pub(super) fn of_arguments(arguments: &BTreeMap<String, String>) -> Vec<String> {
+    let one = |(name, value): (&String, &String)| {
+        let kind = name.strip_prefix("BUILDKIT_ATTEST_")?.to_lowercase();
+        let comma = if value.is_empty() { "" } else { "," };
+        Some(format!("type={kind}{comma}{value}"))
+    };
+    arguments.iter().filter_map(one).collect()
+}
+
 fn by_default() -> ProvenanceOptions {
     ProvenanceOptions { is_default: true, ..ProvenanceOptions::default() }
 }
@@ -144,6 +154,14 @@ mod tests {
         assert_eq!(options.version, ProvenanceVersion::V02);
         assert!(options.is_reproducible && options.only_images);
         assert!(matches!(wanted.sbom, Some(Sbom::Generator { image, .. }) if image == "h/x"));
+    }
+
+    #[test]
+    fn arguments_ask_too() {
+        let arguments = [("BUILDKIT_ATTEST_SBOM", ""), ("BUILDKIT_ATTEST_PROVENANCE", "mode=min")];
+        let arguments = arguments.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let wanted = of_arguments(&arguments.into_iter().collect());
+        assert_eq!(wanted, ["type=provenance,mode=min", "type=sbom"]);
     }
 
     #[test]

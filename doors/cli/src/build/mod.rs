@@ -12,6 +12,7 @@ mod outputs;
 mod progress;
 mod prune;
 mod report;
+mod resources;
 mod verify;
 mod wishes;
 

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use dockerapi::HostConfig;
 use dockerfile::NetworkMode;
 use engine::{
-    BuildAgent, BuildError, BuildImage, BuildRequest, BuildSecret, Engine, FoundDockerfile,
-    GitKeys, Registries, SecretSource,
+    AllowedDevices, BuildAgent, BuildError, BuildImage, BuildRequest, BuildSecret, Engine,
+    FoundDockerfile, GitKeys, Registries, SecretSource,
 };
 use oci::Platform;
 
 use super::args::BuildArgs;
-use super::outputs::Flags;
+use super::outputs::{Flags, boolean};
 use super::progress::Printer;
-use super::{attests, caches, contexts};
+use super::{attests, caches, contexts, resources};
 
 /// A build, and the Dockerfile for messages.
 pub(super) struct Wanted {
@@ -54,19 +54,38 @@ pub(super) fn read(
         let options = dockerfile::lint::LintOptions::parse(text).map_err(BuildError::Invalid)?;
         request.lint = Some(options);
     }
+    let argument = |name: &str| request.arguments.get(name).map(String::as_str);
+    let is_set = |name: &str| argument(name).and_then(boolean).unwrap_or(false);
+    let keeps_directory = is_set("BUILDKIT_CONTEXT_KEEP_GIT_DIR");
+    let is_inline = is_set("BUILDKIT_INLINE_CACHE");
+    let always_index = is_set("BUILDKIT_MULTI_PLATFORM");
+    let hostname = argument("BUILDKIT_SANDBOX_HOSTNAME").unwrap_or_default().to_owned();
+    let cache_namespace = argument("BUILDKIT_CACHE_MOUNT_NS").unwrap_or_default().to_owned();
+    let mut attests = attests::of_arguments(&request.arguments);
+    attests.extend(args.attest.0.iter().cloned());
+    request.always_index = always_index;
+    request.hostname = hostname;
+    request.cache_namespace = cache_namespace;
     for text in &args.label.0 {
         let (key, value) = text.split_once('=').unwrap_or((text, ""));
         request.labels.insert(key.into(), value.into());
     }
+    let mut devices = AllowedDevices::default();
     for what in &args.allow.0 {
         match what.as_str() {
             "network.host" => request.allow_host_network = true,
             "security.insecure" => request.allow_insecure = true,
-            other => {
-                return Err(BuildError::Invalid(format!(
-                    "invalid entitlement {other:?}: network.host and security.insecure are there"
-                )));
-            }
+            // All of them, or one by its name; or one by the name that a step calls it.
+            "device" => devices.all = true,
+            other => match other.strip_prefix("device=") {
+                Some(text) => devices.names.extend(device(text)?),
+                None => {
+                    return Err(BuildError::Invalid(format!(
+                        "invalid entitlement {other:?}: network.host, security.insecure and device \
+                         are there"
+                    )));
+                }
+            },
         }
     }
     request.secrets = args.secret.0.iter().map(|text| secret(text)).collect::<Result<_, _>>()?;
@@ -81,7 +100,7 @@ pub(super) fn read(
     request.host_names = args.add_host.0.iter().map(name).collect();
     // Who says that all commands are on the host's network allows it to each of them.
     request.allow_host_network |= network == "host";
-    let host = HostConfig {
+    let mut host = HostConfig {
         network_mode: network.to_owned(),
         extra_hosts: args.add_host.0.iter().map(|text| text.replacen('=', ":", 1)).collect(),
         shm_size: args.shm_size.0,
@@ -96,11 +115,12 @@ pub(super) fn read(
         cpuset_mems: args.cpuset_mems.text().to_owned(),
         ..HostConfig::default()
     };
+    resources::read(&args.resource.0, &mut host)?;
     request.client = Some(registries.for_files());
     let opener = contexts::Opener {
         engine,
         registries,
-        keys: GitKeys { agent: request.agent(), secrets: &request.secrets },
+        keys: GitKeys { agent: request.agent(), secrets: &request.secrets, keeps_directory },
     };
     let (opened, file) = opener.main(context, args.file.as_deref())?;
     let named = opener.named(&args.build_context.0)?;
@@ -118,7 +138,7 @@ pub(super) fn read(
     printer.internal("[internal] load .dockerignore", "transferring context: done");
     request.dockerfile.clone_from(&file.content);
     request.file_name.clone_from(&file.name);
-    request.attest = attests::read(&args.attest.0, args.provenance.text(), args.sbom.text())?;
+    request.attest = attests::read(&attests, args.provenance.text(), args.sbom.text())?;
     let flags = Flags {
         outputs: &args.output.0,
         tags: &args.tag.0,
@@ -128,9 +148,25 @@ pub(super) fn read(
         several: platforms.len() > 1,
     };
     let outputs = flags.read()?;
-    let caches = caches::exports(&args.cache_to.0)?;
+    let inline = is_inline.then(|| "type=inline".to_owned());
+    let caches: Vec<String> = args.cache_to.0.iter().cloned().chain(inline).collect();
+    let caches = caches::exports(&caches)?;
     request.imported = caches::imports(&args.cache_from.0, engine, registries, printer)?;
-    Ok(Wanted { build: BuildImage { request, host, outputs, caches }, platforms, file })
+    Ok(Wanted { build: BuildImage { request, host, devices, outputs, caches }, platforms, file })
+}
+
+/// `NAME[,alias=NAME]`: both count.
+fn device(text: &str) -> Result<Vec<String>, BuildError> {
+    let invalid = |why: String| BuildError::Invalid(format!("invalid device {text:?}: {why}"));
+    let mut fields = dockerfile::csv_fields(text).map_err(invalid)?.into_iter();
+    let mut names: Vec<String> = fields.next().into_iter().collect();
+    for field in fields {
+        match field.split_once('=') {
+            Some(("alias", alias)) => names.push(alias.to_owned()),
+            _ => return Err(invalid(format!("unknown device config {field:?}"))),
+        }
+    }
+    Ok(names)
 }
 
 /// `SOURCE_DATE_EPOCH` of the caller's environment, as a build argument.

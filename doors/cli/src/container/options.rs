@@ -54,7 +54,7 @@ flags! {
         cpuset_cpus: Text = long("cpuset-cpus"),
         /// Memory nodes that may be used (0-3 or 0,1)
         cpuset_mems: Text = long("cpuset-mems"),
-        /// Pass a device on (NODE[:NODE INSIDE][:rwm])
+        /// Pass a device on (NODE[:NODE INSIDE][:rwm], or a CDI name: VENDOR/CLASS=NAME)
         device: List = long("device"),
         /// Allow devices by number (c 42:* rmw)
         device_cgroup_rule: Checked<CgroupRule> = long("device-cgroup-rule"),

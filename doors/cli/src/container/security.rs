@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use dockerapi::DeviceMapping;
 
-use crate::refused;
 use crate::text::quote;
 
 /// What `--security-opt` asks for.
@@ -75,9 +74,6 @@ pub(crate) fn capabilities(add: &[String], drop: &[String]) -> (Vec<String>, Vec
 
 /// `node`, `node:node inside`, `node:rwm` or `node:node inside:rwm`.
 pub(crate) fn device(value: &str) -> Result<DeviceMapping, String> {
-    if is_cdi_name(value) {
-        return Err(format!("--device {value} is not supported yet: {}", refused::CDI));
-    }
     let parts: Vec<&str> = value.split(':').collect();
     let (host, inside, access) = match parts[..] {
         [host] => (host, host, "rwm"),
@@ -104,13 +100,6 @@ fn is_access(text: &str) -> bool {
     !text.is_empty()
         && text.bytes().all(|byte| b"rwm".contains(&byte))
         && text.bytes().enumerate().all(|(at, byte)| !text.as_bytes()[..at].contains(&byte))
-}
-
-/// `vendor/class=name`.
-fn is_cdi_name(text: &str) -> bool {
-    let Some((kind, name)) = text.split_once('=') else { return false };
-    let Some((vendor, class)) = kind.split_once('/') else { return false };
-    !vendor.is_empty() && !class.is_empty() && !class.contains('/') && !name.is_empty()
 }
 
 #[cfg(test)]

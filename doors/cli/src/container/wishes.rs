@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use dockerapi::{ContainerConfig, HealthConfig, HostConfig, LogConfig, RestartPolicy};
+use dockerapi::{
+    ContainerConfig, DeviceRequest, HealthConfig, HostConfig, LogConfig, RestartPolicy,
+};
 use engine::{CreateContainer, PullPolicy};
 use oci::Platform;
 
@@ -94,8 +96,19 @@ impl RunArgs {
         for port in port_bindings.keys() {
             exposed_ports.insert(port.clone(), serde_json::json!({}));
         }
+        let (by_name, nodes): (Vec<&String>, Vec<&String>) =
+            self.device.0.iter().partition(|text| cdi::Name::parse(text).is_some());
         let devices =
-            self.device.0.iter().map(|text| security::device(text)).collect::<Result<_, _>>()?;
+            nodes.into_iter().map(|text| security::device(text)).collect::<Result<_, _>>()?;
+        // As Docker's client asks for them.
+        let device_requests = match by_name.as_slice() {
+            [] => Vec::new(),
+            names => vec![DeviceRequest {
+                driver: "cdi".into(),
+                device_ids: names.iter().map(|name| (*name).clone()).collect(),
+                ..DeviceRequest::default()
+            }],
+        };
         let env = self.environment(client)?;
         let labels = self.labels()?;
         self.check_namespaces()?;
@@ -201,6 +214,7 @@ impl RunArgs {
             cpuset_cpus: text(&self.cpuset_cpus),
             cpuset_mems: text(&self.cpuset_mems),
             devices,
+            device_requests,
             device_cgroup_rules: self.device_cgroup_rule.0,
             memory_reservation: self.memory_reservation.0,
             memory_swap: self.memory_swap.0,

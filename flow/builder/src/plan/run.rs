@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use dockerfile::lint::Linter;
 use dockerfile::{
-    Instruction, Lexer, MountKind, NetworkMode, Run, RunMount, SecurityMode, Sharing, Variables,
-    chomp, heredoc_word,
+    Instruction, Lexer, MountKind, NetworkMode, Run, RunDevice, RunMount, SecurityMode, Sharing,
+    Variables, chomp, heredoc_word,
 };
 use oci::Platform;
 
@@ -33,6 +33,8 @@ pub(crate) struct RunAction {
     /// What its root file system is for.
     pub(crate) platform: Platform,
     pub(crate) mounts: Vec<PlannedMount>,
+    /// Devices by their CDI names.
+    pub(crate) devices: Vec<RunDevice>,
 }
 
 /// A `--mount` with its words expanded.
@@ -123,6 +125,7 @@ impl Stages<'_> {
             security: run.security,
             platform: stage.config.platform.clone(),
             mounts,
+            devices: run.devices.clone(),
         };
         let done = self.push(index, stage, name, step.lines, Action::Run(Box::new(action)));
         stage.note(text, Some(done));
@@ -141,13 +144,7 @@ impl Stages<'_> {
         } else if run.security == SecurityMode::Insecure && !self.request.allow_insecure {
             return refuse("security.insecure");
         }
-        match run.devices.first() {
-            Some(device) => Err(BuildError::Unsupported {
-                what: format!("RUN --device={}", device.name),
-                instead: "build without devices",
-            }),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn mount(
@@ -169,9 +166,15 @@ impl Stages<'_> {
         let from = match mount.kind {
             MountKind::Bind => MountFrom::Origin(origin(self, &mount.from)?),
             MountKind::Cache => MountFrom::Cache {
-                id: match mount.id.as_str() {
-                    "" => dockerfile::ignore::clean(&mount.target),
-                    id => id.to_owned(),
+                id: {
+                    let id = match mount.id.as_str() {
+                        "" => dockerfile::ignore::clean(&mount.target),
+                        id => id.to_owned(),
+                    };
+                    match self.request.cache_namespace.as_str() {
+                        "" => id,
+                        namespace => dockerfile::ignore::clean(&format!("{namespace}/{id}")),
+                    }
                 },
                 sharing: mount.sharing.unwrap_or(Sharing::Shared),
                 initial: match mount.from.as_str() {

@@ -63,6 +63,7 @@ impl Stages<'_> {
             network: NetworkMode::Default,
             security: SecurityMode::Sandbox,
             platform,
+            devices: Vec::new(),
             mounts: vec![
                 mount(SOURCE, MountFrom::Origin(Origin::Step(target))),
                 mount("/tmp", MountFrom::Tmpfs { size_bytes: 0 }),

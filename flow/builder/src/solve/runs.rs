@@ -55,6 +55,7 @@ impl Tools<'_> {
             network: run.network,
             platform: &run.platform,
             security: run.security,
+            devices: &run.devices,
         };
         let mut output = |stream: Stream, bytes: &[u8]| {
             let error = stream == Stream::Error;
@@ -87,6 +88,7 @@ impl Tools<'_> {
                         mounts,
                         network: run.network,
                         security: run.security,
+                        devices: run.devices.clone(),
                     },
                 );
             }
@@ -114,6 +116,12 @@ impl Tools<'_> {
             .part(format!("{network:?} {:?}", run.security))
             .list(&self.epoch_part())
             .number(run.mounts.len() as u64);
+        if !self.request.hostname.is_empty() {
+            key.part("hostname").part(&self.request.hostname);
+        }
+        for device in &run.devices {
+            key.part("device").part(&device.name).number(u64::from(device.required));
+        }
         if !self.request.host_names.is_empty() {
             key.part("hosts").list(&self.request.host_names);
         }

@@ -64,7 +64,7 @@ fn the_outline_of_a_target() {
     let outline = call("outline");
     assert_eq!(outline.stdout, lines.join("\n"), "{}", outline.stderr);
     let shown = call("outline,format=json");
-    assert_eq!((shown.code, shown.stderr.as_str()), (0, ""));
+    assert_eq!(shown.code, 0, "{}", shown.stderr);
     let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
     assert_eq!(shown["name"], "target");
     let lines = serde_json::json!({"start": {"line": 5}, "end": {"line": 5}});

@@ -122,3 +122,20 @@ fn a_cache_that_is_broken_or_missing_is_none() {
     let ignored = ["--cache-to", "type=local,dest=/proc/nowhere,ignore-error=true"];
     build(&one, &context, &ignored);
 }
+
+#[test]
+fn a_directory_keeps_caches_of_other_tags() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    let context = Context::new("FROM busybox\nRUN cat /proc/sys/kernel/random/uuid > /id\n", &[]);
+    let folder = context.file("cache");
+    let place = |key: &str, tag: &str| format!("type=local,{key}={},tag={tag}", folder.display());
+    for tag in ["one", "two", "one"] {
+        context.build(&kista, &["--no-cache", "--cache-to", &place("dest", tag)]).ok();
+    }
+    for tag in ["one", "two"] {
+        let other = Kista::with_busybox();
+        let built = context.build(&other, &["--cache-from", &place("src", tag)]);
+        assert_eq!(built.stderr.matches("CACHED").count(), 2, "{tag}: {}", built.stderr);
+    }
+}

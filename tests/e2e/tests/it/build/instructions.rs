@@ -256,3 +256,43 @@ fn the_linter() {
     let context = Context::new("# check=error=true\nFROM busybox\nCMD a\n", &[]);
     context.build(&kista, &[]).fails(1, "lint violation found for rules: JSONArgsRecommended");
 }
+
+#[test]
+fn arguments_of_buildkit() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    let context = Context::new(
+        "FROM busybox\nRUN --mount=type=cache,target=/c hostname > /h; ls /c > /l; touch /c/mine\n",
+        &[],
+    );
+    let build = |arguments: &[&str]| {
+        let flags: Vec<&str> = arguments.iter().flat_map(|one| ["--build-arg", one]).collect();
+        let built = context.build(&kista, &[&["-t", "x"], flags.as_slice()].concat());
+        assert_eq!(built.code, 0, "{}", built.stderr);
+        kista.ok(&["run", "--rm", "x", "cat", "/h", "/l"])
+    };
+    assert_eq!(build(&[]), "buildkitsandbox");
+    assert_eq!(build(&["BUILDKIT_SANDBOX_HOSTNAME=mine"]), "mine\nmine");
+    // Another namespace has no file in its cache.
+    let other = ["BUILDKIT_SANDBOX_HOSTNAME=mine", "BUILDKIT_CACHE_MOUNT_NS=other"];
+    assert_eq!(build(&other), "mine");
+    let folder = context.file("out");
+    let to = format!("type=oci,tar=false,dest={}", folder.display());
+    let read = |path: &str| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(folder.join(path)).unwrap()).unwrap()
+    };
+    let arguments = ["BUILDKIT_MULTI_PLATFORM=1", "BUILDKIT_INLINE_CACHE=1"];
+    let flags = ["--build-arg", arguments[0], "--build-arg", arguments[1], "-o", &to];
+    context.build(&kista, &flags).ok();
+    let index = read("index.json")["manifests"][0].take();
+    assert_eq!(index["mediaType"], "application/vnd.oci.image.index.v1+json");
+    let blob = |entry: &serde_json::Value| {
+        read(&format!("blobs/{}", entry["digest"].as_str().unwrap().replace(':', "/")))
+    };
+    let manifest = blob(&blob(&index)["manifests"][0]);
+    assert!(manifest["annotations"]["io.kista.buildcache.v1"].is_string(), "{manifest}");
+    let context = Context::new("FROM scratch\n", &[]);
+    context
+        .build(&kista, &["--build-arg", "BUILDKIT_ATTEST_OTHER="])
+        .fails(1, "unknown attestation");
+}

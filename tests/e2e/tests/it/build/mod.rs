@@ -14,6 +14,7 @@ mod contexts;
 mod copies;
 mod corpus;
 mod debug;
+mod devices;
 mod hostile;
 mod instructions;
 mod mounts;

@@ -97,7 +97,10 @@ fn what_cannot_be_mounted_is_said() {
                 "FROM busybox AS x\nRUN --mount=from=later,target=/x true\nFROM busybox AS later\nFROM x",
                 "before",
             ),
-            ("FROM busybox\nRUN --device=v/c true", "RUN --device=v/c is not supported yet"),
+            (
+                "FROM busybox\nRUN --device=v/c,required true",
+                "required device \"v/c\" is not registered",
+            ),
         ],
     );
 }

@@ -147,3 +147,28 @@ fn leases(kista: &Kista) -> Vec<String> {
     names.sort();
     names
 }
+
+#[test]
+fn a_step_of_another_network_or_with_other_hosts_is_another_one() {
+    needs!(Root, Busybox);
+    let kista = Kista::with_busybox();
+    let context = Context::new("FROM busybox\nRUN cat /etc/hosts > /hosts\n", &[]);
+    let is_cached = |flags: &[&str]| {
+        let built = context.build(&kista, flags);
+        assert_eq!(built.code, 0, "{}", built.stderr);
+        // The base is in any case.
+        built.stderr.matches("CACHED").count() == 2
+    };
+    assert!(!is_cached(&[]));
+    assert!(is_cached(&[]));
+    assert!(!is_cached(&["--add-host", "a:192.0.2.1"]));
+    // Where a name leads may change from day to day.
+    assert!(is_cached(&["--add-host", "a=192.0.2.2"]));
+    assert!(!is_cached(&["--add-host", "b:192.0.2.1"]));
+    assert!(!is_cached(&["--network", "none"]));
+    assert!(is_cached(&["--network", "none"]));
+    // A step that says it itself is the same, whatever the build says.
+    let own = Context::new("FROM busybox\nRUN --network=none cat /etc/hosts > /hosts\n", &[]);
+    let built = own.build(&kista, &[]);
+    assert_eq!(built.stderr.matches("CACHED").count(), 2, "{}", built.stderr);
+}
