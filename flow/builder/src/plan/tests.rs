@@ -144,6 +144,7 @@ fn triggers_come_first_and_are_gone() {
     assert!(plan.config.config.env.contains(&"T=1".to_owned()));
 }
 
+/// CVE-2024-23653 (BuildKit). Shown with `check_allowed` letting both through.
 #[test]
 fn more_than_a_container_gets_must_be_allowed() {
     let text = "FROM base\nRUN --network=host x\n";
@@ -154,6 +155,32 @@ fn more_than_a_container_gets_must_be_allowed() {
     let text = "FROM base\nRUN --security=insecure x\n";
     assert!(try_plan(text, |request| request.allow_host_network = true).is_err());
     assert!(try_plan(text, |request| request.allow_insecure = true).is_ok());
+}
+
+/// CVE-2024-9407 (Buildah), CVE-2026-61711 (BuildKit): what is not known is an error, and never
+/// passed on or taken for something else.
+#[test]
+fn words_that_mean_nothing_are_refused() {
+    for flag in [
+        "--mount=type=bind,target=/x,bind-propagation=shared",
+        "--mount=type=bind,target=/x,suid",
+        "--mount=type=bind,target=/x,rw=maybe",
+        "--mount=type=cache,target=/c,sharing=all",
+        "--mount=type=cache,target=/c,mode=u+s",
+        "--mount=type=devpts,target=/x",
+        "--security=none",
+        "--security=1",
+        "--network=container:x",
+        "--network=-1",
+    ] {
+        let text = format!("FROM base\nRUN {flag} x\n");
+        let planned = try_plan(&text, |request| {
+            (request.allow_host_network, request.allow_insecure) = (true, true);
+        });
+        assert!(planned.is_err(), "{flag}");
+    }
+    let text = "FROM base\nRUN --mount=type=bind,target=/x --security=sandbox --network=none x\n";
+    planned(text);
 }
 
 #[test]
@@ -209,6 +236,7 @@ fn a_base_is_a_step_with_its_layers() {
     assert!(planned("FROM scratch\n").target.is_none());
 }
 
+/// Shown for stages and instructions with `check_size` taken out.
 #[test]
 fn a_file_that_would_take_all_memory_is_refused() {
     let refused = |text: String| try_plan(&text, |_| {}).unwrap_err().error.to_string();

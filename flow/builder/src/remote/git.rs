@@ -373,6 +373,7 @@ mod tests {
     use super::*;
     use crate::request::SecretSource;
 
+    /// Shown with a setting for all servers, `http.extraHeader`.
     #[test]
     fn a_token_is_for_the_repositorys_own_server() {
         let temp = tempfile::tempdir().unwrap();

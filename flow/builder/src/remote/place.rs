@@ -172,6 +172,7 @@ mod tests {
         }
     }
 
+    /// Shown with the three checks of `GitPlace::parse` taken out, as is the property below.
     #[test]
     fn places_that_would_be_options_or_lead_out_are_refused() {
         for text in [
@@ -190,6 +191,7 @@ mod tests {
         }
     }
 
+    /// Shown with `redacted` without effect.
     #[test]
     fn passwords_are_not_shown() {
         for (text, shown) in [

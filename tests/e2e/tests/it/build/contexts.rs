@@ -126,6 +126,7 @@ fn repository(folder: &Path) {
     git(folder, &["commit", "-q", "-am", "two"]);
 }
 
+/// Shown for the link with openat(2) in `context::read_inside`: the host's file was read.
 #[test]
 fn an_archive_on_standard_input() {
     needs!(Root, Busybox);
@@ -217,6 +218,8 @@ fn add_of_urls() {
     build(&format!("COPY {base}/a.txt /x")).fails(1, "source can't be a URL for COPY");
 }
 
+/// Shown for the last four with what `GitPlace::parse` refuses let through, no `--` before a
+/// reference, and links followed to the subdirectory: the link was built from.
 #[test]
 fn git_repositories() {
     needs!(Root, Busybox, Git);
@@ -260,6 +263,8 @@ fn git_repositories() {
         .fails(1, "expected checksum to match");
 }
 
+/// Shown with all protocols allowed to git, and with the caller's home and configuration: the
+/// submodule was fetched, and the program of `core.fsmonitor` was run.
 #[test]
 fn a_hostile_repository_runs_nothing() {
     needs!(Root, Busybox, Git);
@@ -290,6 +295,8 @@ fn a_hostile_repository_runs_nothing() {
     assert!(!marker.exists() && !Path::new("/tmp/kista-canary").exists());
 }
 
+/// Shown with `redacted` without effect. The refusal of a URL of http named the password until
+/// this was tested.
 #[test]
 fn passwords_of_urls_go_nowhere() {
     needs!(Root, Busybox, Git);

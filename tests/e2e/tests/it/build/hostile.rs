@@ -1,4 +1,6 @@
 //! A Dockerfile and a context that want the host's files.
+//!
+//! Each test's comment says which guard was taken out when it was seen to fail.
 
 use testkit::{Kista, needs};
 
@@ -27,6 +29,8 @@ impl Canary {
     }
 }
 
+/// Shown with paths opened by openat(2) and not below a root (`Tree::find`, `select::parent_of`):
+/// the file was copied, and mounted.
 #[test]
 fn links_of_a_context_lead_nowhere_else() {
     needs!(Root, Busybox);
@@ -57,6 +61,8 @@ fn links_of_a_context_lead_nowhere_else() {
     canary.check();
 }
 
+/// Shown as the one before, and with `Copier::open_path` in the same way: the host's file was
+/// taken, and written to.
 #[test]
 fn links_of_a_stage_lead_nowhere_else() {
     needs!(Root, Busybox);
@@ -82,6 +88,7 @@ fn links_of_a_stage_lead_nowhere_else() {
     canary.check();
 }
 
+/// Shown with links followed in `stubs::parent`: the folders behind the link were removed.
 #[test]
 fn a_mount_point_that_becomes_a_link_removes_nothing() {
     needs!(Root, Busybox);
@@ -101,6 +108,8 @@ fn a_mount_point_that_becomes_a_link_removes_nothing() {
     canary.check();
 }
 
+/// Shown with the id itself as the directory's name (`mounts::cache_name`): the data directory was
+/// mounted.
 #[test]
 fn ids_of_caches_are_no_paths() {
     needs!(Root, Busybox);
@@ -126,7 +135,8 @@ fn ids_of_caches_are_no_paths() {
 }
 
 /// CVE-2024-23651 (BuildKit), CVE-2024-11218 (Buildah): another build turns a folder of a shared
-/// cache into a link while it is looked for.
+/// cache into a link while it is looked for. Shown with openat(2) in `Tree::find`: a file was made
+/// in the directory that the link leads to.
 #[test]
 fn a_race_for_a_folder_of_a_cache_is_not_won() {
     needs!(Root, Busybox);
@@ -163,6 +173,7 @@ fn a_race_for_a_folder_of_a_cache_is_not_won() {
     canary.check();
 }
 
+/// Shown with our own environment added to the command's (`solve::runs`).
 #[test]
 fn a_command_sees_what_is_meant_for_it() {
     needs!(Root, Busybox);
@@ -180,6 +191,7 @@ fn a_command_sees_what_is_meant_for_it() {
     assert!(caps.contains("CapAmb:\t0000000000000000"), "{caps}");
 }
 
+/// Shown with `Copier::without_devices` without effect: the device was there.
 #[test]
 fn files_that_go_to_the_host_bring_no_devices() {
     needs!(Root, Busybox);

@@ -59,6 +59,31 @@ fn a_user_builds_the_same_image_as_root() {
 }
 
 #[test]
+fn a_user_makes_the_same_image_by_commands_as_root() {
+    needs!(Root, Busybox, Uidmap);
+    let context = context();
+    let file = context.path().join("tree/file").display().to_string();
+    let made = |kista: &Kista| {
+        let with =
+            |words: &[&str]| kista.command(words).env("SOURCE_DATE_EPOCH", "1000000000").run().ok();
+        let name = with(&["from", "busybox"]);
+        let script = "mkdir /b && touch /b/low && chown -R 33:34 /b && rm /etc/passwd";
+        with(&["run", "--working", &name, "--network", "none", "--", "sh", "-c", script]);
+        with(&["copy", "--chown", "7:8", &name, &file, "/b/"]);
+        with(&["config", "--user", "33:34", "--cmd", "[\"ls\", \"-ln\", \"/b\"]", &name]);
+        let ids = [with(&["commit", &name, "made"]), with(&["commit", "--squash", &name, "one"])];
+        assert_eq!(kista.ok(&["run", "--rm", "made", "stat", "-c", "%u:%g", "/b/file"]), "7:8");
+        assert_eq!(kista.ok(&["run", "--rm", "one", "stat", "-c", "%u:%g", "/b/low"]), "33:34");
+        kista.ok(&["rm", &name]);
+        ids
+    };
+    let users = kista();
+    let ids = made(&users);
+    assert_eq!(users.ok(&["system", "check"]).split(' ').nth(4), Some("0"));
+    assert_eq!(made(&Kista::with_busybox()), ids);
+}
+
+#[test]
 fn images_come_and_go_by_registries_and_files() {
     needs!(Root, Busybox, Uidmap);
     let registry = Registry::kista(&[]);
