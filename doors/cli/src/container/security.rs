@@ -124,7 +124,6 @@ mod tests {
             });
             assert_eq!(got.map_err(String::as_str), want, "{text}");
         }
-        assert!(device("nvidia.com/gpu=all").unwrap_err().contains("not supported yet"));
     }
 
     #[test]
