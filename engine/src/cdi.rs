@@ -11,17 +11,18 @@ use std::path::{Path, PathBuf};
 
 use ::cdi::{AUTO_ALLOW, CLASS, ContainerEdits, DeviceNode, FOLDERS, Name, Spec};
 use dockerapi::DeviceRequest;
+use dockerfile::RunDevice;
 use oci::Mount;
 use oci::runtime::{Device, DeviceRule, Linux, Resources, Spec as RuntimeSpec};
 
-use crate::EngineError;
+use crate::{AllowedDevices, EngineError};
 
 /// The largest description.
 const MAX_BYTES: u64 = 8 << 20;
 
 /// The devices of this machine.
 #[derive(Debug, Default)]
-pub(crate) struct Devices {
+struct Devices {
     known: BTreeMap<Name, Known>,
     /// Descriptions in a form that is not read.
     unread: Vec<PathBuf>,
@@ -37,7 +38,7 @@ struct Known {
 
 impl Devices {
     /// Reads all descriptions. A later folder's device takes the place of an earlier one's.
-    pub(crate) fn read() -> Result<Self, EngineError> {
+    fn read() -> Result<Self, EngineError> {
         Self::read_from(&FOLDERS.map(PathBuf::from))
     }
 
@@ -82,7 +83,7 @@ impl Devices {
 
     /// The devices that a text asks for, as BuildKit finds them: `vendor.com/class=name`; of
     /// `vendor.com/class` the first; of `vendor.com/class=*` all; else those of that class.
-    pub(crate) fn find(&self, text: &str) -> Vec<Name> {
+    fn find(&self, text: &str) -> Vec<Name> {
         let (kind, device) = text.split_once('=').unwrap_or((text, ""));
         let of_kind = self.known.keys().filter(|name| name.kind == kind);
         let found: Vec<Name> = match device {
@@ -99,14 +100,14 @@ impl Devices {
     }
 
     /// Whether each build may use a device.
-    pub(crate) fn is_for_all(&self, name: &Name) -> bool {
+    fn is_for_all(&self, name: &Name) -> bool {
         let annotations = self.known.get(name).map(|known| &known.annotations);
         let value = annotations.and_then(|annotations| annotations.get(AUTO_ALLOW));
         value.is_some_and(|value| matches!(value.as_str(), "1" | "t" | "T" | "true" | "True"))
     }
 
     /// Why there is no such device.
-    pub(crate) fn missing(&self, text: &str) -> String {
+    fn missing(&self, text: &str) -> String {
         let mut message = format!("required device {text:?} is not registered");
         if let Some(file) = self.unread.first() {
             message += &format!(
@@ -119,7 +120,7 @@ impl Devices {
     }
 
     /// Gives a container devices.
-    pub(crate) fn apply(&self, names: &[Name], spec: &mut RuntimeSpec) -> Result<(), EngineError> {
+    fn apply(&self, names: &[Name], spec: &mut RuntimeSpec) -> Result<(), EngineError> {
         let mut done: Vec<&Name> = Vec::new();
         for name in names {
             let Some(known) = self.known.get(name).filter(|_| !done.contains(&name)) else {
@@ -161,6 +162,42 @@ pub(crate) fn give(requests: &[DeviceRequest], spec: &mut RuntimeSpec) -> Result
         Some((devices, names)) => devices.apply(&names, spec),
         None => Ok(()),
     }
+}
+
+/// Gives a step of a build the devices that it asks for, as far as there are such, if it may have
+/// them.
+pub(crate) fn give_step(
+    wanted: &[RunDevice],
+    allowed: &AllowedDevices,
+    spec: &mut RuntimeSpec,
+) -> Result<(), EngineError> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let devices = Devices::read()?;
+    let mut given = Vec::new();
+    for RunDevice { name: text, required } in wanted {
+        let found = devices.find(text);
+        if found.is_empty() && *required {
+            return Err(EngineError::Invalid { message: devices.missing(text) });
+        }
+        let is_allowed = |name: &Name| {
+            let own = name.to_string();
+            allowed.all
+                || devices.is_for_all(name)
+                || [text, &own, &name.kind].into_iter().any(|one| allowed.names.contains(one))
+        };
+        if let Some(name) = found.iter().find(|name| !is_allowed(name)) {
+            return Err(EngineError::Invalid {
+                message: format!(
+                    "device {name} is not allowed; allow it with --allow device={name} if you \
+                     trust the Dockerfile"
+                ),
+            });
+        }
+        given.extend(found);
+    }
+    devices.apply(&given, spec)
 }
 
 fn edit(name: &Name, edits: &ContainerEdits, spec: &mut RuntimeSpec) -> Result<(), EngineError> {

@@ -7,13 +7,14 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use archive::{For, ImageToSave, Layout};
-use builder::attest::{self, Invocation, ProvenanceOptions, Said};
+use builder::attest::{self, Invocation, Said};
 use builder::{BuildError, Built, Export, ImageOptions, Plan, Request, Solved, Stores, portable};
 use content::Durability;
 use images::{ImageRecord, Named};
 use oci::{Descriptor, Digest, Index, Platform, Reference, media_type};
 use transfer::{PushListRequest, PushRequest};
 
+use super::attest::Purpose;
 use super::foreign;
 use super::output::{
     AnnotationOf, ArchiveOutput, ArchiveTo, AttestationStorage, BuildOutput, FilesOutput, FilesTo,
@@ -40,17 +41,6 @@ pub enum Exported {
     NoCache(String),
     /// A registry did not take what is said about an image, for which nobody had asked.
     NotAttested(String),
-}
-
-/// What an output is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    /// An image that goes to registries.
-    Push,
-    /// An image that does not.
-    Keep,
-    /// The files of an image.
-    Files,
 }
 
 /// One platform's result.
@@ -253,91 +243,6 @@ impl Exporter<'_> {
         Ok(())
     }
 
-    /// What nobody asked for is no reason to fail.
-    fn push_referrers(&self, name: &Reference, record: &ImageRecord) -> Result<(), BuildError> {
-        let (client, stores) = (self.registries.client(), self.archive_stores());
-        let is_asked_for = self.request.attest.sbom.is_some()
-            || self.request.attest.provenance.as_ref().is_some_and(|wanted| !wanted.is_default);
-        match transfer::push_referrers(client, &stores, name, record) {
-            Err(error) if is_asked_for => Err(not_pushed(name, error)),
-            Err(error) => {
-                (self.told)(&Exported::NotAttested(error.to_string()));
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
-    }
-
-    /// Whether an output has more than one manifest.
-    fn is_list(&self, storage: AttestationStorage, wrapping: &Wrapping, purpose: Purpose) -> bool {
-        let says = self.provenance_for(purpose, wrapping.docker_types).is_some()
-            || self.request.attest.sbom.is_some();
-        self.ready.len() > 1
-            || self.request.always_index
-            || (storage == AttestationStorage::Index && says)
-    }
-
-    /// The provenance that goes with an output.
-    fn provenance_for(&self, purpose: Purpose, docker_types: bool) -> Option<&ProvenanceOptions> {
-        let wanted = self.request.attest.provenance.as_ref()?;
-        let goes = match purpose {
-            Purpose::Push => !(wanted.is_default && docker_types),
-            Purpose::Keep => !wanted.is_default,
-            Purpose::Files => !wanted.only_images,
-        };
-        goes.then_some(wanted)
-    }
-
-    /// All that is said about a result.
-    fn said(
-        &self,
-        ready: &Ready,
-        record: Option<&ImageRecord>,
-        purpose: Purpose,
-        name: &str,
-    ) -> Result<Vec<Said>, BuildError> {
-        let Ready { plan, solved, content } = ready;
-        let mut said = match content.get() {
-            Some(said) => said.clone(),
-            None => {
-                let listed = attest::list_content(plan, solved, self.request, self.stores, name)?;
-                content.get_or_init(|| listed).clone()
-            }
-        };
-        if let Some(options) = self.provenance_for(purpose, false) {
-            let request = self.request;
-            said.push(attest::provenance(plan, solved, request, options, record, self.invocation));
-        }
-        Ok(said)
-    }
-
-    /// An image with what is said about it, as far as that goes with the output.
-    fn attested(
-        &self,
-        ready: &Ready,
-        record: ImageRecord,
-        names: &[Reference],
-        purpose: Purpose,
-        wrapping: &Wrapping,
-        durability: Durability,
-    ) -> Result<ImageRecord, BuildError> {
-        let attests = self.request.attest.sbom.is_some()
-            || self.provenance_for(purpose, wrapping.docker_types).is_some();
-        if !attests {
-            return Ok(record);
-        }
-        if wrapping.docker_types {
-            return Err(BuildError::Invalid(
-                "cannot export attestations with \"oci-mediatypes=false\"".into(),
-            ));
-        }
-        let name = names.first().map_or("image".to_owned(), Reference::familiar);
-        let said = self.said(ready, Some(&record), purpose, &name)?;
-        let subjects = attest::image_subjects(&record, names);
-        let referrer = attest::attach(&record, &subjects, &said, self.stores, durability)?;
-        Ok(ImageRecord { referrers: vec![referrer], ..record })
-    }
-
     fn archive(&self, archive: &ArchiveOutput) -> Result<BuiltDescriptor, BuildError> {
         let names = parse_names(&archive.names)?;
         let is_list = self.is_list(archive.attestations, &archive.wrapping, Purpose::Keep);
@@ -410,7 +315,7 @@ impl Exporter<'_> {
         Ok(options)
     }
 
-    fn archive_stores(&self) -> archive::Stores {
+    pub(super) fn archive_stores(&self) -> archive::Stores {
         archive::Stores {
             content: self.stores.content.clone(),
             images: self.stores.images.clone(),
@@ -419,7 +324,7 @@ impl Exporter<'_> {
     }
 }
 
-fn not_pushed(name: &Reference, error: transfer::TransferError) -> BuildError {
+pub(super) fn not_pushed(name: &Reference, error: transfer::TransferError) -> BuildError {
     foreign(&format!("failed to push {name}"), EngineError::Transfer(error))
 }
 

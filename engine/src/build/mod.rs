@@ -4,6 +4,7 @@
 //! containers (`runner`), holds the store's lock for as long as it takes, and keeps the layers of
 //! the build cache from being collected.
 
+mod attest;
 pub(crate) mod base;
 mod caches;
 mod context;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use builder::{RunFailure, RunRequest, Runner, Stream};
 use bundle::{Files, HostFacts, HostsFile, Inputs, Joined, ResolvConf, RootfsFacts, Userns};
 use dockerapi::{ContainerConfig, HostConfig};
-use dockerfile::{NetworkMode, RunDevice, SecurityMode};
+use dockerfile::{NetworkMode, SecurityMode};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use shim::client::{Incoming, Pending, Session};
@@ -23,7 +23,6 @@ use sys::fresh::FreshDirectory;
 
 use super::platforms::{BINFMT, is_runnable};
 use super::{AllowedDevices, BuildImage};
-use crate::cdi::Devices;
 use crate::launch::ForHooks;
 use crate::network::{EarlyNamespace, NetworkFiles, STEPS, StepNetwork};
 use crate::{Engine, EngineError, names};
@@ -80,42 +79,6 @@ impl StepRunner {
             name => name.to_owned(),
         };
         Ok(Self { root, folder, host, facts, devices: build.devices.clone(), hostname })
-    }
-
-    /// The devices that a step asks for, as far as there are such, if it may have them.
-    fn give_devices(
-        &self,
-        wanted: &[RunDevice],
-        spec: &mut oci::runtime::Spec,
-    ) -> Result<(), EngineError> {
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let devices = Devices::read()?;
-        let mut given = Vec::new();
-        for RunDevice { name: text, required } in wanted {
-            let found = devices.find(text);
-            if found.is_empty() && *required {
-                return Err(EngineError::Invalid { message: devices.missing(text) });
-            }
-            let allowed = &self.devices;
-            let is_allowed = |name: &cdi::Name| {
-                let own = name.to_string();
-                allowed.all
-                    || devices.is_for_all(name)
-                    || [text, &own, &name.kind].into_iter().any(|one| allowed.names.contains(one))
-            };
-            if let Some(name) = found.iter().find(|name| !is_allowed(name)) {
-                return Err(EngineError::Invalid {
-                    message: format!(
-                        "device {name} is not allowed; allow it with --allow device={name} if you \
-                         trust the Dockerfile"
-                    ),
-                });
-            }
-            given.extend(found);
-        }
-        devices.apply(&given, spec)
     }
 
     /// The network of a step that asks for this one.
@@ -180,7 +143,7 @@ impl StepRunner {
             facts: &self.facts,
         })?;
         let mut spec = bundle.spec;
-        self.give_devices(request.devices, &mut spec)?;
+        crate::cdi::give_step(request.devices, &self.devices, &mut spec)?;
         spec.mounts.extend(request.mounts.iter().cloned());
         let mut rootfs = request.rootfs.to_vec();
         for mount in &mut rootfs {
