@@ -3,6 +3,7 @@
 //! crun refuses a machine with both cgroup versions, so all of this runs in a mount namespace
 //! without the unified one, where that is mounted beside version 1. The bundle is `runc spec`'s
 //! own with another root and command, once without a seccomp filter and once with Docker's.
+//! `KISTA_BENCH_RUNTIMES=NAME=PATH,...` adds others.
 
 use std::error::Error;
 use std::fs;
@@ -52,7 +53,9 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Table>, Box<dyn Error>> {
     let own = bench.work.path().join("kista-oci");
     let linked = std::os::unix::fs::symlink(fs::canonicalize(&bench.kista)?, &own);
     let own = linked.is_ok().then_some(own);
-    for (runtime, program) in [("kista-oci", own), ("runc", find("runc")), ("crun", find("crun"))] {
+    let installed = ["runc", "crun"].map(|name| (name.to_owned(), find(name)));
+    let runtimes = std::iter::once(("kista-oci".to_owned(), own)).chain(installed);
+    for (runtime, program) in runtimes.chain(others()) {
         for (what, bundle) in &bundles {
             match (&program, bundle) {
                 (None, _) => absent.push(format!("{runtime}: not installed")),
@@ -112,6 +115,16 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Table>, Box<dyn Error>> {
         _ => eprintln!("bench:   no peak memory: time(1) or the runtimes are not installed"),
     }
     Ok(tables)
+}
+
+/// Further runtimes, as `NAME=PATH` with commas between.
+const OTHERS: &str = "KISTA_BENCH_RUNTIMES";
+
+/// Those that were built for this: a current crun, youki.
+fn others() -> Vec<(String, Option<PathBuf>)> {
+    let list = std::env::var(OTHERS).unwrap_or_default();
+    let pairs = list.split(',').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, path)| (name.to_owned(), fs::canonicalize(path).ok())).collect()
 }
 
 /// The most memory that a process of a runtime's has had: the largest of all that it waited for,
