@@ -299,6 +299,9 @@ fn a_container_in_a_network_sees_who_comes() {
         let bytes = vec![7; 300_000];
         exchange(&mut near, &mut far, &bytes);
         exchange(&mut far, &mut near, &bytes);
+        // The one who connected closes last, so that its port is free at once.
+        drop(far);
+        assert_eq!(std::io::Read::read(&mut near, &mut [0]).unwrap(), 0);
         SocketAddr::new(peer.ip().to_canonical(), peer.port())
     };
     // Its port as well.
