@@ -51,6 +51,8 @@ pub struct ExecSession {
 impl Engine {
     /// Adds a process to a running container.
     pub fn exec_container(&self, request: &ExecContainer) -> Result<ExecSession, EngineError> {
+        // A shim is born where its maker is, and enters groups from there.
+        self.delegation()?;
         let shim = shim::client::spawn_early(&Early::default())?;
         let (container, status) = self.look_up(&request.container)?;
         let not_running = || EngineError::Conflict {

@@ -8,7 +8,7 @@ use bundle::{
     CgroupMode, Files, HostDevice, HostFacts, HostsFile, Inputs, Joined, LimitFacts, PlannedSource,
     ResolvConf, RootfsFacts, Userns,
 };
-use cgroups::{Controller, Delegation, Hierarchy};
+use cgroups::{Controller, Delegation, Hierarchy, Instance, Systemd, Unit};
 use metadata::{Container, Status};
 use oci::runtime::{Capabilities, ConsoleSize, IdMapping, Resources, Seccomp, Spec};
 use rustix::fs::{Mode, OFlags, openat};
@@ -501,6 +501,22 @@ fn own_path() -> Result<String, EngineError> {
 
 fn own_hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// What the user's own systemd lets us do, where the session's group is not the user's: it puts
+/// this process into a scope below itself, beside which there is a place for groups. `None` where
+/// there is no such systemd, or it does not want to.
+pub(crate) fn delegated_by_systemd(hierarchy: &Hierarchy) -> Option<Delegation> {
+    if hierarchy.mode() != cgroups::Mode::V2 {
+        return None;
+    }
+    let own = rustix::process::getpid();
+    let name = format!("{}-{}", own.as_raw_nonzero(), sys::names::random_hex::<4>());
+    let unit = Unit::new(None, &name).ok()?;
+    Systemd::connect(Instance::User).ok()?.enclose(&unit, own).ok()?;
+    // Where we are is asked once.
+    let found = Hierarchy::detect().ok()?.delegation().ok()?;
+    matches!(found, Delegation::Below { .. }).then_some(found)
 }
 
 /// What this host is and can do. A few dozen cheap questions to the kernel.

@@ -188,7 +188,12 @@ impl Engine {
     pub(crate) fn delegation(&self) -> Result<&Delegation, EngineError> {
         once(&self.delegation, || match self.is_rootless() {
             false => Ok(Delegation::Whole),
-            true => Ok(self.hierarchy()?.delegation()?),
+            true => match self.hierarchy()?.delegation()? {
+                nothing @ Delegation::Nothing { .. } => {
+                    Ok(launch::delegated_by_systemd(self.hierarchy()?).unwrap_or(nothing))
+                }
+                found => Ok(found),
+            },
         })
     }
 

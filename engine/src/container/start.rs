@@ -40,6 +40,8 @@ impl Engine {
         let id = names::new_id();
         let is_ours = runtimes::find(&request.host.runtime)?.is_none();
         let early = if is_ours { early(&request.host.network_mode) } else { Early::default() };
+        // A shim is born where its maker is, and enters groups from there.
+        self.delegation()?;
         let shim = shim::client::spawn_early(&early)?;
         // A parent that is none is refused further down.
         let cgroup = self.cgroup_path(&id, &request.host.cgroup_parent);
@@ -79,6 +81,7 @@ impl Engine {
         if found.is_working() {
             return Err(crate::working::never_runs(container));
         }
+        self.delegation()?;
         let shim = match status.phase {
             // Most likely there is nothing to start.
             Phase::Running | Phase::Paused => None,

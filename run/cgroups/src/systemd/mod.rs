@@ -4,6 +4,7 @@
 //! Systemd::connect(Instance) -- create(hierarchy, unit, resources) --> Cgroup -- settle()
 //!        |                          |  StartTransientUnit, Delegate=yes        the first process
 //!        |                          |  the rest as directories and files       is inside
+//!        +-- enclose(unit, pid)                 StartTransientUnit around one that runs
 //!        +-- update(cgroup, name, resources)    SetUnitProperties, then files
 //!        +-- stop(name)                         StopUnit
 //! ```
@@ -101,7 +102,7 @@ impl Systemd {
                 source,
             })?),
         };
-        let mut properties = self.basics(unit, anchor.as_ref(), unified);
+        let mut properties = self.basics(unit, anchor.as_ref().map(Anchor::pid), unified);
         properties.extend(limits);
         properties.extend(unit.properties.iter().cloned());
         self.start(unit, &properties)?;
@@ -111,6 +112,18 @@ impl Systemd {
             let _ = self.stop(unit.name());
         }
         made
+    }
+
+    /// Has systemd make a scope around a process of ours, delegated to us, and moves it there.
+    ///
+    /// For users whose session is in a part of the tree that is not theirs: beside the scope they
+    /// may make groups, and what is born in the scope may enter them. A hierarchy that is detected
+    /// afterwards says so. The scope ends with the last process in it.
+    ///
+    /// [`CgroupError::Unit`] for what systemd refuses.
+    pub fn enclose(&mut self, unit: &Unit, pid: Pid) -> Result<(), CgroupError> {
+        let properties = self.basics(unit, Some(pid), true);
+        self.start(unit, &properties)
     }
 
     /// Sets limits of a unit; what is absent stays as it is.
@@ -161,14 +174,14 @@ impl Systemd {
     }
 
     /// What every unit of ours is. runc's are the same.
-    fn basics(&self, unit: &Unit, anchor: Option<&Anchor>, unified: bool) -> Vec<(String, Value)> {
+    fn basics(&self, unit: &Unit, first: Option<Pid>, unified: bool) -> Vec<(String, Value)> {
         let slice = unit.slice_or(self.instance.slice());
         let io = if unified { "IOAccounting" } else { "BlockIOAccounting" };
         let mut properties =
             vec![("Description", Value::text(format!("Kista container {}", unit.name())))];
-        match anchor {
-            Some(anchor) => {
-                let pid = anchor.pid().as_raw_nonzero().get().unsigned_abs();
+        match first {
+            Some(pid) => {
+                let pid = pid.as_raw_nonzero().get().unsigned_abs();
                 properties.push(("Slice", Value::text(slice)));
                 properties.push(("Delegate", Value::Bool(true)));
                 properties.push(("PIDs", Value::Array("u".into(), vec![Value::U32(pid)])));

@@ -201,3 +201,63 @@ fn a_users_container_is_in_a_scope_of_their_own_systemd() {
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(said.contains("pids.limit cannot be set by this user"), "{said}");
 }
+
+/// From a session whose group is not the user's, and with no right of root: each command that needs
+/// a place for groups asks for one.
+#[test]
+fn a_users_containers_have_limits_in_a_plain_session() {
+    needs!(Root, Busybox, Systemd, CgroupV2);
+    let started = Command::new("systemctl").args(["start", "user@1000.service"]).status();
+    assert!(started.unwrap().success());
+    let home = Path::new("/home/user");
+    let archive = home.join("image.tar");
+    fs::write(&archive, testkit::Image::busybox("busybox").docker_archive()).unwrap();
+    let command = |words: &[&str]| {
+        let mut command = Command::new(testkit::program());
+        command.args(words).current_dir(home).uid(1000).gid(1000).stdin(Stdio::null());
+        command.env("HOME", home).env("XDG_RUNTIME_DIR", "/run/user/1000");
+        command.env_remove("KISTA_CONFIG").env_remove("KISTA_ROOT");
+        command
+    };
+    let run = |words: &[&str]| {
+        let out = command(words).output().unwrap();
+        let (said, text) = (String::from_utf8_lossy(&out.stderr), out.stdout);
+        assert!(out.status.success(), "{words:?}: {said}");
+        // No warning: all of it is done.
+        assert_eq!(said, "", "{words:?}");
+        String::from_utf8(text).unwrap().trim().to_owned()
+    };
+    run(&["load", "-q", "-i", archive.to_str().unwrap()]);
+    let limits = ["--memory", "64m", "--pids-limit", "33", "--network", "none"];
+    run(&[&["run", "-d", "--name", "one"], &limits[..], &["busybox", "sleep", "1000"]].concat());
+    let group_of = |pid: &str| {
+        let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+        Path::new("/sys/fs/cgroup").join(text.trim().trim_start_matches("0::/"))
+    };
+    let group = group_of(&run(&["inspect", "--format", "{{.State.Pid}}", "one"]));
+    let own = "/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/user.slice";
+    assert!(group.starts_with(own), "{}", group.display());
+    let read = |file: &str| fs::read_to_string(group.join(file)).unwrap().trim().to_owned();
+    assert_eq!((read("memory.max"), read("pids.max")), ((64 << 20).to_string(), "33".into()));
+    // Every command comes from outside: into the group, too.
+    run(&["exec", "-d", "one", "sleep", "1000"]);
+    wait_until("two processes", || (read("cgroup.procs").lines().count() == 2).then_some(()));
+    run(&["pause", "one"]);
+    assert!(read("cgroup.events").contains("frozen 1"));
+    run(&["unpause", "one"]);
+    run(&["rm", "-f", "one"]);
+    assert!(!group.exists(), "{}", group.display());
+    // The scopes of the commands are gone with what they started.
+    wait_until("the scopes are gone", || {
+        let left = fs::read_dir(own).unwrap().flatten();
+        let names = left.map(|entry| entry.file_name().into_string().unwrap());
+        let mut scopes =
+            names.filter(|name| name.starts_with("kista-") && name.ends_with(".scope"));
+        scopes.next().is_none().then_some(())
+    });
+    // Where nobody can be asked, it is said.
+    let words = [&["run", "--rm"], &limits[..], &["busybox", "true"]].concat();
+    let out = command(&words).env_remove("XDG_RUNTIME_DIR").output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success() && said.contains("no control groups"), "{said}");
+}
