@@ -14,17 +14,19 @@ use std::collections::HashMap;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use content::Hasher;
 use oci::{Algorithm, Digest};
-use rustix::fs::{Mode, OFlags, Stat};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
 
 use crate::BuildError;
 use crate::cache::BuildCache;
-use crate::tree::Entry;
+use crate::survey::workers;
+use crate::tree::{Entry, Found, reopen};
 
 const MAGIC: &[u8] = b"kista digests 1\n";
 const RECORD: usize = 88;
@@ -35,6 +37,11 @@ const MOST: usize = 2_000_000;
 
 /// Size and times: what tells that a file is still the same.
 type Facts = [i64; 5];
+
+/// So many files that must be read are worth a thread.
+const FILES_FOR_A_THREAD: usize = 16;
+/// The kernel takes no longer paths at once.
+const LONGEST_PATH: usize = 4000;
 
 /// What is known of one context's files.
 pub(crate) struct Digests {
@@ -67,26 +74,91 @@ impl Digests {
         Ok(Self { path: Some(path), known, changed: false })
     }
 
-    /// The digest of a file's content and extended attributes.
+    /// The digest of a file's content and extended attributes. `stat` is what it was when it was
+    /// found, `shown` its name in messages.
     pub(crate) fn of(
         &mut self,
         folder: BorrowedFd<'_>,
-        name: &CString,
-        entry: &Entry,
+        path: &[u8],
+        stat: &Stat,
+        shown: &str,
     ) -> Result<[u8; 32], BuildError> {
-        let inode = inode(&entry.stat);
-        let facts = facts(&entry.stat);
-        if let Some((known, digest)) = self.known.get(&inode)
-            && *known == facts
-        {
-            return Ok(*digest);
+        if let Some(digest) = self.known(stat) {
+            return Ok(digest);
         }
-        let (digest, seen) = hash(folder, name, entry)?;
-        if self.path.is_some() && is_settled(&seen) && self.known.len() < MOST {
-            self.known.insert(inode, (self::facts(&seen), digest));
+        let (digest, seen) = hash(folder, path, stat, shown)?;
+        self.remember(&seen, digest);
+        Ok(digest)
+    }
+
+    /// Gives each regular file among these, which were found below a folder, its digest. Those
+    /// that are not known are read by several threads.
+    pub(crate) fn of_all(
+        &mut self,
+        folder: &Found,
+        entries: &mut [Entry],
+    ) -> Result<(), BuildError> {
+        let mut unknown: Vec<&mut Entry> = Vec::new();
+        for entry in entries.iter_mut().filter(|entry| entry.kind() == FileType::RegularFile) {
+            match self.known(&entry.stat) {
+                Some(digest) => entry.digest = Some(digest),
+                None => unknown.push(entry),
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let root = reopen(folder.file.as_fd())
+            .map_err(BuildError::io("open", String::from_utf8_lossy(&folder.real).into_owned()))?;
+        let read = |entry: &Entry| {
+            let shown = String::from_utf8_lossy(&entry.path);
+            hash(root.as_fd(), &entry.path, &entry.stat, &shown)
+        };
+        let next = AtomicUsize::new(0);
+        let failed = AtomicBool::new(false);
+        let work = || {
+            let mut done = Vec::new();
+            while !failed.load(Ordering::Relaxed) {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                let Some(entry) = unknown.get(place) else { break };
+                let found = read(entry);
+                failed.fetch_or(found.is_err(), Ordering::Relaxed);
+                done.push((place, found));
+            }
+            done
+        };
+        let workers = workers().min(unknown.len().div_ceil(FILES_FOR_A_THREAD));
+        let mut done: Vec<_> = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+            let mut all = work();
+            for other in others {
+                match other.join() {
+                    Ok(done) => all.extend(done),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            all
+        });
+        // The first one that failed is the one that is told of.
+        done.sort_by_key(|(place, _)| *place);
+        for (place, found) in done {
+            let (digest, seen) = found?;
+            unknown[place].digest = Some(digest);
+            self.remember(&seen, digest);
+        }
+        Ok(())
+    }
+
+    fn known(&self, stat: &Stat) -> Option<[u8; 32]> {
+        let (known, digest) = self.known.get(&inode(stat))?;
+        (*known == facts(stat)).then_some(*digest)
+    }
+
+    fn remember(&mut self, seen: &Stat, digest: [u8; 32]) {
+        if self.path.is_some() && is_settled(seen) && self.known.len() < MOST {
+            self.known.insert(inode(seen), (facts(seen), digest));
             self.changed = true;
         }
-        Ok(digest)
     }
 
     /// Writes down what is new. A failure costs time later and nothing else.
@@ -134,18 +206,18 @@ fn is_settled(stat: &Stat) -> bool {
     i128::try_from(now).unwrap_or(0) - last > RACY_NANOS
 }
 
-/// Reads a file; answers its digest and what it was while it was read.
+/// Reads a file by its path from a folder, no part of which may be a link; answers its digest and
+/// what it was while it was read.
 fn hash(
     folder: BorrowedFd<'_>,
-    name: &CString,
-    entry: &Entry,
+    path: &[u8],
+    stat: &Stat,
+    shown: &str,
 ) -> Result<([u8; 32], Stat), BuildError> {
-    let shown = || String::from_utf8_lossy(&entry.path).into_owned();
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(folder, name, flags, Mode::empty())
-        .map_err(BuildError::io("open", shown()))?;
-    let before = rustix::fs::fstat(&file).map_err(BuildError::io("inspect", shown()))?;
-    let attributes = attributes(file.as_fd()).map_err(BuildError::io("read", shown()))?;
+    let file = open_below(folder, path, flags).map_err(BuildError::io("open", shown))?;
+    let before = rustix::fs::fstat(&file).map_err(BuildError::io("inspect", shown))?;
+    let attributes = attributes(file.as_fd()).map_err(BuildError::io("read", shown))?;
     let mut file = File::from(file);
     let mut hasher = Hasher::new(Algorithm::Sha256);
     let mut buffer = vec![0; buffer_size(&before)];
@@ -154,12 +226,12 @@ fn hash(
             Ok(0) => break,
             Ok(count) => hasher.update(&buffer[..count]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(BuildError::io("read", shown())(error)),
+            Err(error) => return Err(BuildError::io("read", shown)(error)),
         }
     }
-    let after = rustix::fs::fstat(&file).map_err(BuildError::io("inspect", shown()))?;
-    if !is_same(&before, &after) || !is_same(&entry.stat, &after) {
-        return Err(BuildError::Changed { path: shown() });
+    let after = rustix::fs::fstat(&file).map_err(BuildError::io("inspect", shown))?;
+    if !is_same(&before, &after) || !is_same(stat, &after) {
+        return Err(BuildError::Changed { path: shown.to_owned() });
     }
     let mut digest = bytes(&hasher.finish());
     if !attributes.is_empty() {
@@ -174,6 +246,21 @@ fn hash(
         digest = bytes(&hasher.finish());
     }
     Ok((digest, after))
+}
+
+/// Opens a path of any length.
+fn open_below(folder: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> std::io::Result<OwnedFd> {
+    let mut held: Option<OwnedFd> = None;
+    let mut rest = path;
+    while rest.len() >= LONGEST_PATH {
+        let Some(cut) = rest[..LONGEST_PATH].iter().rposition(|byte| *byte == b'/') else { break };
+        let from = held.as_ref().map_or(folder, AsFd::as_fd);
+        let way = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        held = Some(sys::fs::open_beneath(from, &rest[..cut], way, Mode::empty())?);
+        rest = &rest[cut + 1..];
+    }
+    let from = held.as_ref().map_or(folder, AsFd::as_fd);
+    sys::fs::open_beneath(from, rest, flags, Mode::empty())
 }
 
 fn buffer_size(stat: &Stat) -> usize {

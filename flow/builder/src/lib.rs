@@ -57,6 +57,7 @@ mod run;
 mod seal;
 mod select;
 mod solve;
+mod survey;
 mod tree;
 mod verify;
 

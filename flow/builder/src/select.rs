@@ -10,7 +10,8 @@ use crate::BuildError;
 use crate::digests::Digests;
 use crate::key::KeyHasher;
 use crate::plan::SourcePath;
-use crate::tree::{Entry, Filter, Found, Tree, walk};
+use crate::survey::survey;
+use crate::tree::{Entry, Filter, Found, Tree};
 
 /// One thing to copy.
 #[derive(Debug)]
@@ -95,22 +96,16 @@ fn item(
     }
     if item.is_directory() {
         let filter = Taken::new(tree.ignore, excludes, &item.found.real);
-        let entries = &mut item.entries;
-        walk(&item.found, &filter, &mut |folder, name, mut entry| {
-            if entry.kind() == FileType::RegularFile {
-                entry.digest = Some(digests.of(folder, name, &entry)?);
-            }
-            entries.push(entry);
-            Ok(())
-        })?;
-        item.entries = with_needed_folders(item.entries);
+        let mut entries = with_needed_folders(survey(&item.found, filter)?);
+        digests.of_all(&item.found, &mut entries)?;
+        item.entries.append(&mut entries);
     } else {
         let entry = &mut item.entries[0];
         if entry.kind() == FileType::RegularFile {
             let (folder, name) = parent_of(tree, &item.found)?;
-            entry.path = name.to_bytes().to_vec();
-            entry.digest = Some(digests.of(folder.as_fd(), &name, entry)?);
-            entry.path = Vec::new();
+            let shown = String::from_utf8_lossy(name.to_bytes()).into_owned();
+            entry.digest =
+                Some(digests.of(folder.as_fd(), name.to_bytes(), &entry.stat, &shown)?);
         }
     }
     Ok(Some(item))

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use crate::BuildError;
 
 /// How deep folders may lie in each other.
-const DEEPEST: usize = 1000;
+pub(crate) const DEEPEST: usize = 1000;
 
 /// A directory with what is left out of it.
 pub(crate) struct Tree<'a> {

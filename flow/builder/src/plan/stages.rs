@@ -185,8 +185,13 @@ impl Stages<'_> {
             }
             self.done[index] = Progress::Under;
             self.depth += 1;
-            let start = self.start(index, linter)?;
-            let stage = self.run_stage(index, start, linter)?;
+            let stage = match self.replacement(index, linter)? {
+                Some(image) => image,
+                None => {
+                    let start = self.start(index, linter)?;
+                    self.run_stage(index, start, linter)?
+                }
+            };
             self.depth -= 1;
             self.done[index] = Progress::Done(Box::new(stage));
         }
@@ -202,6 +207,22 @@ impl Stages<'_> {
             Some(name) => name.clone(),
             None => format!("stage-{index}"),
         }
+    }
+
+    /// The image that stands for a stage, if a named context has the stage's name: nothing of
+    /// the stage itself is done then.
+    fn replacement(&mut self, index: usize, linter: &mut Linter) -> Result<Option<Stage>, Located> {
+        let stage = &self.file.stages[index];
+        let Some(name) = stage.name.as_ref().filter(|name| self.is_context(name)) else {
+            return Ok(None);
+        };
+        let platform = self.stage_platform(index, linter)?;
+        let image = self.image(name, &platform).map_err(Located::at(stage.lines))?;
+        let counter = Counter { stage: name.clone(), total: 1, done: 0 };
+        let mut replacement = self.stage_of(image, counter, stage.lines);
+        // They are for the stage that is built on it.
+        replacement.config.config.on_build = std::mem::take(&mut replacement.triggers);
+        Ok(Some(replacement))
     }
 
     /// What a stage is before its first instruction.
@@ -241,17 +262,22 @@ impl Stages<'_> {
             );
             linter.report(comments, Rule::InvalidBaseImagePlatform, stage.lines, message);
         }
-        let mut config = image.config.clone();
+        let total = 1 + super::stage::count(stage, &image.config.config.on_build);
+        Ok(self.stage_of(image, counter(total), stage.lines))
+    }
+
+    /// A stage that is an image so far.
+    fn stage_of(&mut self, image: BaseImage, counter: Counter, lines: dockerfile::Lines) -> Stage {
+        let mut config = image.config;
         config.created = None;
-        let mut start = Stage::new(config, None, own, counter(0));
-        start.counter.total = super::stage::count(stage, &start.triggers) + 1;
+        let mut start = Stage::new(config, None, Scope::default(), counter);
         start.history = std::mem::take(&mut start.config.history)
             .into_iter()
             .map(PlannedHistory::Base)
             .collect();
         let name = start.counter.next(&format!("FROM {}", image.name), false);
-        start.top = self.base_step(name, stage.lines, image.diff_ids);
-        Ok(start)
+        start.top = self.base_step(name, lines, image.diff_ids);
+        start
     }
 
     /// A step that stands for an image; none for one without layers.
@@ -284,7 +310,7 @@ impl Stages<'_> {
         &mut self,
         name: &str,
         platform: &Platform,
-    ) -> Result<crate::request::BaseImage, BuildError> {
+    ) -> Result<BaseImage, BuildError> {
         if let Some(stands_for) = self.request.image_contexts.get(name) {
             let image = self.images.find(stands_for, platform)?;
             self.note_image(&image, name, platform);
@@ -379,6 +405,12 @@ impl Stages<'_> {
                 return Err(fail(format!(
                     "cannot {what} from stage {from:?}, it needs to be defined before current stage {name:?}"
                 )));
+            }
+            // A directory by the stage's name stands for the stage.
+            if let Some(name) = &self.file.stages[index].name
+                && self.request.contexts.contains_key(name)
+            {
+                return Ok(Origin::Context(name.clone()));
             }
             self.capture.uses_stage(user, index);
             return Ok(Origin::Step(self.evaluate(index, linter)?.top));
