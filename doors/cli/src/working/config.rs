@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(config.exposed_ports.keys().collect::<Vec<_>>(), ["53/udp", "80/tcp"]);
         assert_eq!((config.user.as_str(), config.working_dir.as_str()), ("7", "/b"));
         assert_eq!(config.entrypoint, ["/e"]);
-        assert_eq!(config.cmd, ["bash", "-c", "echo $A"]);
+        assert_eq!(config.cmd, ["bash", "-c", "echo $A"], "by the shell that it has now");
         assert_eq!(working.image.history[0].created_by, "hand");
         let unset = ["-e", "A-", "-l", "k-", "-a", "x-", "-p", "80-", "-v", "/data-", "--cmd", ""];
         change(&unset, &mut working).unwrap();
