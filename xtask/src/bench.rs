@@ -4,6 +4,7 @@
 //! run in turns, A B C A B C, and the ratio is taken turn by turn. Whole commands are timed
 //! from outside, as a shell sees them. Peers that are not here are named as absent.
 
+mod builders;
 mod builds;
 mod clients;
 mod engines;

@@ -16,12 +16,12 @@ pub(crate) struct Engine {
     program: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
-    /// What `load` wants besides.
-    load: Vec<String>,
+    /// What `load` wants besides, or the words that stand for it.
+    pub(super) load: Vec<String>,
     /// Its daemon, ended with the engine.
     daemon: Option<Daemon>,
     /// What it leaves mounted, unmounted with it.
-    mounted: Option<PathBuf>,
+    pub(super) mounted: Option<PathBuf>,
 }
 
 impl Drop for Engine {
@@ -70,9 +70,44 @@ impl Engine {
         &self.load
     }
 
+    /// One that is called like this, with nothing around it.
+    pub(super) fn new(name: &str, program: PathBuf, arguments: Vec<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            program,
+            arguments,
+            environment: Vec::new(),
+            load: Vec::new(),
+            daemon: None,
+            mounted: None,
+        }
+    }
+
+    /// Starts its daemon.
+    pub(super) fn serve(
+        &mut self,
+        command: &mut Command,
+        log: &Path,
+    ) -> Result<(), Box<dyn Error>> {
+        let log = fs::File::create(log)?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.daemon = Some(Daemon(command.spawn()?));
+        Ok(())
+    }
+
+    /// The process of its daemon.
+    pub(super) fn daemon_id(&self) -> Option<u32> {
+        self.daemon.as_ref().map(|daemon| daemon.0.id())
+    }
+
     /// Calls it.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
+        self.command_of(&self.program, arguments)
+    }
+
+    /// Calls another program as it would be called.
+    pub(super) fn command_of(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(&self.arguments).args(arguments).envs(self.environment.iter().cloned());
         command
     }
@@ -89,6 +124,12 @@ impl Engine {
 
     /// A command that loads an archive.
     pub(crate) fn load(&self, archive: &Path) -> Command {
+        // Buildah has no `load`.
+        if self.load.first().is_some_and(|word| word == "pull") {
+            let mut command = self.command(&[]);
+            command.args(&self.load).arg(format!("docker-archive:{}", archive.display()));
+            return command;
+        }
         let mut command = self.command(&["load"]);
         command.args(&self.load).arg("-i").arg(archive);
         command
