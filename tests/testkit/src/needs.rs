@@ -68,6 +68,8 @@ pub enum Need {
     Openssl,
     /// podman and conmon.
     Podman,
+    /// buildah, and the runc that it is told to use.
+    Buildah,
     /// newuidmap and newgidmap (package uidmap), and a kernel that lets users make namespaces.
     Uidmap,
     /// pasta (package passt).
@@ -104,6 +106,7 @@ impl Need {
             Self::DockerRegistry => (in_path("docker-registry"), "no docker-registry"),
             Self::Openssl => (in_path("openssl"), "no openssl"),
             Self::Podman => (in_path("podman") && in_path("conmon"), "no podman or no conmon"),
+            Self::Buildah => (in_path("buildah") && in_path("runc"), "no buildah or no runc"),
             Self::Uidmap => (
                 in_path("newuidmap") && in_path("newgidmap") && in_path("setpriv"),
                 "no newuidmap, no newgidmap or no setpriv",

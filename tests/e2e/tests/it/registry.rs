@@ -135,8 +135,13 @@ impl Dockerd {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("docker");
-        command.env("DOCKER_HOST", format!("unix://{}", self.socket.display())).args(arguments);
+        command.env("DOCKER_HOST", self.address()).args(arguments);
         command
+    }
+
+    /// Where it listens, as clients want it.
+    pub(crate) fn address(&self) -> String {
+        format!("unix://{}", self.socket.display())
     }
 
     /// Runs a command that must succeed.

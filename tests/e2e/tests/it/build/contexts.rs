@@ -15,14 +15,22 @@ use super::Context;
 const MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
 /// A web server on the loopback of a test's host.
-struct Web {
-    base: String,
+pub(super) struct Web {
+    pub(super) base: String,
     asked: Arc<AtomicUsize>,
 }
 
 impl Web {
     fn new(kista: &Kista, files: &[(&str, Vec<u8>)]) -> Self {
-        let listener = kista.host().enter(|| TcpListener::bind("127.0.0.1:0").unwrap());
+        Self::on(kista.host().enter(|| TcpListener::bind("127.0.0.1:0").unwrap()), files)
+    }
+
+    /// On the loopback of the machine.
+    pub(super) fn on_this_machine(files: &[(&str, Vec<u8>)]) -> Self {
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), files)
+    }
+
+    fn on(listener: TcpListener, files: &[(&str, Vec<u8>)]) -> Self {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let files: HashMap<String, Vec<u8>> =
             files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.clone())).collect();
