@@ -80,6 +80,7 @@ struct Job<F> {
     slot: usize,
 }
 
+#[allow(clippy::large_enum_variant, reason = "nearly all are entries")]
 enum Part {
     Entry(Entry),
     Slot(usize),
