@@ -99,7 +99,7 @@ fn limits_are_changed_and_statistics_show_them() {
     for (flags, text) in [
         (["--memory", "much"], "invalid value for memory: \\\"much"),
         (["--cpu-quota", "1x"], "invalid value for cpu-quota"),
-        (["--l3-cache-schema", "L3:0=f"], "--l3-cache-schema is not supported"),
+        (["--l3-cache-schema", "L3:0=f"], "it must be made with linux.intelRdt"),
     ] {
         oci.run(&[&["update"], &flags[..], &[id.as_str()]].concat()).fails(1, text);
     }
