@@ -39,12 +39,22 @@ impl Hierarchy {
                 return Err(error);
             }
         };
-        let cgroup = Cgroup::new(path.clone(), groups);
-        if let Err(error) = cgroup.apply(resources) {
-            made.undo();
-            return Err(error);
+        let mut cgroup = Cgroup::new(path.clone(), groups);
+        let mut attempts = 3;
+        loop {
+            attempts -= 1;
+            match cgroup.apply(resources) {
+                Ok(()) => return Ok(cgroup),
+                // systemd takes the controllers that no unit of its own needs from the groups at
+                // the top, whenever one ends: they are passed on once more.
+                Err(CgroupError::Unsupported { .. })
+                    if attempts > 0 && self.extend(&mut cgroup, resources).is_ok() => {}
+                Err(error) => {
+                    made.undo();
+                    return Err(error);
+                }
+            }
         }
-        Ok(cgroup)
     }
 
     /// Takes over a group that systemd made: adds the directories and controllers that it left out,
