@@ -6,11 +6,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use super::Bench;
 use super::builders::{BASE, Builder, builders};
 use super::measure::{Samples, Table, time};
+use super::peers::{find, high_water};
 
 /// Files of the large context, and the bytes of each: 200 MB.
 const FILES: usize = 5_000;
@@ -30,7 +30,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Table>, Box<dyn Error>> {
     let mut memory = Table::new("Peak memory of a build, with its daemon", "MB", names);
     // A slow peer takes seconds for each.
     let runs = (bench.runs / 5).max(3);
-    let mut rows = Rows { builders: &builders, table: &mut table, memory: &mut memory };
+    let mut rows = Rows { bench, builders: &builders, table: &mut table, memory: &mut memory };
 
     let steps = context(bench, "steps", |base| {
         let mut text = format!("FROM {base}\n");
@@ -60,6 +60,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Table>, Box<dyn Error>> {
 }
 
 struct Rows<'a> {
+    bench: &'a Bench,
     builders: &'a [Builder],
     table: &'a mut Table,
     memory: &'a mut Table,
@@ -74,12 +75,12 @@ impl Rows<'_> {
         runs: usize,
         fresh: bool,
     ) -> Result<(), Box<dyn Error>> {
-        let builders = self.builders;
+        let (bench, builders) = (self.bench, self.builders);
         let command = |builder: &Builder| {
             builder.build(context, &context.join(file_name(&builder.base())), fresh)
         };
         self.table.turns(name, runs, |index| time(&mut command(&builders[index])).map(Some))?;
-        let peaks = builders.iter().map(|builder| peak(builder, &command(builder)));
+        let peaks = builders.iter().map(|builder| peak(bench, builder, &mut command(builder)));
         let peaks: Vec<Option<f64>> = peaks.collect::<Result<_, Box<dyn Error>>>()?;
         let samples = peaks.into_iter().map(|peak| peak.map(|peak| Samples(vec![peak])));
         self.memory.add(name, samples.collect());
@@ -106,9 +107,12 @@ fn stages(base: &str, count: usize) -> String {
 
 /// The largest resident size, in MB, of any process of the command, and of its daemon and what
 /// that has started, together. `None` without GNU time.
-fn peak(builder: &Builder, command: &Command) -> Result<Option<f64>, Box<dyn Error>> {
-    let program = Path::new("/usr/bin/time");
-    if !program.exists() {
+fn peak(
+    bench: &Bench,
+    builder: &Builder,
+    command: &mut Command,
+) -> Result<Option<f64>, Box<dyn Error>> {
+    if find("time").is_none() {
         return Ok(None);
     }
     let family = builder.daemon().map(family).unwrap_or_default();
@@ -116,18 +120,9 @@ fn peak(builder: &Builder, command: &Command) -> Result<Option<f64>, Box<dyn Err
         // Forgets the peak so far. proc(5), /proc/PID/clear_refs.
         let _ = fs::write(format!("/proc/{id}/clear_refs"), "5");
     }
-    let report = tempfile::NamedTempFile::new()?;
-    let mut timed = Command::new(program);
-    timed.args(["-f", "%M", "-o"]).arg(report.path());
-    timed.arg(command.get_program()).args(command.get_args());
-    for (key, value) in command.get_envs() {
-        timed.env(key, value.unwrap_or_default());
-    }
-    let _: Duration = time(&mut timed)?;
-    let text = fs::read_to_string(report.path())?;
-    let own: f64 = text.lines().last().unwrap_or_default().trim().parse()?;
+    let (_, own) = bench.time_and_peak(command)?;
     let served = family.iter().filter_map(|id| high_water(*id)).sum::<f64>();
-    Ok(Some((own + served) / 1024.0))
+    Ok(Some(own + served))
 }
 
 /// A process and all that descend from it.
@@ -143,13 +138,6 @@ fn family(id: u32) -> Vec<u32> {
         }
     }
     all
-}
-
-/// The most that a process had resident, in KiB.
-fn high_water(id: u32) -> Option<f64> {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().trim_end_matches(" kB").parse().ok()
 }
 
 /// A directory with a Dockerfile for each way to name the base image.

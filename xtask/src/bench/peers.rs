@@ -51,12 +51,17 @@ impl Drop for Daemon {
 }
 
 impl Daemon {
-    /// The most memory that it has had, in MiB. proc_pid_status(5), `VmHWM`.
+    /// The most memory that it has had, in MiB.
     pub(crate) fn peak(&self) -> Option<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        Some(line.trim().strip_suffix(" kB")?.parse::<f64>().ok()? / 1024.0)
+        high_water(self.0.id())
     }
+}
+
+/// The most that a process had resident, in MiB. proc_pid_status(5), `VmHWM`.
+pub(crate) fn high_water(id: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<f64>().ok()? / 1024.0)
 }
 
 impl Engine {

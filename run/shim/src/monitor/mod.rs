@@ -50,6 +50,7 @@ pub fn main(hooks: &mut dyn Hooks) -> ExitCode {
 
 fn supervise(hooks: &mut dyn Hooks) -> io::Result<()> {
     let control = sys::inherit::take(3)?;
+    // Kept for as long as we live: see `client::spawn_early`.
     let _program = sys::inherit::take(4)?;
     leave_caller();
     let early = Early::from_words(std::env::args_os().skip(1));

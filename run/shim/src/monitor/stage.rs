@@ -389,7 +389,7 @@ struct EarlyCgroup {
     hierarchy: Hierarchy,
     group: Option<Cgroup>,
     /// One of its directories, and which that is: device and inode.
-    made: Option<(PathBuf, (u64, u64))>,
+    made: (PathBuf, (u64, u64)),
 }
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
@@ -404,7 +404,11 @@ impl EarlyCgroup {
         let parsed = CgroupPath::new(path).ok()?;
         let group = hierarchy.create(&parsed, &Resources::default(), &Options::default()).ok()?;
         let (first, _) = group.directories().next()?;
-        let made = identity(first).ok().map(|identity| (first.to_owned(), identity));
+        let Ok(identity) = identity(first) else {
+            let _ = group.remove(Duration::ZERO);
+            return None;
+        };
+        let made = (first.to_owned(), identity);
         Some(Self { path: path.to_owned(), hierarchy, group: Some(group), made })
     }
 
@@ -422,7 +426,8 @@ impl EarlyCgroup {
 
 impl Drop for EarlyCgroup {
     fn drop(&mut self) {
-        let (Some(group), Some((path, made))) = (self.group.take(), &self.made) else { return };
+        let Some(group) = self.group.take() else { return };
+        let (path, made) = &self.made;
         // Nothing has been in it. If whoever wanted it was killed, another may have taken it for
         // litter and made his own meanwhile: that stays.
         if identity(path).is_ok_and(|found| found == *made) {
