@@ -52,11 +52,15 @@ pub(super) fn servers(
         let refuse = |why: String| TransferError::Settings { path: file_path.clone(), why };
         let file: File = toml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
         for registry in file.registry {
-            if names_one_image(registry.prefix()) {
-                return Err(refuse(format!(
-                    "the prefix {} is that of a single image; name its repository instead",
-                    registry.prefix()
-                )));
+            let (prefix, is_of_one_image) = without_tag(registry.prefix());
+            if is_of_one_image {
+                if rest_below(prefix, domain, path) == Some("") {
+                    return Err(refuse(format!(
+                        "the prefix {} is that of a single image; name its repository instead",
+                        registry.prefix()
+                    )));
+                }
+                continue;
             }
             // A later file has the last word.
             let is_longer = found
@@ -75,7 +79,19 @@ pub(super) fn servers(
     }
     let at = |location: &str, insecure: bool| {
         let (host, folder) = location.split_once('/').unwrap_or((location, ""));
-        let mut server = settings.plain_server(domain, docker_host(host), insecure)?;
+        let refuse = |why: String| TransferError::Settings {
+            path: file_path.clone(),
+            why: format!("the location {location:?} is no HOST[:PORT][/PATH]: {why}"),
+        };
+        if location.contains("://") || host.is_empty() {
+            return Err(refuse("it stands without a scheme".into()));
+        }
+        let mut server = settings.plain_server(domain, docker_host(host), insecure).map_err(
+            |error| match error {
+                TransferError::Protocol { source, .. } => refuse(source.to_string()),
+                other => other,
+            },
+        )?;
         let joint = if folder.is_empty() || rest.is_empty() { "" } else { "/" };
         let moved = format!("{folder}{joint}{rest}");
         server.path = (moved != path).then_some(moved);
@@ -113,10 +129,13 @@ impl Registry {
     }
 }
 
-/// Whether a prefix ends with a tag or a digest.
-fn names_one_image(prefix: &str) -> bool {
-    let below = prefix.split_once('/').map_or("", |(_, below)| below);
-    below.contains([':', '@'])
+/// A prefix without the tag or digest that it ends with, and whether it has one.
+fn without_tag(prefix: &str) -> (&str, bool) {
+    let host = prefix.find('/').unwrap_or(prefix.len());
+    match prefix[host..].find([':', '@']) {
+        Some(at) => (&prefix[..host + at], true),
+        None => (prefix, false),
+    }
 }
 
 /// What of a repository's path is below a prefix: `HOST`, `*.HOST`, or either with a path.

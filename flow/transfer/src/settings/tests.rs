@@ -183,6 +183,13 @@ fn podmans_repositories_are_understood() {
     assert_eq!(shown(&settings, "b.wide.example/c"), ["https://b.wide.example/v2"]);
     let mirrors = settings.servers("one.example", "team/app").unwrap();
     assert!(mirrors[0].serves(true) && !mirrors[0].serves(false));
-    write(root.path().join("registries.conf"), "[[registry]]\nprefix = \"a.example/b:c\"\n");
-    assert!(matches!(settings.servers("x.example", ""), Err(TransferError::Settings { .. })));
+    // Of a single image: refused where it would count, and in nobody else's way.
+    let of_one = "[[registry]]\nprefix = \"a.example/b:c\"\nblocked = true\n";
+    write(root.path().join("registries.conf"), of_one);
+    assert!(matches!(settings.servers("a.example", "b"), Err(TransferError::Settings { .. })));
+    assert_eq!(shown(&settings, "a.example/b/c"), ["https://a.example/v2"]);
+    let scheme = "[[registry]]\nprefix = \"a.example\"\nlocation = \"https://b.example\"\n";
+    write(root.path().join("registries.conf"), scheme);
+    let error = settings.servers("a.example", "b").unwrap_err().to_string();
+    assert!(error.contains("registries.conf") && error.contains("without a scheme"), "{error}");
 }
